@@ -1,0 +1,183 @@
+// Copies: fills, casts, strided and transposing copies, and copies that add where places overlap.
+#include "convert.h"
+#include "kernels.h"
+#include "pool.h"
+
+namespace chainrule::VARIANT {
+
+namespace {
+
+enum Mode { SET, ACCUMULATE, FILL };
+
+constexpr int64_t GRAIN = 16384;     // elements of a task, at least
+constexpr int BLOCK = 512;           // elements converted at a time
+
+struct CopyStep {
+  int rank;
+  const int32_t* dims;
+  View out, x;
+  bool split;                        // slices along the first dim may be written at the same time
+  int64_t rows, columns, planes;     // the last two dims and all others together
+
+  INLINE int32_t row_stride(const View& v) const { return rank > 1 ? v.strides[rank - 2] : 0; }
+  INLINE int32_t column_stride(const View& v) const { return v.strides[rank - 1]; }
+};
+
+// Calls body(out, x, rows, columns) for tiles of at most high x wide, in order within a task.
+template <class Body> void for_tiles(const CopyStep& c, int64_t high, int64_t wide, const Body& body) {
+  const int64_t down = (c.rows + high - 1) / high, across = (c.columns + wide - 1) / wide, per_plane = down * across;
+  const int64_t total = c.planes * per_plane;
+  const int out_bytes = bytes_of(c.out.dtype), x_bytes = bytes_of(c.x.dtype);
+  const auto run = [&](int64_t first, int64_t last) {
+    Walk<2> walk;
+    walk.rank = c.rank - 2, walk.dims = c.dims;
+    walk.strides[0] = c.out.strides, walk.strides[1] = c.x.strides;
+    walk.seek(first / per_plane);
+    int64_t y = first % per_plane / across, x = first % across;
+    for (int64_t tile = first; tile < last; ++tile) {
+      const int64_t row = y * high, column = x * wide;
+      const int64_t to = walk.offset[0] + row * c.row_stride(c.out) + column * c.column_stride(c.out);
+      const int64_t from = walk.offset[1] + row * c.row_stride(c.x) + column * c.column_stride(c.x);
+      const int rows = int(c.rows - row < high ? c.rows - row : high), columns = int(c.columns - column < wide ? c.columns - column : wide);
+      body(c.out.data + to * out_bytes, c.x.data + from * x_bytes, rows, columns);
+      if (++x < across) continue;
+      x = 0;
+      if (++y < down) continue;
+      y = 0;
+      walk.advance();
+    }
+  };
+  const int64_t elements = c.planes * c.rows * c.columns;
+  int64_t tasks = elements / GRAIN;
+  if (!c.split || tasks < 2 || pool_threads() == 1) return run(0, total);
+  const int64_t most = 4 * int64_t(pool_threads());
+  if (tasks > most) tasks = most;
+  parallel(tasks, [&](int64_t i, int) { run(total * i / tasks, total * (i + 1) / tasks); });
+}
+
+// ---- same element size: bits are moved ----------------------------------------------------------------------------------------
+
+// A patch read down its columns and written along its rows.
+template <class S> void transpose_patch(const S* x, S* out, int64_t x_column, int64_t out_row, int rows, int columns) {
+  int r = 0;
+  for (; r + 8 <= rows; r += 8) {
+    for (int c = 0; c < columns; ++c) {
+      const S* from = x + c * x_column + r;
+      S* to = out + r * out_row + c;
+      for (int k = 0; k < 8; ++k) to[k * out_row] = from[k];
+    }
+  }
+  for (; r < rows; ++r)
+    for (int c = 0; c < columns; ++c) out[r * out_row + c] = x[c * x_column + r];
+}
+
+template <class S> void move_tiles(const CopyStep& c) {
+  const int64_t to_row = c.row_stride(c.out), to_column = c.column_stride(c.out);
+  const int64_t from_row = c.row_stride(c.x), from_column = c.column_stride(c.x);
+  if (to_column == 1 && from_column == 1) {
+    const bool short_rows = c.columns < 1024;
+    for_tiles(c, short_rows ? (4096 + c.columns - 1) / c.columns : 1, 65536, [&](char* out, const char* x, int rows, int columns) {
+      for (int r = 0; r < rows; ++r) __builtin_memcpy(out + r * to_row * sizeof(S), x + r * from_row * sizeof(S), columns * sizeof(S));
+    });
+  } else if (to_column == 1 && from_row == 1) {
+    for_tiles(c, 64, 64, [&](char* out, const char* x, int rows, int columns) {
+      transpose_patch(reinterpret_cast<const S*>(x), reinterpret_cast<S*>(out), from_column, to_row, rows, columns);
+    });
+  } else {
+    for_tiles(c, 16, 1024, [&](char* out, const char* x, int rows, int columns) {
+      for (int r = 0; r < rows; ++r) {
+        S* to = reinterpret_cast<S*>(out) + r * to_row;
+        const S* from = reinterpret_cast<const S*>(x) + r * from_row;
+        if (from_column == 0 && to_column == 1) fill(to, *from, columns);
+        else for (int i = 0; i < columns; ++i) to[i * to_column] = from[i * from_column];
+      }
+    });
+  }
+}
+
+void move(const CopyStep& c) {
+  switch (bytes_of(c.out.dtype)) {
+    case 1: return move_tiles<uint8_t>(c);
+    case 2: return move_tiles<uint16_t>(c);
+    case 4: return move_tiles<uint32_t>(c);
+    default: return move_tiles<uint64_t>(c);
+  }
+}
+
+// ---- casts and sums --------------------------------------------------------------------------------------------------------------
+
+// The type that holds every value of both, or nearly: float64 beats int32 beats nothing.
+Compute between(int32_t a, int32_t b) {
+  if (a == FLOAT64 || b == FLOAT64) return COMPUTE_FLOAT64;
+  return compute_of(a) == COMPUTE_INT32 && compute_of(b) == COMPUTE_INT32 ? COMPUTE_INT32 : COMPUTE_FLOAT32;
+}
+
+template <class T> void cast_tiles(const CopyStep& c) {
+  const bool transposed = c.row_stride(c.x) == 1 && c.column_stride(c.x) > 1 && c.rows >= 8;
+  const int64_t high = transposed ? 16 : c.columns >= BLOCK ? 1 : BLOCK / c.columns, wide = transposed ? 32 : BLOCK;
+  for_tiles(c, high, wide, [&](char* out, const char* x, int rows, int columns) {
+    alignas(64) T block[BLOCK];
+    load_tile(c.x.dtype, x, c.row_stride(c.x), c.column_stride(c.x), rows, columns, block);
+    store_tile(c.out.dtype, block, out, c.row_stride(c.out), c.column_stride(c.out), rows, columns);
+  });
+}
+
+// Row by row, for rows may overlap; within a row only those whose elements all fall together are summed one by one.
+template <class T> void add_tiles(const CopyStep& c) {
+  const int64_t to_column = c.column_stride(c.out);
+  for_tiles(c, 1, BLOCK, [&](char* out, const char* x, int, int columns) {
+    alignas(64) T added[BLOCK], old[BLOCK];
+    load_tile(c.x.dtype, x, 0, c.column_stride(c.x), 1, columns, added);
+    if (to_column == 0) {
+      for (int i = 0; i < columns; ++i) store_one(c.out.dtype, out, T(Wrap<T>(load_one<T>(c.out.dtype, out)) + Wrap<T>(added[i])));
+      return;
+    }
+    load_tile(c.out.dtype, out, 0, to_column, 1, columns, old);
+    for (int i = 0; i < columns; ++i) old[i] = T(Wrap<T>(old[i]) + Wrap<T>(added[i]));
+    store_tile(c.out.dtype, old, out, 0, to_column, 1, columns);
+  });
+}
+
+// ---- fill ---------------------------------------------------------------------------------------------------------------------------
+
+void fill_out(CopyStep& c, double value) {
+  char pattern[8];
+  with_type(c.out.dtype, [&](auto* type) {
+    auto* one = static_cast<decltype(type)>(static_cast<void*>(pattern));
+    store_stretch(&value, one, 1);
+  });
+  static const int32_t still[MAX_RANK] = {};
+  c.x = View{{pattern, c.out.dtype}, still};
+  move(c);
+}
+
+}  // namespace
+
+int32_t copy(const Step& step) {
+  CopyStep c;
+  Reader tape(step);
+  const int32_t mode = tape.next();
+  c.split = tape.next() != 0;
+  c.rank = tape.next();
+  c.dims = tape.ints(c.rank);
+  c.columns = c.dims[c.rank - 1];
+  c.rows = c.rank > 1 ? c.dims[c.rank - 2] : 1;
+  c.planes = product(c.dims, c.rank - 2);
+  c.out = tape.view(c.rank);
+  if (mode == FILL) {
+    fill_out(c, tape.real());
+    return ENGINE_OK;
+  }
+  c.x = tape.view(c.rank);
+  if (mode == SET && c.out.dtype == c.x.dtype) {
+    move(c);
+    return ENGINE_OK;
+  }
+  const Compute compute = mode == SET ? between(c.out.dtype, c.x.dtype) : compute_of(c.out.dtype);
+  if (compute == COMPUTE_FLOAT64) mode == SET ? cast_tiles<double>(c) : add_tiles<double>(c);
+  else if (compute == COMPUTE_INT32) mode == SET ? cast_tiles<int32_t>(c) : add_tiles<int32_t>(c);
+  else mode == SET ? cast_tiles<float>(c) : add_tiles<float>(c);
+  return ENGINE_OK;
+}
+
+}  // namespace chainrule::VARIANT

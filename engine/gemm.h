@@ -1,0 +1,253 @@
+// C(m x n) = A(m x k) * B(k x n). One micro-kernel keeps a tile of C in registers; everything else arranges what it reads.
+//
+// The tile is up to MR rows by NV vectors. Where matrices are small, A is broadcast and B loaded from where they lie;
+// otherwise both are packed into panels that the cache serves in order. Rows are cut into panels of nearly equal height,
+// so there is no edge in m, and the last columns use a narrower kernel.
+#pragma once
+#include "gemm_api.h"
+#include "pool.h"
+#include "views.h"
+
+namespace chainrule::VARIANT {
+
+#if CHAINRULE_AVX512
+constexpr int MR = 12, NV = 2;                     // 24 accumulators of 32 registers
+#elif CHAINRULE_AVX2
+constexpr int MR = 6, NV = 2;                      // 12 of 16
+#elif defined(__ARM_NEON)
+constexpr int MR = 6, NV = 4;                      // 24 of 32
+#elif defined(__wasm__)
+constexpr int MR = 2, NV = 4;                      // 8 of the 16 that x86 engines have
+#else
+constexpr int MR = 4, NV = 2;
+#endif
+constexpr int GROUP = 3;                           // rows of A that share a pointer
+constexpr int KERNEL_ROWS = MR < GROUP ? GROUP : MR;
+constexpr int GROUPS = (KERNEL_ROWS + GROUP - 1) / GROUP;
+
+// What a kernel reads: row r of A starts at a[r / GROUP] + r % GROUP * aRow, its next element lies aNext further; B's
+// vector v of row p lies at b[v] + p * bNext, or, indexed, at b[v] + offsets[p]. Strided kernels run `repeat` times
+// over k, with aSkip between the runs (the rows of an image inside a padded one).
+template <class T> struct Feed {
+  const T* a[GROUPS];
+  int64_t aRow, aNext, aSkip = 0;
+  const T* b[NV];
+  int64_t bNext = 0;
+  const int32_t* offsets = nullptr;
+  int k, repeat = 1;
+};
+
+// c[r * ld + v * lanes] = the tile. Whoever calls adds it where it belongs.
+template <class T, bool INDEXED, int ROWS, int VECTORS> void kernel(const Feed<T>& feed, T* c, int64_t ld) {
+  constexpr int G = (ROWS + GROUP - 1) / GROUP, L = lanes<T>;
+  typedef Vec<T> V;
+  V acc[ROWS][VECTORS] = {};
+  const T* a[G];
+  const T* b[VECTORS];
+#pragma GCC unroll 4
+  for (int g = 0; g < G; ++g) a[g] = feed.a[g];
+#pragma GCC unroll 4
+  for (int v = 0; v < VECTORS; ++v) b[v] = INDEXED ? feed.b[v] : feed.b[0] + v * L;
+  const int64_t aRow = feed.aRow, aNext = feed.aNext, bNext = feed.bNext;
+  const int32_t* offset = feed.offsets;
+  for (int run = INDEXED ? 1 : feed.repeat; run > 0; --run) {
+    for (int p = feed.k; p > 0; --p) {
+      V x[VECTORS];
+      if constexpr (INDEXED) {
+        const int64_t o = *offset++;
+#pragma GCC unroll 4
+        for (int v = 0; v < VECTORS; ++v) x[v] = load(b[v] + o);
+      } else {
+#pragma GCC unroll 4
+        for (int v = 0; v < VECTORS; ++v) x[v] = load(b[0] + v * L);
+        b[0] += bNext;
+      }
+#pragma GCC unroll 16
+      for (int r = 0; r < ROWS; ++r) {
+        const V y = broadcast(a[r / GROUP][r % GROUP * aRow]);
+#pragma GCC unroll 4
+        for (int v = 0; v < VECTORS; ++v) acc[r][v] = fma(y, x[v], acc[r][v]);
+      }
+#pragma GCC unroll 4
+      for (int g = 0; g < G; ++g) a[g] += aNext;
+    }
+#pragma GCC unroll 4
+    for (int g = 0; g < G; ++g) a[g] += feed.aSkip;
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < ROWS; ++r)
+#pragma GCC unroll 4
+    for (int v = 0; v < VECTORS; ++v) store(c + r * ld + v * L, acc[r][v]);
+}
+
+template <class T> using Kernel = void (*)(const Feed<T>&, T*, int64_t);
+
+template <class T, bool INDEXED, int ROWS> INLINE Kernel<T> kernel_of(int vectors) {
+  static constexpr Kernel<T> byWidth[4] = {kernel<T, INDEXED, ROWS, 1>, kernel<T, INDEXED, ROWS, 2>,
+                                           kernel<T, INDEXED, ROWS, NV == 4 ? 3 : 1>, kernel<T, INDEXED, ROWS, NV == 4 ? 4 : 1>};
+  return byWidth[vectors - 1];
+}
+
+template <class T, bool INDEXED, int ROWS = 1> Kernel<T> kernel_for(int rows, int vectors) {
+  if constexpr (ROWS < KERNEL_ROWS)
+    if (rows > ROWS) return kernel_for<T, INDEXED, ROWS + 1>(rows, vectors);
+  return kernel_of<T, INDEXED, ROWS>(vectors);
+}
+
+// Adds a finished tile to where it belongs: C = (add ? C : 0) + tile + bias.
+template <class T>
+void place(const T* tile, int64_t tileLd, T* c, int64_t ld, int rows, int cols, bool add, const T* perRow, const T* perCol) {
+  typedef Vec<T> V;
+  constexpr int L = lanes<T>;
+  for (int r = 0; r < rows; ++r, tile += tileLd, c += ld) {
+    const V bias = broadcast(perRow ? perRow[r] : T(0));
+    for (int j = 0; j < cols; j += L) {
+      const int part = min(L, cols - j);
+      V x = load(tile + j);
+      if (perRow) x += bias;
+      if (perCol) x += load_part(perCol + j, part);
+      if (add) x += load_part(c + j, part);
+      store_part<T>(c + j, x, part);
+    }
+  }
+}
+
+// Rows cut into panels of at most MR, all within one row of the same height.
+struct RowPanels {
+  int count, height, taller;                       // the first `taller` panels have one row more
+  explicit RowPanels(int m) : count((m + MR - 1) / MR), height(m / max(count, 1)), taller(m - height * count) {}
+  int start(int panel) const { return panel * height + min(panel, taller); }
+  int rows(int panel) const { return height + (panel < taller); }
+};
+
+template <class T> struct MatMul {
+  int m, n, k;
+  T* c;
+  int64_t ld;
+  const T* perRow = nullptr;
+  const T* perCol = nullptr;
+  bool accumulate = false;
+  const Epilogue* epilogue = nullptr;
+  int64_t batch = 0;
+};
+
+template <class S> struct Strided {
+  const S* data;
+  int64_t row, col;
+};
+
+template <class T> constexpr int panelWidth = NV * lanes<T>;
+constexpr int KC = VECTOR_BYTES == 64 ? 320 : 256; // a B panel of KC rows fits L1
+constexpr int MC = 2048 / MR * MR / 2, NC = 4096;  // packed A block in L2, packed B in L3
+
+// Rounds up to whole cache lines of T.
+template <class T> INLINE int64_t lines(int64_t count) { return (count + 64 / sizeof(T) - 1) / (64 / sizeof(T)) * (64 / sizeof(T)); }
+
+// Runs tasks on the pool, or here when the caller is itself a task.
+template <class Body> INLINE void spread(bool alone, int worker, int64_t tasks, const Body& body) {
+  if (alone) for (int64_t task = 0; task < tasks; ++task) body(task, worker);
+  else parallel(tasks, body);
+}
+
+// One pass over a slice of k: which operands are packed, and where.
+template <class T, class S> struct Pass {
+  const MatMul<T>& job;
+  Strided<S> a, b;
+  bool packA, packB;
+  T* packedA;
+  T* packedB;
+  int i0, mc, j0, nc, k0, kc;
+  bool last;
+
+  // Rows [first, end) of row panels against columns [left, right) of the block.
+  void compute(const RowPanels& panels, int first, int end, int left, int right) const {
+    constexpr int L = lanes<T>, W = panelWidth<T>;
+    const bool add = k0 > 0 || job.accumulate;
+    const T* rowBias = last ? job.perRow : nullptr;
+    const T* colBias = last ? job.perCol : nullptr;
+    alignas(64) T tile[KERNEL_ROWS * W];
+    Feed<T> feed;
+    feed.k = kc;
+    for (int j = left; j < right; j += W) {
+      const int cols = min(W, right - j), vectors = (cols + L - 1) / L;
+      const bool whole = cols == vectors * L;
+      const bool direct = !packB && whole;
+      if constexpr (sizeof(S) == sizeof(T)) feed.b[0] = direct ? reinterpret_cast<const T*>(b.data) + int64_t(k0) * b.row + j0 + j : nullptr;
+      if (!direct) feed.b[0] = packedB + (packB ? int64_t(j) * kc : 0);
+      feed.bNext = direct ? b.row : vectors * L;
+      for (int panel = first; panel < end; ++panel) {
+        const int i = panels.start(panel), rows = panels.rows(panel);
+        feed.aRow = packA ? 1 : a.row;
+        feed.aNext = packA ? rows : a.col;
+        const T* from = packedA + int64_t(i) * kc;
+        if constexpr (sizeof(S) == sizeof(T))
+          if (!packA) from = reinterpret_cast<const T*>(a.data) + (i0 + i) * a.row + k0 * a.col;
+        for (int g = 0; g * GROUP < rows; ++g) feed.a[g] = from + g * GROUP * feed.aRow;
+        T* c = job.c + (i0 + i) * job.ld + j0 + j;
+        const Kernel<T> run = kernel_for<T, false>(rows, vectors);
+        if (whole && !add && !rowBias && !colBias) {
+          run(feed, c, job.ld);
+        } else {
+          run(feed, tile, W);
+          place(tile, W, c, job.ld, rows, cols, add, rowBias ? rowBias + i0 + i : nullptr, colBias ? colBias + j0 + j : nullptr);
+        }
+      }
+    }
+    if constexpr (sizeof(T) == 4)
+      if (last && job.epilogue) {
+        const int i = panels.start(first), rows = panels.start(end) - i;
+        float* block = reinterpret_cast<float*>(job.c + (i0 + i) * job.ld + j0 + left);
+        job.epilogue->apply(job.epilogue->ctx, job.batch, i0 + i, j0 + left, rows, right - left, block, int(job.ld));
+      }
+  }
+};
+
+// A product that is not worth the pool costs less than about 10 us alone.
+INLINE bool small_work(int64_t m, int64_t n, int64_t k) { return m * n * k < 64 * 64 * 128; }
+
+template <class T, class S>
+void multiply(const MatMul<T>& job, Strided<S> a, Strided<S> b, bool alone, int worker) {
+  constexpr int W = panelWidth<T>, L = lanes<T>;
+  const int m = job.m, n = job.n, k = job.k;
+  const bool same = sizeof(S) == sizeof(T);
+  const bool packA = !same || (n > 4 * W && int64_t(m) * k * sizeof(T) > 48 * 1024);
+  const bool packB = !same || b.col != 1 || (m > 4 * MR && int64_t(n) * k * sizeof(T) > 32 * 1024) ;
+  const int slices = max(1, (k + KC - 1) / KC), depth = (k + slices - 1) / slices;
+  const int mcMax = min(m, MC), ncMax = min(n, NC), tail = n % W;
+  const bool edge = !packB && tail % L != 0;        // the last columns are packed alone: a load must not pass the end
+  const int64_t sizeA = packA ? lines<T>(int64_t(mcMax) * depth) + 64 : 0;
+  const int64_t sizeB = packB ? int64_t((ncMax + W - 1) / W) * W * depth : edge ? W * depth : 0;
+  T* packedA = static_cast<T*>(pool_scratch(worker, size_t(sizeA + sizeB) * sizeof(T), SHARED));
+  T* packedB = packedA + sizeA;
+  alone = alone || small_work(m, n, k);
+
+  for (int j0 = 0; j0 < n; j0 += NC)
+    for (int slice = 0; slice < slices; ++slice) {
+      const int k0 = slice * depth, nc = min(NC, n - j0), kc = min(depth, k - k0), columns = (nc + W - 1) / W;
+      const auto packColumns = [&](int64_t panel, int) {
+        const int j = int(panel) * W, cols = min(W, nc - j), vectors = (cols + L - 1) / L;
+        pack_panel(b.data + k0 * b.row + (j0 + j) * b.col, b.col, b.row, cols, kc, packedB + int64_t(j) * kc, vectors * L);
+      };
+      if (packB) spread(alone, worker, columns, packColumns);
+      else if (edge && j0 + nc == n)
+        pack_panel(b.data + k0 * b.row + n - tail, 1, b.row, tail, kc, packedB, (tail + L - 1) / L * L);
+      for (int i0 = 0; i0 < m; i0 += MC) {
+        const int mc = min(MC, m - i0);
+        const RowPanels panels(mc);
+        const Pass<T, S> pass{job, a, b, packA, packB, packedA, packedB, i0, mc, j0, nc, k0, kc, k0 + kc == k};
+        if (packA)
+          spread(alone, worker, panels.count, [&](int64_t panel, int) {
+            const int i = panels.start(int(panel)), rows = panels.rows(int(panel));
+            pack_panel(a.data + (i0 + i) * a.row + k0 * a.col, a.row, a.col, rows, kc, packedA + int64_t(i) * kc, rows);
+          });
+        const int rowStep = max(1, min(16, (panels.count + 3) / 4)), colStep = max(1, min(4, (columns + 1) / 2));
+        const int down = (panels.count + rowStep - 1) / rowStep, across = (columns + colStep - 1) / colStep;
+        spread(alone, worker, int64_t(down) * across, [&](int64_t task, int) {
+          const int first = int(task % down) * rowStep, left = int(task / down) * colStep * W;
+          pass.compute(panels, first, min(panels.count, first + rowStep), left, min(nc, left + colStep * W));
+        });
+      }
+    }
+}
+
+}  // namespace chainrule::VARIANT

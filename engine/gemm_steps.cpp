@@ -1,0 +1,58 @@
+// Matrix products and convolutions of a tape, handed to gemm.cpp.
+#include "simd.h"
+#include "gemm_api.h"
+#include "kernels.h"
+
+namespace chainrule::VARIANT {
+
+namespace {
+
+MatrixStrides strides_of(const View& v, int batch) {
+  MatrixStrides out = {};
+  for (int d = 0; d < batch; ++d) out.batch[d] = v.strides[d];
+  out.row = v.strides[batch], out.col = v.strides[batch + 1];
+  return out;
+}
+
+}  // namespace
+
+int32_t gemm(const Step& step) {
+  Gemm g;
+  Reader tape(step);
+  g.m = tape.next(), g.n = tape.next(), g.k = tape.next(), g.batchRank = tape.next();
+  if (g.batchRank > MAX_BATCH_RANK) return step.fail(ENGINE_TAPE, GEMM);
+  const int32_t* dims = tape.ints(g.batchRank);
+  for (int d = 0; d < g.batchRank; ++d) g.batchDims[d] = dims[d];
+  const View a = tape.view(g.batchRank + 2), b = tape.view(g.batchRank + 2), c = tape.view(g.batchRank + 2);
+  g.dtype = DType(a.dtype), g.cdtype = DType(c.dtype);
+  g.a = a.data, g.b = b.data, g.c = c.data;
+  g.as = strides_of(a, g.batchRank), g.bs = strides_of(b, g.batchRank), g.cs = strides_of(c, g.batchRank);
+  if (tape.next() != 0) {
+    g.bias = tape.view(1).data;
+    g.biasMode = 1;
+  }
+  gemm_run(g);
+  return ENGINE_OK;
+}
+
+int32_t conv(const Step& step) {
+  Conv c;
+  Reader tape(step);
+  c.direction = Conv::Direction(tape.next());
+  c.n = tape.next(), c.c = tape.next(), c.o = tape.next(), c.groups = tape.next();
+  int* const sizes[] = {c.in, c.kernel, c.out, c.stride, c.pad, c.dilation};
+  for (int* size : sizes)
+    for (int d = 0; d < 3; ++d) size[d] = tape.next();
+  const Operand a = tape.operand(), b = tape.operand(), out = tape.operand();
+  c.dtype = DType(out.dtype);
+  switch (c.direction) {
+    case Conv::FORWARD: c.x = a.data, c.w = b.data, c.y = out.data; break;
+    case Conv::INPUT_GRADIENT: c.y = a.data, c.w = b.data, c.x = out.data; break;
+    default: c.y = a.data, c.x = b.data, c.w = out.data;
+  }
+  if (tape.next() != 0) c.bias = tape.operand().data;
+  conv_run(c);
+  return ENGINE_OK;
+}
+
+}  // namespace chainrule::VARIANT

@@ -1,0 +1,106 @@
+// The instructions of the block VM: op_<name> over a block, for each compute type.
+#include "vm.h"
+
+namespace chainrule::VARIANT {
+
+// Cheap operations run unrolled; the last, partial vector is masked.
+template <class T, class F> INLINE void each1(void* dst, const void* a, int n, F f) {
+  T* out = static_cast<T*>(dst);
+  const T* x = static_cast<const T*>(a);
+  int i = 0;
+#pragma GCC unroll 4
+  for (; i + lanes<T> <= n; i += lanes<T>) store(out + i, f(load(x + i)));
+  if (i < n) store_first(out + i, f(load_first(x + i, n - i)), n - i);
+}
+template <class T, class F> INLINE void each2(void* dst, const void* a, const void* b, int n, F f) {
+  T* out = static_cast<T*>(dst);
+  const T *x = static_cast<const T*>(a), *y = static_cast<const T*>(b);
+  int i = 0;
+#pragma GCC unroll 4
+  for (; i + lanes<T> <= n; i += lanes<T>) store(out + i, f(load(x + i), load(y + i)));
+  if (i < n) store_first(out + i, f(load_first(x + i, n - i), load_first(y + i, n - i)), n - i);
+}
+template <class T, class F> INLINE void each3(void* dst, const void* a, const void* b, const void* c, int n, F f) {
+  T* out = static_cast<T*>(dst);
+  const T *x = static_cast<const T*>(a), *y = static_cast<const T*>(b), *z = static_cast<const T*>(c);
+  int i = 0;
+  for (; i + lanes<T> <= n; i += lanes<T>) store(out + i, f(load(x + i), load(y + i), load(z + i)));
+  if (i < n) store_first(out + i, f(load_first(x + i, n - i), load_first(y + i, n - i), load_first(z + i, n - i)), n - i);
+}
+// Functions are long: one copy of the body serves whole vectors and the last one.
+template <class T, class F> INLINE void long1(void* dst, const void* a, int n, F f) {
+  T* out = static_cast<T*>(dst);
+  const T* x = static_cast<const T*>(a);
+#pragma GCC unroll 1
+  for (int i = 0; i < n; i += lanes<T>) {
+    const bool whole = i + lanes<T> <= n;
+    const Vec<T> y = f(whole ? load(x + i) : load_first(x + i, n - i));
+    if (whole) store(out + i, y);
+    else store_first(out + i, y, n - i);
+  }
+}
+template <class T, class F> INLINE void long2(void* dst, const void* a, const void* b, int n, F f) {
+  T* out = static_cast<T*>(dst);
+  const T *x = static_cast<const T*>(a), *y = static_cast<const T*>(b);
+#pragma GCC unroll 1
+  for (int i = 0; i < n; i += lanes<T>) {
+    const bool whole = i + lanes<T> <= n;
+    const Vec<T> z = whole ? f(load(x + i), load(y + i)) : f(load_first(x + i, n - i), load_first(y + i, n - i));
+    if (whole) store(out + i, z);
+    else store_first(out + i, z, n - i);
+  }
+}
+
+#define CHEAP1(name) \
+  template <class T> void run_##name(void* d, const void* a, const void*, const void*, int n) { \
+    each1<T>(d, a, n, [](Vec<T> x) { return op_##name(x); });                                   \
+  }
+#define CHEAP2(name) \
+  template <class T> void run_##name(void* d, const void* a, const void* b, const void*, int n) { \
+    each2<T>(d, a, b, n, [](Vec<T> x, Vec<T> y) { return op_##name(x, y); });                     \
+  }
+#define CHEAP3(name) \
+  template <class T> void run_##name(void* d, const void* a, const void* b, const void* c, int n) { \
+    each3<T>(d, a, b, c, n, [](Vec<T> x, Vec<T> y, Vec<T> z) { return op_##name(x, y, z); });       \
+  }
+#define LONG1(name) \
+  template <class T> void run_##name(void* d, const void* a, const void*, const void*, int n) { \
+    long1<T>(d, a, n, [](Vec<T> x) { return op_##name(x); });                                   \
+  }
+#define LONG2(name) \
+  template <class T> void run_##name(void* d, const void* a, const void* b, const void*, int n) { \
+    long2<T>(d, a, b, n, [](Vec<T> x, Vec<T> y) { return op_##name(x, y); });                     \
+  }
+CHAINRULE_INSTRUCTIONS(CHEAP1, CHEAP2, CHEAP3, LONG1, LONG2)
+
+// Functions of integers: computed in double, a stretch at a time, then cut to int32.
+template <Instruction run> void by_double(void* dst, const void* a, const void* b, const void*, int n) {
+  constexpr int STRETCH = 64;
+  double x[STRETCH], y[STRETCH];
+  for (int i = 0; i < n; i += STRETCH) {
+    const int count = n - i < STRETCH ? n - i : STRETCH;
+    load_stretch(static_cast<const int32_t*>(a) + i, x, count);
+    load_stretch(static_cast<const int32_t*>(b) + i, y, count);
+    run(x, x, y, nullptr, count);
+    store_stretch(x, static_cast<int32_t*>(dst) + i, count);
+  }
+}
+
+#define FLOAT_ROW(name) run_##name<float>,
+#define DOUBLE_ROW(name) run_##name<double>,
+#define INT_ROW(name) run_##name<int32_t>,
+#define BY_DOUBLE(name) by_double<run_##name<double>>,
+// Of the functions of two numbers, these have an integer form.
+#define INT_FUNCTION2(name) INT_FUNCTION2_##name
+#define INT_FUNCTION2_pow run_pow<int32_t>,
+#define INT_FUNCTION2_fmod run_fmod<int32_t>,
+#define INT_FUNCTION2_remainder run_remainder<int32_t>,
+#define INT_FUNCTION2_atan2 by_double<run_atan2<double>>,
+#define INT_FUNCTION2_polygamma by_double<run_polygamma<double>>,
+
+static const Instruction float_table[] = {CHAINRULE_INSTRUCTIONS(FLOAT_ROW, FLOAT_ROW, FLOAT_ROW, FLOAT_ROW, FLOAT_ROW)};
+static const Instruction double_table[] = {CHAINRULE_INSTRUCTIONS(DOUBLE_ROW, DOUBLE_ROW, DOUBLE_ROW, DOUBLE_ROW, DOUBLE_ROW)};
+static const Instruction int_table[] = {CHAINRULE_INSTRUCTIONS(INT_ROW, INT_ROW, INT_ROW, BY_DOUBLE, INT_FUNCTION2)};
+extern const Instruction* const instruction_tables[3] = {float_table, double_table, int_table};
+
+}  // namespace chainrule::VARIANT

@@ -1,0 +1,239 @@
+// Pointwise kernels: outputs[k][i] = exprs[k](inputs[..][i]). One loop over tiles; a tile is computed by a loop compiled
+// ahead of time where the program has one (aot.h), and by the block VM otherwise.
+#include "pool.h"
+#include "vm.h"
+#include "kernels.h"
+
+namespace chainrule::VARIANT {
+
+typedef void (*AotLoop)(int64_t n, const float* const* in, const double* scalars, float* const* out);
+#include "aot.h"
+
+namespace {
+
+constexpr int64_t GRAIN = 16384;     // elements: less is not worth waking a thread for
+
+// How a tile lies in the last two dims.
+enum Mode {
+  ROW,          // a stretch of one row
+  ROWS,         // several whole rows, for short ones
+  TRANSPOSED,   // a patch of 16 rows: an input runs down the columns, and its cache lines are used in full
+};
+
+struct MapStep {
+  const Step* step;
+  Compute compute;
+  int aot, inputs, outputs, rank;
+  const int32_t* dims;
+  Program program;
+  const int32_t* views;              // of inputs, then outputs
+  int64_t rows, columns, planes;     // the last two dims and all others together
+  Mode mode;
+
+  INLINE View operand(int k) const {
+    Reader tape(*step);
+    tape.at = views + k * (3 + rank);
+    return tape.view(rank);
+  }
+};
+
+INLINE int32_t row_stride(const MapStep& m, const View& v) { return m.rank > 1 ? v.strides[m.rank - 2] : 0; }
+INLINE int32_t column_stride(const MapStep& m, const View& v) { return v.strides[m.rank - 1]; }
+
+Mode choose_mode(const MapStep& m) {
+  if (m.rows == 1) return ROW;
+  for (int k = 0; k < m.inputs && m.columns >= 16 && m.rows >= 8; ++k) {
+    const View v = m.operand(k);
+    if (row_stride(m, v) == 1 && column_stride(m, v) > 1) return TRANSPOSED;
+  }
+  return m.columns < 128 ? ROWS : ROW;
+}
+
+// Whether tiles of this operand are dense in memory and of the compute type.
+INLINE bool is_direct(const MapStep& m, const View& v, int32_t dtype) {
+  if (v.dtype != dtype || m.mode == TRANSPOSED) return false;
+  if (column_stride(m, v) != 1 && m.columns > 1) return false;
+  return m.mode == ROW || row_stride(m, v) == m.columns;
+}
+
+// An output that is also an input must not be written before the input's last reader has run.
+bool written_early(const MapStep& m, int output, const View* views) {
+  const Program& p = m.program;
+  int writer = 0;
+  for (int i = 0; i < p.instructions; ++i)
+    if (p.code[5 * i + 1] == p.results[output]) writer = i;
+  for (int k = 0; k < m.inputs; ++k) {
+    if (views[k].data != views[m.inputs + output].data) continue;
+    for (int i = writer + 1; i < p.instructions; ++i)
+      for (int a = 2; a < 5; ++a)
+        if (p.code[5 * i + a] == p.registers + k) return true;
+    for (int o = 0; o < m.outputs; ++o)
+      if (p.results[o] == p.registers + k) return true;
+  }
+  return false;
+}
+
+constexpr int MAX_OPERANDS = MAX_SLOTS;
+
+template <class T> struct Worker {
+  Machine<T> machine;
+  Source sources[MAX_OPERANDS];
+  View views[MAX_OPERANDS];
+  int64_t offset[MAX_OPERANDS];      // of the plane, per operand
+  T* targets[MAX_OPERANDS];          // where the tile's results go, per output
+  bool direct[MAX_OPERANDS];
+  int32_t index[MAX_RANK];
+
+  // A direct result is computed in place: the register's slot is the output's memory.
+  bool computed_in_place(const MapStep& m, int k) {
+    const Program& p = m.program;
+    const View& v = views[m.inputs + k];
+    if (!is_direct(m, v, DTypeOf<T>::value)) return false;
+    if (m.aot >= 0) return true;
+    if (p.results[k] >= p.registers) return false;
+    for (int o = 0; o < k; ++o)
+      if (p.results[o] == p.results[k]) return false;
+    return !written_early(m, k, views);
+  }
+
+  void prepare(const MapStep& m) {
+    for (int k = 0; k < m.inputs + m.outputs; ++k) views[k] = m.operand(k);
+    for (int k = 0; k < m.inputs; ++k) {
+      const View& v = views[k];
+      sources[k] = Source{v.data, v.dtype, row_stride(m, v), m.columns == 1 ? 1 : column_stride(m, v), is_direct(m, v, DTypeOf<T>::value)};
+    }
+    int spare = 0;
+    bool in_registers = m.program.instructions > m.outputs || m.program.constants + m.program.scalars > 0;
+    for (int k = 0; k < m.outputs; ++k) {
+      direct[k] = computed_in_place(m, k);
+      spare += !direct[k];
+      in_registers |= !direct[k];
+    }
+    machine.prepare(m.program, sources, m.step->scalars, m.rows * m.columns, m.aot >= 0 ? spare : 0, m.aot < 0 && in_registers);
+    T* free = machine.spare;
+    for (int k = 0; k < m.outputs; ++k)
+      if (m.aot >= 0 && !direct[k]) targets[k] = free, free += machine.block;
+  }
+
+  INLINE void seek(const MapStep& m, int64_t plane) {
+    for (int k = 0; k < m.inputs + m.outputs; ++k) offset[k] = 0;
+    for (int d = m.rank - 3; d >= 0; --d) {
+      index[d] = int32_t(plane % m.dims[d]);
+      plane /= m.dims[d];
+      for (int k = 0; k < m.inputs + m.outputs; ++k) offset[k] += int64_t(index[d]) * views[k].strides[d];
+    }
+  }
+  INLINE void next_plane(const MapStep& m) {
+    for (int d = m.rank - 3; d >= 0; --d) {
+      const bool carry = ++index[d] == m.dims[d];
+      const int64_t move = carry ? 1 - m.dims[d] : 1;
+      for (int k = 0; k < m.inputs + m.outputs; ++k) offset[k] += move * views[k].strides[d];
+      if (!carry) return;
+      index[d] = 0;
+    }
+  }
+
+  INLINE char* output_at(const MapStep& m, int k, int64_t row, int64_t column) {
+    const View& v = views[m.inputs + k];
+    const int64_t at = offset[m.inputs + k] + row * row_stride(m, v) + column * column_stride(m, v);
+    return v.data + at * bytes_of(v.dtype);
+  }
+
+  INLINE void compute(const MapStep& m, int64_t row, int64_t column, int rows, int columns) {
+    machine.load(rows, columns, [&](int k) { return offset[k] + row * sources[k].row + column * sources[k].column; });
+    for (int k = 0; k < m.outputs; ++k) {
+      if (!direct[k]) continue;
+      T* const to = reinterpret_cast<T*>(output_at(m, k, row, column));
+      if (m.aot >= 0) targets[k] = to;
+      else machine.slot[m.program.results[k]] = to;
+    }
+    if constexpr (DTypeOf<T>::value == FLOAT32) {
+      if (m.aot >= 0) aot_loops[m.aot](int64_t(rows) * columns, machine.slot + m.program.registers, m.step->scalars, targets);
+      else machine.run(rows * columns);
+    } else {
+      machine.run(rows * columns);
+    }
+    for (int k = 0; k < m.outputs; ++k) {
+      if (direct[k]) continue;
+      const View& v = views[m.inputs + k];
+      const T* const from = m.aot >= 0 ? targets[k] : machine.slot[m.program.results[k]];
+      store_tile(v.dtype, from, output_at(m, k, row, column), row_stride(m, v), column_stride(m, v), rows, columns);
+    }
+  }
+};
+
+// The tile's size, from the elements that fit: the same for every worker.
+void tile_size(const MapStep& m, int block, int64_t& rows, int64_t& columns) {
+  rows = 1;
+  if (m.mode == TRANSPOSED) rows = m.rows < 16 ? m.rows : 16;
+  if (m.mode == ROWS && block >= m.columns) rows = block / m.columns;
+  if (rows > m.rows) rows = m.rows;
+  columns = m.mode == ROWS && block >= m.columns ? m.columns : block / rows;
+  if (columns < 1) columns = 1;
+  if (columns > m.columns) columns = m.columns;
+}
+
+// Tiles [first, last) of all, planes outermost; patches go down the rows first, all others along them.
+template <class T> void run_tiles(const MapStep& m, int64_t task, int64_t tasks) {
+  Worker<T> w;
+  w.prepare(m);
+  int64_t high, wide;
+  tile_size(m, w.machine.block, high, wide);
+  const int64_t down = (m.rows + high - 1) / high, across = (m.columns + wide - 1) / wide, total = m.planes * down * across;
+  const int64_t first = total * task / tasks, last = total * (task + 1) / tasks;
+  const bool by_column = m.mode == TRANSPOSED;
+  w.seek(m, first / (down * across));
+  const int64_t inside = first % (down * across);
+  int64_t y = by_column ? inside % down : inside / across, x = by_column ? inside / down : inside % across;
+  for (int64_t tile = first; tile < last; ++tile) {
+    const int64_t row = y * high, column = x * wide;
+    const int64_t rows = m.rows - row < high ? m.rows - row : high, columns = m.columns - column < wide ? m.columns - column : wide;
+    w.compute(m, row, column, int(rows), int(columns));
+    if (by_column) {
+      if (++y < down) continue;
+      y = 0;
+      if (++x < across) continue;
+      x = 0;
+    } else {
+      if (++x < across) continue;
+      x = 0;
+      if (++y < down) continue;
+      y = 0;
+    }
+    w.next_plane(m);
+  }
+}
+
+template <class T> void run_map(const MapStep& m) {
+  const int64_t elements = m.planes * m.rows * m.columns;
+  int64_t tasks = elements / GRAIN;
+  if (tasks > 1) {
+    const int64_t most = 4 * int64_t(pool_threads());
+    if (tasks > most) tasks = most;
+    if (most == 4) tasks = 1;
+  }
+  if (tasks <= 1) run_tiles<T>(m, 0, 1);
+  else parallel(tasks, [&](int64_t task, int) { run_tiles<T>(m, task, tasks); });
+}
+
+}  // namespace
+
+int32_t map(const Step& step) {
+  MapStep m;
+  m.step = &step;
+  Reader tape(step);
+  m.compute = Compute(tape.next()), m.aot = tape.next(), m.inputs = tape.next(), m.outputs = tape.next(), m.rank = tape.next();
+  m.dims = tape.ints(m.rank);
+  m.views = tape.ints((m.inputs + m.outputs) * (3 + m.rank));
+  m.program.read(tape, m.outputs);
+  m.columns = m.dims[m.rank - 1];
+  m.rows = m.rank > 1 ? m.dims[m.rank - 2] : 1;
+  m.planes = product(m.dims, m.rank - 2);
+  m.mode = choose_mode(m);
+  if (m.compute == COMPUTE_FLOAT32) run_map<float>(m);
+  else if (m.compute == COMPUTE_FLOAT64) run_map<double>(m);
+  else run_map<int32_t>(m);
+  return ENGINE_OK;
+}
+
+}  // namespace chainrule::VARIANT

@@ -1,0 +1,307 @@
+// Reductions: sum, prod, max, min, argmax, argmin of an expression over some dims. Work is cut into units of up to 256
+// outputs along the fastest kept dim, and, where there are few outputs, into parts along the reduced dims. The cuts depend
+// on the shape alone, and parts are merged in order, so results are the same for any number of threads.
+#include "folds.h"
+#include "kernels.h"
+#include "pool.h"
+#include "vm.h"
+
+namespace chainrule::VARIANT {
+
+namespace {
+
+enum By { SUM, PROD, MAX, MIN, ARGMAX, ARGMIN };
+enum Layout { ROWS, COLUMNS };
+
+constexpr int64_t GRAIN = 32768;     // elements of a task, at least
+constexpr int MAX_PARTS = 16;
+
+struct ReduceStep {
+  const Step* step;
+  int by, compute, layout, inputs, kept, reduced;
+  const int32_t *kept_dims, *reduced_dims, *views;
+  View out;
+  Program prologue, finish;
+  bool has_prologue, has_finish;
+  int64_t outer, width;              // outputs: slow kept dims together, the fastest one
+  int64_t folded, inner;             // elements per output, the fastest reduced dim's
+  int64_t unit_width, units_across, units, parts;
+
+  INLINE View input(int k) const {
+    Reader tape(*step);
+    tape.at = views + k * (3 + kept + reduced);
+    return tape.view(kept + reduced);
+  }
+};
+
+constexpr int MAX_INPUTS = MAX_SLOTS;
+
+// Evaluates stretches of the reduced expression. Rows run along `row_dim`, columns along `column_dim` (dims of the step).
+template <class T> struct Reads {
+  Machine<T> machine;
+  Source sources[MAX_INPUTS];
+  View views[MAX_INPUTS];
+  int64_t start[MAX_INPUTS];         // of the current row of tiles, in elements
+  bool plain;                        // the input itself, where it lies
+  int block;
+
+  void prepare(const ReduceStep& r, int row_dim, int column_dim, int64_t most) {
+    for (int k = 0; k < r.inputs; ++k) {
+      const View v = views[k] = r.input(k);
+      const bool direct = v.dtype == DTypeOf<T>::value && v.strides[column_dim] == 1;
+      sources[k] = Source{v.data, v.dtype, v.strides[row_dim], v.strides[column_dim], direct};
+    }
+    plain = !r.has_prologue && sources[0].direct;
+    Program identity = {};
+    identity.inputs = 1;
+    static const int32_t first_input = 0;
+    identity.results = &first_input;
+    // A tile of several rows is dense: only single rows can be read where they lie.
+    if (!plain)
+      for (int k = 0; k < r.inputs; ++k) sources[k].direct &= most < 0;
+    machine.prepare(r.has_prologue ? r.prologue : identity, sources, r.step->scalars, most < 0 ? -most : most, 0, true);
+    block = machine.block < BLOCK ? machine.block : BLOCK;
+  }
+
+  INLINE void seek(const ReduceStep& r, int64_t kept_index, int64_t reduced_index) {
+    for (int k = 0; k < r.inputs; ++k) start[k] = 0;
+    seek_dims(r, r.kept_dims, r.kept, kept_index, 0);
+    seek_dims(r, r.reduced_dims, r.reduced, reduced_index, r.kept);
+  }
+  INLINE void seek_dims(const ReduceStep& r, const int32_t* dims, int rank, int64_t index, int shift) {
+    for (int d = rank - 1; d >= 0 && index > 0; --d) {
+      const int64_t i = index % dims[d];
+      index /= dims[d];
+      for (int k = 0; k < r.inputs; ++k) start[k] += i * views[k].strides[shift + d];
+    }
+  }
+
+  // The values of rows x columns elements from `start` on, dense.
+  INLINE const T* tile(int rows, int columns) {
+    machine.load(rows, columns, [&](int k) { return start[k]; });
+    machine.run(rows * columns);
+    return machine.slot[machine.program.results[0]];
+  }
+};
+
+// Applies `finish` to the folded values of a unit and stores them.
+template <class T> void write_out(const ReduceStep& r, int64_t first, int count, T* values) {
+  const int64_t slow = first / r.width, column = first % r.width;
+  int64_t at = column * r.out.strides[r.kept - 1], rest = slow;
+  for (int d = r.kept - 2; d >= 0; --d) {
+    at += rest % r.kept_dims[d] * r.out.strides[d];
+    rest /= r.kept_dims[d];
+  }
+  const T* from = values;
+  Machine<T> machine;
+  if (r.has_finish) {
+    const Source source = {reinterpret_cast<const char*>(values), DTypeOf<T>::value, 0, 1, true};
+    machine.prepare(r.finish, &source, r.step->scalars, count, 0, true);
+    for (int done = 0; done < count; done += machine.block) {
+      const int n = count - done < machine.block ? count - done : machine.block;
+      machine.load(1, n, [&](int) { return done; });
+      machine.run(n);
+      __builtin_memcpy(values + done, machine.slot[r.finish.results[0]], n * sizeof(T));
+    }
+  }
+  store_tile(r.out.dtype, from, r.out.data + at * bytes_of(r.out.dtype), 0, r.out.strides[r.kept - 1], 1, count);
+}
+
+INLINE int64_t part_start(const ReduceStep& r, int64_t part) {
+  if (part == r.parts) return r.folded;
+  const int64_t at = r.folded * part / r.parts;
+  return r.layout == ROWS ? at & ~int64_t(4095) : at;
+}
+
+template <class Task> void run_tasks(const ReduceStep& r, const Task& task) {
+  const int64_t tasks = r.units * r.parts;
+  if (tasks == 1 || r.outer * r.width * r.folded < 2 * GRAIN || pool_threads() == 1) {
+    for (int64_t i = 0; i < tasks; ++i) task(i);
+  } else {
+    parallel(tasks, [&](int64_t i, int) { task(i); });
+  }
+}
+
+// ---- rows: memory runs along the reduced dim ------------------------------------------------------------------------------
+
+template <class Fold, class T> void fold_row(const ReduceStep& r, Reads<T>& reads, int64_t output, int64_t from, int64_t to, Fold& fold) {
+  while (from < to) {
+    const int64_t column = from % r.inner, left = to - from;
+    int64_t n = r.inner - column < left ? r.inner - column : left;
+    reads.seek(r, output, from);
+    if (reads.plain) {
+      const T* values = reinterpret_cast<const T*>(reads.sources[0].data) + reads.start[0];
+      fold.stretch(values, n, from);
+    } else {
+      if (n > reads.block) n = reads.block;
+      fold.stretch(reads.tile(1, int(n)), n, from);
+    }
+    from += n;
+  }
+}
+
+// Short rows, one after the other along the fastest kept dim: several are evaluated at once.
+template <class Fold, class T> void fold_short_rows(const ReduceStep& r, Reads<T>& reads, int64_t first, int count, Fold* folds) {
+  const int n = int(r.inner), most = reads.block / n;
+  for (int done = 0; done < count; done += most) {
+    const int rows = count - done < most ? count - done : most;
+    reads.seek(r, first + done, 0);
+    const T* values;
+    int64_t pitch = n;
+    if (reads.plain) values = reinterpret_cast<const T*>(reads.sources[0].data) + reads.start[0], pitch = reads.sources[0].row;
+    else values = reads.tile(rows, n);
+    for (int i = 0; i < rows; ++i) folds[done + i].stretch(values + i * pitch, n, 0);
+  }
+}
+
+template <class Fold, class T> void run_rows(const ReduceStep& r) {
+  const bool is_short = r.reduced == 1 && r.inner > 0 && r.inner <= 128 && r.parts == 1;
+  const int row_dim = r.kept - 1, column_dim = r.kept + r.reduced - 1;
+  Fold shared[MAX_PARTS * MAX_PARTS];
+  const auto task = [&](int64_t number) {
+    const int64_t unit = number / r.parts, part = number % r.parts;
+    const int64_t column = unit % r.units_across * r.unit_width, first = unit / r.units_across * r.width + column;
+    const int count = int(r.width - column < r.unit_width ? r.width - column : r.unit_width);
+    Reads<T> reads;
+    reads.prepare(r, row_dim, column_dim, is_short ? BLOCK : -r.inner);
+    Fold own[UNIT];
+    Fold* folds = r.parts > 1 ? shared + number : own;   // parts come with one output per unit
+    for (int i = 0; i < count; ++i) folds[i].start();
+    if (is_short && reads.block >= r.inner) fold_short_rows(r, reads, first, count, folds);
+    else for (int i = 0; i < count; ++i) fold_row(r, reads, first + i, part_start(r, part), part_start(r, part + 1), folds[i]);
+    if (r.parts > 1) return;
+    typename Fold::Result results[UNIT];
+    for (int i = 0; i < count; ++i) results[i] = folds[i].result();
+    write_out(r, first, count, results);
+  };
+  run_tasks(r, task);
+  for (int64_t unit = 0; unit < r.units && r.parts > 1; ++unit) {
+    Fold& total = shared[unit * r.parts];
+    for (int64_t part = 1; part < r.parts; ++part) total.merge(shared[unit * r.parts + part]);
+    typename Fold::Result result = total.result();
+    write_out(r, unit / r.units_across * r.width + unit % r.units_across, 1, &result);
+  }
+}
+
+// ---- columns: memory runs along a kept dim ----------------------------------------------------------------------------------
+
+template <class Columns, class T> void fold_columns(const ReduceStep& r, Reads<T>& reads, int64_t first, int width, int64_t from, int64_t to, Columns& fold) {
+  while (from < to) {
+    const int64_t at = from % r.inner, left = to - from;
+    int64_t rows = r.inner - at < left ? r.inner - at : left;
+    if (rows > COLUMN_ROWS) rows = COLUMN_ROWS;
+    reads.seek(r, first, from);
+    if (reads.plain) {
+      const T* values = reinterpret_cast<const T*>(reads.sources[0].data) + reads.start[0];
+      fold.rows(values, reads.sources[0].row, int(rows), width, from);
+    } else {
+      const int most = reads.block / width > 0 ? reads.block / width : 1;
+      if (rows > most) rows = most;
+      fold.rows(reads.tile(int(rows), width), width, int(rows), width, from);
+    }
+    from += rows;
+  }
+}
+
+template <class Columns, class T> int32_t run_columns(const ReduceStep& r) {
+  const int row_dim = r.kept + r.reduced - 1, column_dim = r.kept - 1;
+  Columns* shared = nullptr;
+  if (r.parts > 1) {
+    shared = static_cast<Columns*>(pool_scratch(0, size_t(r.units * r.parts) * sizeof(Columns), SHARED));
+    if (shared == nullptr) return ENGINE_MEMORY;
+  }
+  const auto task = [&](int64_t number) {
+    const int64_t unit = number / r.parts, part = number % r.parts;
+    const int64_t column = unit % r.units_across * r.unit_width, first = unit / r.units_across * r.width + column;
+    const int width = int(r.width - column < r.unit_width ? r.width - column : r.unit_width);
+    Reads<T> reads;
+    reads.prepare(r, row_dim, column_dim, BLOCK);
+    Columns own;
+    Columns& fold = r.parts > 1 ? shared[number] : own;
+    fold.start(width);
+    fold_columns(r, reads, first, width, part_start(r, part), part_start(r, part + 1), fold);
+    if (r.parts > 1) return;
+    typename Columns::Result results[UNIT];
+    fold.results(results, width);
+    write_out(r, first, width, results);
+  };
+  run_tasks(r, task);
+  for (int64_t unit = 0; unit < r.units && r.parts > 1; ++unit) {
+    const int64_t column = unit % r.units_across * r.unit_width;
+    const int width = int(r.width - column < r.unit_width ? r.width - column : r.unit_width);
+    Columns& total = shared[unit * r.parts];
+    for (int64_t part = 1; part < r.parts; ++part) total.merge(shared[unit * r.parts + part], width);
+    typename Columns::Result results[UNIT];
+    total.results(results, width);
+    write_out(r, unit / r.units_across * r.width + column, width, results);
+  }
+  return ENGINE_OK;
+}
+
+// ---- choice -------------------------------------------------------------------------------------------------------------------
+
+void cut(ReduceStep& r) {
+  r.outer = product(r.kept_dims, r.kept - 1), r.width = r.kept_dims[r.kept - 1];
+  r.folded = product(r.reduced_dims, r.reduced), r.inner = r.reduced_dims[r.reduced - 1];
+  const int64_t outputs = r.outer * r.width, elements = outputs * r.folded;
+  r.parts = 1;
+  r.unit_width = UNIT;
+  if (r.layout == ROWS) {
+    const int64_t enough = r.folded > 0 ? GRAIN / r.folded : UNIT;
+    r.unit_width = enough < 1 ? 1 : enough > UNIT ? UNIT : enough;
+    if (outputs <= MAX_PARTS && elements >= 4 * GRAIN && r.folded >= 4 * 4096) {
+      r.unit_width = 1;
+      r.parts = r.folded / GRAIN;
+    }
+  }
+  if (r.unit_width > r.width) r.unit_width = r.width;
+  r.units_across = (r.width + r.unit_width - 1) / r.unit_width;
+  r.units = r.outer * r.units_across;
+  if (r.layout == COLUMNS && r.units < MAX_PARTS && elements >= 4 * GRAIN) {
+    r.parts = elements / GRAIN;
+    if (r.parts > MAX_PARTS / r.units) r.parts = MAX_PARTS / r.units;
+  }
+  if (r.parts > MAX_PARTS) r.parts = MAX_PARTS;
+  if (r.parts > r.folded) r.parts = r.folded;
+  if (r.parts < 1) r.parts = 1;
+}
+
+template <template <class> class Fold, template <class> class Columns, class T> int32_t run_layout(const ReduceStep& r) {
+  if (r.layout == COLUMNS) return run_columns<Columns<T>, T>(r);
+  run_rows<Fold<T>, T>(r);
+  return ENGINE_OK;
+}
+
+template <class T> int32_t run_by(const ReduceStep& r) {
+  switch (r.by) {
+    case SUM: return run_layout<SumFold, SumColumns, T>(r);
+    case PROD: return run_layout<ProdFold, ProdColumns, T>(r);
+    case MAX: return run_layout<MaxFold, MaxColumns, T>(r);
+    case MIN: return run_layout<MinFold, MinColumns, T>(r);
+    case ARGMAX: return run_layout<ArgMaxFold, ArgMaxColumns, T>(r);
+    default: return run_layout<ArgMinFold, ArgMinColumns, T>(r);
+  }
+}
+
+}  // namespace
+
+int32_t reduce(const Step& step) {
+  ReduceStep r;
+  r.step = &step;
+  Reader tape(step);
+  r.by = tape.next(), r.compute = tape.next(), r.layout = tape.next();
+  r.inputs = tape.next(), r.kept = tape.next(), r.reduced = tape.next();
+  r.kept_dims = tape.ints(r.kept);
+  r.reduced_dims = tape.ints(r.reduced);
+  r.views = tape.ints(r.inputs * (3 + r.kept + r.reduced));
+  r.out = tape.view(r.kept);
+  r.has_prologue = tape.next() > 0;
+  if (r.has_prologue) r.prologue.read(tape, 1);
+  r.has_finish = tape.next() > 0 && r.by < ARGMAX;
+  if (r.has_finish) r.finish.read(tape, 1);
+  cut(r);
+  const int32_t code = r.compute == COMPUTE_FLOAT32 ? run_by<float>(r) : r.compute == COMPUTE_FLOAT64 ? run_by<double>(r) : run_by<int32_t>(r);
+  return code == ENGINE_OK ? code : step.fail(code);
+}
+
+}  // namespace chainrule::VARIANT

@@ -1,0 +1,164 @@
+// Stable sorting of lines. An element becomes a number whose unsigned order is the order wanted (NaN last, -0 equal to 0,
+// reversed if descending) with its position below it, so entries are never equal and any way of sorting them is stable.
+#include "convert.h"
+#include "kernels.h"
+#include "pool.h"
+
+namespace chainrule::VARIANT {
+namespace {
+
+constexpr int64_t GRAIN = 1 << 13;     // elements of a task, at least
+constexpr int INSERTION = 40;          // up to here insertion sort is faster
+
+typedef unsigned __int128 wide;
+
+struct Sort {
+  int32_t descending, kept, length, rank;
+  const int32_t* dims;
+  View x, values, indices;
+};
+
+Sort read_sort(const Step& step) {
+  Reader in(step);
+  Sort s = {};
+  s.descending = in.next(), s.kept = in.next(), s.length = in.next(), s.rank = in.next();
+  s.dims = in.ints(s.rank);
+  s.x = in.view(s.rank + 1), s.values = in.view(s.rank + 1), s.indices = in.view(s.rank + 1);
+  return s;
+}
+
+// Keys: the sign bit of a positive number set, all bits of a negative one turned.
+INLINE uint32_t key_of(float x) {
+  if (x != x) return ~0u;
+  const float canonical = x + 0.0f;                      // -0 becomes 0
+  uint32_t bits;
+  __builtin_memcpy(&bits, &canonical, sizeof bits);
+  return bits >> 31 ? ~bits : bits | 0x80000000u;
+}
+INLINE uint64_t key_of(double x) {
+  if (x != x) return ~0ull;
+  const double canonical = x + 0.0;
+  uint64_t bits;
+  __builtin_memcpy(&bits, &canonical, sizeof bits);
+  return bits >> 63 ? ~bits : bits | 0x8000000000000000ull;
+}
+INLINE uint32_t key_of(int32_t x) { return uint32_t(x) ^ 0x80000000u; }
+INLINE uint32_t key_of(bf16 x) { return key_of(widen_to<float>(x)); }
+INLINE uint32_t key_of(f16 x) { return key_of(to_float(x)); }
+INLINE uint32_t key_of(uint8_t x) { return x; }
+INLINE uint32_t key_of(boolean x) { return x.value != 0; }
+
+template <class S> struct EntryOf { typedef uint64_t type; };
+template <> struct EntryOf<double> { typedef wide type; };
+
+template <class E> void insertion_sort(E* entries, int n) {
+  for (int i = 1; i < n; ++i) {
+    const E entry = entries[i];
+    int j = i;
+    for (; j > 0 && entry < entries[j - 1]; --j) entries[j] = entries[j - 1];
+    entries[j] = entry;
+  }
+}
+
+// Least significant digit first, over the key's bytes; a byte that all keys share costs only its counting. Returns where
+// the result is: either array.
+template <class E> E* radix_sort(E* from, E* to, int n) {
+  constexpr int DIGITS = int(sizeof(E)) - 4;
+  static_assert(DIGITS == 4 || DIGITS == 12);
+  constexpr int USED = DIGITS == 4 ? 4 : 8;
+  uint32_t counts[USED][256] = {};
+  for (int i = 0; i < n; ++i)
+    for (int d = 0; d < USED; ++d) ++counts[d][uint8_t(from[i] >> (32 + 8 * d))];
+  for (int d = 0; d < USED; ++d) {
+    uint32_t* const places = counts[d];
+    if (places[uint8_t(from[0] >> (32 + 8 * d))] == uint32_t(n)) continue;
+    uint32_t sum = 0;
+    for (int digit = 0; digit < 256; ++digit) {
+      const uint32_t count = places[digit];
+      places[digit] = sum;
+      sum += count;
+    }
+    for (int i = 0; i < n; ++i) to[places[uint8_t(from[i] >> (32 + 8 * d))]++] = from[i];
+    E* const swap = from;
+    from = to, to = swap;
+  }
+  return from;
+}
+
+// Lets the entry at the root of a heap (largest first) sink to its place.
+template <class E> void sink(E* heap, int n) {
+  const E entry = heap[0];
+  int at = 0;
+  for (int child = 1; child < n; child = 2 * at + 1) {
+    if (child + 1 < n && heap[child] < heap[child + 1]) ++child;
+    if (!(entry < heap[child])) break;
+    heap[at] = heap[child];
+    at = child;
+  }
+  heap[at] = entry;
+}
+
+// Brings the k smallest to the front: a heap holds them while the rest goes by, and few of the rest get in.
+template <class E> void select_first(E* entries, int n, int k) {
+  for (int i = k - 1; i > 0; --i) {                      // a descending run is a heap already
+    for (int j = k - 1 - i; j >= 0 && entries[j] < entries[j + 1]; --j) {
+      const E swap = entries[j];
+      entries[j] = entries[j + 1], entries[j + 1] = swap;
+    }
+  }
+  for (int i = k; i < n; ++i) {
+    if (!(entries[i] < entries[0])) continue;
+    entries[0] = entries[i];
+    sink(entries, k);
+  }
+}
+
+template <class S> bool sort_line(const Sort& s, const int64_t* at, int worker) {
+  typedef typename EntryOf<S>::type E;
+  typedef decltype(key_of(S())) Key;
+  E* entries = static_cast<E*>(pool_scratch(worker, 2 * size_t(s.length) * sizeof(E)));
+  if (entries == nullptr) return false;
+  const S* x = reinterpret_cast<const S*>(s.x.data) + at[0];
+  const int64_t stride = s.x.strides[s.rank];
+  const Key flip = s.descending ? Key(~Key(0)) : Key(0);
+  for (int i = 0; i < s.length; ++i) entries[i] = E(Key(key_of(x[i * stride]) ^ flip)) << 32 | uint32_t(i);
+  int n = s.length;
+  if (s.kept <= 128 && s.kept < n / 8) select_first(entries, n, s.kept), n = s.kept;
+  if (n <= INSERTION) insertion_sort(entries, n);
+  else entries = radix_sort(entries, entries + s.length, n);
+  S* values = reinterpret_cast<S*>(s.values.data) + at[1];
+  int32_t* indices = reinterpret_cast<int32_t*>(s.indices.data) + at[2];
+  for (int i = 0; i < s.kept; ++i) {
+    const int32_t index = int32_t(uint32_t(entries[i]));
+    values[i * s.values.strides[s.rank]] = x[index * stride];
+    indices[i * s.indices.strides[s.rank]] = index;
+  }
+  return true;
+}
+
+template <class S> bool sort_all(const Sort& s) {
+  const int64_t lines = product(s.dims, s.rank);
+  const int64_t grain = s.length >= GRAIN ? 1 : GRAIN / s.length + 1;
+  int32_t failed = 0;
+  parallel((lines + grain - 1) / grain, [&](int64_t task, int worker) {
+    Walk<3> walk = {s.rank, s.dims, {s.x.strides, s.values.strides, s.indices.strides}, {}, {}};
+    walk.seek(task * grain);
+    const int64_t end = (task + 1) * grain < lines ? (task + 1) * grain : lines;
+    for (int64_t line = task * grain; line < end; ++line, walk.advance())
+      if (!sort_line<S>(s, walk.offset, worker)) __atomic_store_n(&failed, 1, __ATOMIC_RELAXED);
+  });
+  return failed == 0;
+}
+
+}  // namespace
+
+int32_t sort(const Step& step) {
+  const Sort s = read_sort(step);
+  const bool done = with_type(s.x.dtype, [&](auto* type) {
+    typedef __typeof__(*type) Element;
+    return sort_all<Element>(s);
+  });
+  return done ? int32_t(ENGINE_OK) : step.fail(ENGINE_MEMORY);
+}
+
+}  // namespace chainrule::VARIANT

@@ -1,0 +1,10 @@
+// The function table of one variant.
+#include "simd.h"
+#include "kernels.h"
+
+#define TEXT_OF(x) #x
+#define TEXT(x) TEXT_OF(x)
+
+namespace chainrule::VARIANT {
+extern const Kernels kernels = {TEXT(VARIANT), {nullptr, map, reduce, gemm, conv, window, gather, scatter, scan, sort, random, copy}};
+}

@@ -1,0 +1,92 @@
+// The text of aot.h: one C++ loop per program of the op table, and the hashes by which tapes name them.
+// The build writes it to build/aot.h; `node scripts/printAot.mjs` prints it.
+import { pathToFileURL } from 'node:url';
+
+const dist = (path) => import(new URL(`../dist/${path}`, import.meta.url).href);
+const { toBytecode, toCpp } = await dist('expr/bytecode.js');
+const { arity, topological } = await dist('expr/expr.js');
+
+/** Instructions of a few machine instructions: loops of only these are unrolled. */
+const cheap = new Set(
+  'add sub mul div max min less lessEqual equal notEqual select neg abs sign floor ceil trunc round sqrt reciprocal isnan not'.split(' '),
+);
+
+/** The header for the given programs: `{ exprs }` each; by default those of dist/ops/aot.js. */
+export async function printAot(programs) {
+  const known = new Map();
+  for (const { exprs } of programs ?? (await dist('ops/aot.js')).aotPrograms()) {
+    const [lo, hi] = toBytecode(exprs, 'float32').hash;
+    known.set(`${lo}:${hi}`, { exprs, lo, hi });
+  }
+  const list = [...known.values()];
+  return `// Printed by scripts/printAot.mjs: do not edit.
+#ifdef CHAINRULE_AOT_HASHES_ONLY
+constexpr int32_t AOT_COUNT = ${list.length};
+constexpr AotHash aot_hashes[] = {${list.map(({ lo, hi }) => `{${cInt(lo)}, ${cInt(hi)}}`).join(', ') || '{0, 0}'}};
+#else
+${list.map(({ exprs }, i) => printLoop(exprs, i)).join('\n')}
+static const AotLoop aot_loops[] = {${list.map((_, i) => `aot_${i}`).join(', ') || 'nullptr'}};
+#endif
+`;
+}
+
+function printLoop(exprs, number) {
+  const { inputs, scalars } = arity(exprs);
+  const each = (count, f) => Array.from({ length: count }, (_, i) => f(i));
+  const nodes = topological(exprs).filter(({ node }) => node.kind === 'apply');
+  const isShort = nodes.length <= 6 && nodes.every(({ node }) => cheap.has(node.op));
+  const outs = each(exprs.length, (k) => `V& out${k}`);
+  const read = (load) => each(inputs, (k) => load(k));
+  const results = each(exprs.length, (k) => `r${k}`);
+  const whole = `body(${[...read((k) => `load(p${k} + i)`), ...results].join(', ')});`;
+  const part = `body(${[...read((k) => `load_first(p${k} + i, left)`), ...results].join(', ')});`;
+  const writeWhole = each(exprs.length, (k) => `store(q${k} + i, r${k});`).join(' ');
+  const writePart = each(exprs.length, (k) => `store_first(q${k} + i, r${k}, left);`).join(' ');
+  return `static void aot_${number}(int64_t n, const float* const* in, const double* scalars, float* const* out) {
+  typedef vf V;
+  (void)in, (void)scalars;
+${each(inputs, (k) => `  const float* const p${k} = in[${k}];\n`).join('')}${each(scalars, (k) => `  const V s${k} = broadcast(float(scalars[${k}]));\n`).join('')}${each(exprs.length, (k) => `  float* const q${k} = out[${k}];\n`).join('')}  const auto body = [&](${[...each(inputs, (k) => `V in${k}`), ...outs].join(', ')}) __attribute__((always_inline)) {
+${toCpp(exprs, literal)
+  .split('\n')
+  .map((line) => `    ${line}`)
+  .join('\n')}
+  };
+  V ${results.join(', ')};
+  int64_t i = 0;
+${isShort ? shortLoop(whole, part, writeWhole, writePart) : longLoop(inputs, results, writeWhole, writePart)}
+}`;
+}
+
+function shortLoop(whole, part, writeWhole, writePart) {
+  return `#pragma GCC unroll 4
+  for (; i + LANES <= n; i += LANES) { ${whole} ${writeWhole} }
+  if (i < n) { const int left = int(n - i); ${part} ${writePart} }`;
+}
+
+/** One copy of a long body serves whole vectors and the last one. */
+function longLoop(inputs, results, writeWhole, writePart) {
+  const reads = Array.from({ length: inputs }, (_, k) => `const V x${k} = whole ? load(p${k} + i) : load_first(p${k} + i, left);`);
+  const call = [...Array.from({ length: inputs }, (_, k) => `x${k}`), ...results].join(', ');
+  return `#pragma GCC unroll 1
+  for (; i < n; i += LANES) {
+    const bool whole = i + LANES <= n;
+    const int left = int(n - i);
+    ${reads.join(' ')}
+    body(${call});
+    if (whole) { ${writeWhole} }
+    else { ${writePart} }
+  }`;
+}
+
+function literal(value) {
+  if (Number.isNaN(value)) return 'all<V>(__builtin_nanf(""))';
+  if (!Number.isFinite(Math.fround(value))) return `all<V>(${value < 0 ? '-' : ''}__builtin_inff())`;
+  const digits = Object.is(value, -0) ? '-0' : String(Math.fround(value));
+  return `all<V>(${/[.e]/.test(digits) ? digits : `${digits}.0`}f)`;
+}
+
+function cInt(value) {
+  return value === -(2 ** 31) ? '(-2147483647 - 1)' : String(value);
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) process.stdout.write(await printAot());

@@ -1,0 +1,15 @@
+import { wasmBackend } from './cpu/wasm.js';
+import { browserHost } from './cpu/wasmBrowser.js';
+import { ReferenceBackend } from './reference/backend.js';
+import { type EngineOptions, messageOf, selectFrom, type Selection } from './select.js';
+
+export type { EngineOptions, Selection } from './select.js';
+
+/** The fastest engine that this page or worker can run: WASM, with threads where the page is cross-origin isolated. */
+export function selectBackend(options: EngineOptions = {}): Promise<Selection> {
+  return selectFrom(
+    { wasm: (o) => wasmBackend(browserHost, o), reference: () => new ReferenceBackend() },
+    options,
+    (engine, error) => `no ${engine}: ${messageOf(error)}`,
+  );
+}

@@ -1,0 +1,57 @@
+/** What kind of mistake an error is about. Stable API: texts may improve between releases, codes do not change. */
+export type ErrorCode = 'shape' | 'dtype' | 'index' | 'value' | 'grad' | 'capture' | 'state' | 'device' | 'file' | 'data' | 'option';
+
+/** Every error the library throws on purpose: `<op>: <rule>, got <facts>.` and at most one hint with the way out. */
+export class LibError extends Error {
+  constructor(
+    readonly code: ErrorCode,
+    message: string,
+    readonly hint?: string,
+  ) {
+    super(hint === undefined ? message : `${message}\n  Hint: ${hint}`);
+    this.name = 'LibError';
+  }
+}
+
+/** A kernel met data it cannot work on. Backends know no ops: whoever ran the kernel adds the op's name. */
+export class KernelError extends Error {
+  constructor(
+    readonly code: ErrorCode,
+    readonly facts: string,
+  ) {
+    super(facts);
+    this.name = 'KernelError';
+  }
+}
+
+/** For states that no user input should reach. */
+export function internal(what: string): Error {
+  return new Error(`internal: ${what}. This is a bug in chainrule: please open an issue with the stack trace.`);
+}
+
+/** The closest of `known` to a misspelt `word`, or undefined when nothing is near. */
+export function nearest(word: string, known: Iterable<string>): string | undefined {
+  let best: string | undefined;
+  let bestDistance = Math.max(2, Math.floor(word.length / 3)) + 1;
+  for (const candidate of known) {
+    const d = editDistance(word.toLowerCase(), candidate.toLowerCase());
+    if (d < bestDistance) {
+      best = candidate;
+      bestDistance = d;
+    }
+  }
+  return best;
+}
+
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const swap = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min(swap, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
+    }
+    row = next;
+  }
+  return row[b.length] ?? Number.POSITIVE_INFINITY;
+}

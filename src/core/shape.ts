@@ -1,0 +1,73 @@
+import { LibError } from './errors.js';
+
+export type Shape = readonly number[];
+
+export function sizeOf(shape: Shape): number {
+  let n = 1;
+  for (let i = 0; i < shape.length; i++) n *= shape[i] as number;
+  return n;
+}
+
+export const sameShape = (a: Shape, b: Shape): boolean => a === b || (a.length === b.length && a.every((d, i) => d === b[i]));
+
+export function formatShape(shape: Shape): string {
+  return shape.length === 1 ? `(${shape[0]},)` : `(${shape.join(', ')})`;
+}
+
+/** Rejects shapes that no tensor can have. */
+export function checkShape(op: string, shape: Shape): void {
+  for (const d of shape) {
+    if (!Number.isInteger(d) || d < 0)
+      throw new LibError('shape', `${op}: sizes must be non-negative integers, got ${formatShape(shape)}.`);
+  }
+}
+
+/** NumPy broadcasting: align right, and let every dimension of size 1 stretch. */
+export function broadcastShapes(op: string, a: Shape, b: Shape): Shape {
+  if (a === b) return a;
+  const rank = Math.max(a.length, b.length);
+  return Array.from({ length: rank }, (_, i) => {
+    const da = a[i - rank + a.length] ?? 1;
+    const db = b[i - rank + b.length] ?? 1;
+    if (da !== db && da !== 1 && db !== 1) {
+      throw new LibError(
+        'shape',
+        `${op}: shapes ${formatShape(a)} and ${formatShape(b)} do not broadcast: dimension ${i - rank} is ${da} and ${db}.`,
+      );
+    }
+    return da === 1 ? db : da;
+  });
+}
+
+/** Row-major strides of a dense tensor. */
+export function contiguousStrides(shape: Shape): number[] {
+  const strides = new Array<number>(shape.length).fill(1);
+  for (let i = shape.length - 2; i >= 0; i--) strides[i] = (strides[i + 1] ?? 1) * Math.max(shape[i + 1] ?? 1, 1);
+  return strides;
+}
+
+/** Strides of a tensor read at a larger, broadcast shape: 0 wherever it is stretched. */
+export function broadcastStrides(shape: Shape, strides: readonly number[], into: Shape): number[] {
+  const lead = into.length - shape.length;
+  return into.map((_, i) => (i < lead || shape[i - lead] === 1 ? 0 : (strides[i - lead] ?? 0)));
+}
+
+/** A dim in 0..rank-1 from one that may count from the end. A scalar accepts -1 and 0, as in PyTorch. */
+export function resolveDim(op: string, dim: number, rank: number): number {
+  const room = Math.max(rank, 1);
+  const resolved = dim < 0 ? dim + room : dim;
+  if (!Number.isInteger(dim) || resolved < 0 || resolved >= room) {
+    throw new LibError('index', `${op}: dim must be in ${-room}..${room - 1}, got dim ${dim} is out of range for ${rank} dimensions.`);
+  }
+  return resolved;
+}
+
+/** Several dims, resolved, without duplicates; none given means all of them. */
+export function resolveDims(op: string, dim: number | readonly number[] | undefined, rank: number): number[] {
+  if (dim === undefined || (typeof dim !== 'number' && dim.length === 0)) return Array.from({ length: rank }, (_, i) => i);
+  const dims = (typeof dim === 'number' ? [dim] : dim).map((d) => resolveDim(op, d, rank));
+  if (new Set(dims).size !== dims.length) {
+    throw new LibError('index', `${op}: each dim may appear once, got dim [${typeof dim === 'number' ? dim : dim.join(', ')}].`);
+  }
+  return rank === 0 ? [] : dims.sort((a, b) => a - b);
+}

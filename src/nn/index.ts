@@ -1,0 +1,11 @@
+export * from './activation.js';
+export * from './containers.js';
+export * from './conv.js';
+export * from './embedding.js';
+export * as init from './init.js';
+export { Identity, Linear, type LinearOptions } from './linear.js';
+export * from './loss.js';
+export * from './module.js';
+export * from './norm.js';
+export * from './pool.js';
+export * from './shape.js';

@@ -1,0 +1,202 @@
+import { LibError } from '../core/errors.js';
+import { formatShape, sameShape } from '../core/shape.js';
+import { noGrad } from '../tensor/autograd.js';
+import { isTensor, Tensor } from '../tensor/tensor.js';
+
+/** A tensor that is learned. Assigning one to a public field of a {@link Module} is all the registration there is. */
+export class Parameter extends Tensor {
+  /** Shares the bytes of `data`. */
+  constructor(data: Tensor, { requiresGrad = true }: { readonly requiresGrad?: boolean } = {}) {
+    super(data.spec, data.storage, data.offset, data.device);
+    this.requiresGrad = requiresGrad;
+  }
+}
+
+/** A tensor that belongs to a module's state but is not learned: running statistics, masks. */
+export class Buffer extends Tensor {
+  /** `persistent: false` keeps it out of `stateDict()`. */
+  constructor(
+    data: Tensor,
+    { persistent = true }: { readonly persistent?: boolean } = {},
+  ) {
+    super(data.spec, data.storage, data.offset, data.device);
+    this.persistent = persistent;
+  }
+  readonly persistent: boolean;
+}
+
+/** Values by dotted name, in field order. */
+export type StateDict = ReadonlyMap<string, Tensor>;
+
+export type ForwardHook = (module: AnyModule, inputs: readonly unknown[], output: unknown) => unknown;
+
+/** A module whatever its inputs and outputs. */
+export type AnyModule = Module<readonly never[], unknown>;
+
+/**
+ * A model or layer: a class whose public fields hold parameters, buffers and other modules (also in arrays), and whose `forward`
+ * uses them. `forward` is the call (PyTorch: torch.nn.Module).
+ *
+ * @example
+ * class Net extends Module {
+ *   readonly layer = new Linear(2, 1);
+ *   override forward(x: Tensor): Tensor { return this.layer.forward(x).sigmoid(); }
+ * }
+ */
+export abstract class Module<Inputs extends readonly unknown[] = readonly [Tensor], Output = Tensor> {
+  /** Whether the module behaves as in training (dropout drops, batch norm updates its statistics). */
+  training = true;
+
+  abstract forward(...inputs: Inputs): Output;
+
+  /** Parameters by dotted path, in field order: `layers.0.weight`. A shared parameter is named once. */
+  *namedParameters(prefix = ''): Generator<readonly [name: string, parameter: Parameter]> {
+    const seen = new Set<Tensor>();
+    for (const [name, value] of walk(this, prefix)) {
+      if (!(value instanceof Parameter) || seen.has(value)) continue;
+      seen.add(value);
+      yield [name, value];
+    }
+  }
+  parameters(): Parameter[] {
+    return Array.from(this.namedParameters(), ([, p]) => p);
+  }
+
+  *namedBuffers(prefix = ''): Generator<readonly [name: string, buffer: Buffer]> {
+    for (const [name, value] of walk(this, prefix)) if (value instanceof Buffer) yield [name, value];
+  }
+
+  /** The module itself (under the name '') and every module inside it. */
+  *namedModules(prefix = ''): Generator<readonly [name: string, module: AnyModule]> {
+    yield [prefix, this as unknown as AnyModule];
+    for (const [key, value] of fields(this)) {
+      if (value instanceof Module) yield* value.namedModules(prefix === '' ? key : `${prefix}.${key}`);
+    }
+  }
+  modules(): AnyModule[] {
+    return Array.from(this.namedModules(), ([, m]) => m);
+  }
+
+  /** Sets the mode of this module and of all inside it. */
+  train(mode = true): this {
+    for (const m of this.modules()) m.training = mode;
+    return this;
+  }
+  eval(): this {
+    return this.train(false);
+  }
+
+  /** Freezes or unfreezes every parameter. */
+  requiresGrad_(value = true): this {
+    for (const p of this.parameters()) p.requiresGrad_(value);
+    return this;
+  }
+
+  /** Forgets all gradients. */
+  zeroGrad(): void {
+    for (const p of this.parameters()) p.grad = null;
+  }
+
+  /** Calls `fn` with every module inside and then with this one. */
+  apply(fn: (module: AnyModule) => void): this {
+    for (const m of this.modules().reverse()) fn(m);
+    return this;
+  }
+
+  /** Parameters and persistent buffers by name. The tensors are the module's own: clone them to keep a copy. */
+  stateDict(prefix = ''): StateDict {
+    const state = new Map<string, Tensor>();
+    for (const [name, value] of walk(this, prefix)) {
+      if (value instanceof Parameter || (value instanceof Buffer && value.persistent)) state.set(name, value);
+    }
+    return state;
+  }
+
+  /** Copies values into the module's parameters and buffers. Strict: names and shapes must match exactly, or nothing is changed. */
+  loadStateDict(state: StateDict, { strict = true }: { readonly strict?: boolean } = {}): void {
+    const own = this.stateDict();
+    const missing = [...own.keys()].filter((k) => !state.has(k));
+    const unexpected = [...state.keys()].filter((k) => !own.has(k));
+    const misshapen = [...own].flatMap(([name, target]) => {
+      const source = state.get(name);
+      return source && !sameShape(source.shape, target.shape) ? [`${name}: ${formatShape(source.shape)} for ${formatShape(target.shape)}`] : [];
+    });
+    if (misshapen.length > 0 || (strict && missing.length + unexpected.length > 0)) {
+      const shapes = misshapen.length > 0 ? `, wrong shapes [${misshapen.join('; ')}]` : '';
+      throw new LibError(
+        'state',
+        `loadStateDict: names and shapes must match, got missing [${missing.join(', ')}], unexpected [${unexpected.join(', ')}]${shapes}.`,
+        misshapen.length > 0 ? undefined : 'pass { strict: false } to load what matches.',
+      );
+    }
+    noGrad(() => {
+      for (const [name, target] of own) {
+        const source = state.get(name);
+        if (source) target.copy_(source);
+      }
+    });
+  }
+
+  /** Calls `hook` after every `forward` of this module; what it returns, if anything, replaces the output. Returns a remover. */
+  registerForwardHook(hook: ForwardHook): () => void {
+    const hooked = this as unknown as { forward: (...inputs: Inputs) => Output; [HOOKS]?: Set<ForwardHook> };
+    let hooks = hooked[HOOKS];
+    if (hooks === undefined) {
+      const list = new Set<ForwardHook>();
+      const original = this.forward;
+      hooks = list;
+      Object.defineProperty(this, HOOKS, { value: list, configurable: true });
+      Object.defineProperty(this, 'forward', {
+        configurable: true,
+        writable: true,
+        enumerable: false,
+        value: (...inputs: Inputs): Output => {
+          let output = original.call(this, ...inputs);
+          for (const h of list) output = (h(this as unknown as AnyModule, inputs, output) as Output | undefined) ?? output;
+          return output;
+        },
+      });
+    }
+    const list = hooks;
+    list.add(hook);
+    return () => {
+      list.delete(hook);
+      if (list.size > 0) return;
+      Reflect.deleteProperty(this, 'forward');
+      Reflect.deleteProperty(this, HOOKS);
+    };
+  }
+
+  /** One line of facts for printing: `inFeatures=2, outFeatures=8`. */
+  extraRepr(): string {
+    return '';
+  }
+  toString(): string {
+    const lines = [...fields(this)].flatMap(([key, value]) =>
+      value instanceof Module ? [`  (${key}): ${value.toString().replaceAll('\n', '\n  ')}`] : [],
+    );
+    const name = this.constructor.name;
+    return lines.length === 0 ? `${name}(${this.extraRepr()})` : `${name}(\n${lines.join('\n')}\n)`;
+  }
+}
+
+const HOOKS = Symbol('forward hooks');
+
+/** Own public fields, with arrays opened up: { layers: [a, b] } reads as layers.0, layers.1. */
+function* fields(module: object): Generator<readonly [key: string, value: unknown]> {
+  for (const [key, value] of Object.entries(module)) {
+    if (Array.isArray(value)) for (const [i, item] of value.entries()) yield [`${key}.${i}`, item];
+    else yield [key, value];
+  }
+}
+
+/** Every tensor field of a module and of those inside, by dotted path. */
+function* walk(module: object, prefix: string): Generator<readonly [name: string, value: Tensor]> {
+  const nested: (readonly [string, object])[] = [];
+  for (const [key, value] of fields(module)) {
+    const name = prefix === '' ? key : `${prefix}.${key}`;
+    if (isTensor(value)) yield [name, value];
+    else if (value instanceof Module) nested.push([name, value]);
+  }
+  for (const [name, value] of nested) yield* walk(value, name);
+}

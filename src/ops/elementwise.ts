@@ -1,0 +1,164 @@
+import { computeType, type DType, isFloat, promote, promoteNumber } from '../core/dtype.js';
+import { LibError } from '../core/errors.js';
+import { type Expr, input, scalar } from '../expr/expr.js';
+import { tensor } from '../tensor/creation.js';
+import type { Tensor } from '../tensor/tensor.js';
+import { type MapParams, map } from './map.js';
+import { type AnyRow, defineComposite, type Op, type Random, type TorchName } from './define.js';
+
+/** Builders of the pointwise rows: an expression, and the few facts that are not in it. */
+
+/** How the result's type follows from the operands' type. `float`: integers become float32, as in PyTorch's exp. */
+export type ResultType = 'same' | 'float' | 'bool';
+
+export interface UnaryRule {
+  expr(x: Expr): Expr;
+  /** The gradient from (output gradient, input, output), when it should not be the symbolic one. */
+  grad?(g: Expr, x: Expr, y: Expr): Expr | null;
+  /** Default 'float'. */
+  readonly result?: ResultType;
+  /** The expression for bool tensors, where it is another one. */
+  bools?(x: Expr): Expr;
+  /** Where samples are drawn from; default [-2, 2]. */
+  readonly domain?: readonly [low: number, high: number];
+  /** Further places to sample: far out, near zero, special points. Gradients are checked there too. */
+  readonly points?: readonly number[];
+  /** Element types refused, with this word in the error: `bitwiseNot` of floats. */
+  readonly only?: 'int';
+  readonly kinks?: boolean;
+  readonly torch?: TorchName | null;
+}
+
+/** A row of one tensor. Adds `name_` in-place methods through the table's installer. */
+export function unary(name: string, rule: UnaryRule): Pointwise<[x: Tensor]> {
+  const expr = rule.expr(input(0));
+  const [low, high] = rule.domain ?? [-2, 2];
+  const slopes = rule.grad ? { slopes: [rule.grad(input(1), input(0), input(2))] } : {};
+  const paramsByType = new Map<DType, MapParams>();
+  const boolExpr = rule.bools?.(input(0)) ?? expr;
+  const paramsFor = (dtype: DType): MapParams => {
+    let p = paramsByType.get(dtype);
+    const own = dtype === 'bool' ? boolExpr : expr;
+    if (p === undefined) paramsByType.set(dtype, (p = { name, expr: own, ...typesOf(name, dtype, rule.result ?? 'float', rule.only), ...slopes }));
+    return p;
+  };
+  const op = defineComposite({
+    name,
+    compose: (x: Tensor) => map([x], paramsFor(x.dtype)),
+    differentiable: (rule.result ?? 'float') !== 'bool' && rule.only === undefined,
+    ...(rule.kinks !== undefined && { kinks: rule.kinks }),
+    ...(rule.torch !== undefined && { torch: rule.torch }),
+    *samples(random: Random): Iterable<[x: Tensor]> {
+      const make = (shape: readonly number[]): Tensor => (rule.only === 'int' ? random.integers(shape, -5, 6) : random(shape, { low, high }));
+      yield [make([5])];
+      yield [make([2, 3, 4])];
+      yield [make([])];
+      yield [make([0, 3])];
+      if (rule.points) yield [tensor(rule.points)];
+    },
+  });
+  return Object.assign(op, { inPlace: (x: Tensor) => map([x], paramsFor(x.dtype), [], [x]) });
+}
+
+/** An op that can also write its result over its first argument. */
+export type Pointwise<Args extends readonly unknown[]> = Op<Args> & {
+  /** @internal */ readonly inPlace: (...args: Args) => Tensor;
+};
+/** @internal Any of them. */
+export interface InPlace {
+  readonly inPlace: (...args: never[]) => Tensor;
+}
+
+/** @internal The result's and the arithmetic's type, from the operands' promoted type. */
+export function typesOf(name: string, dtype: DType, result: ResultType, only?: 'int'): { dtype: DType; compute: ReturnType<typeof computeType> } {
+  if (only === 'int' && isFloat(dtype)) throw new LibError('dtype', `${name}: the tensors must be of integer or bool type, got ${dtype}.`);
+  const working = result === 'float' && !isFloat(dtype) ? 'float32' : dtype;
+  return { dtype: result === 'bool' ? 'bool' : working, compute: computeType(working) };
+}
+
+export type TensorOrNumber = Tensor | number;
+
+/** For fixtures of rows whose PyTorch namesakes take no numbers: the second argument becomes a 0-d tensor. */
+export const asTensor = (name: string): TorchName => ({ call: `torch.${name}(a[0], torch.as_tensor(a[1]))` });
+
+export interface BinaryRule {
+  expr(a: Expr, b: Expr): Expr;
+  grad?(g: Expr, a: Expr, b: Expr, y: Expr): readonly [Expr | null, Expr | null];
+  /** The expression for integers, where it is another one. */
+  ints?(a: Expr, b: Expr): Expr;
+  /** Default 'same' (after promotion). */
+  readonly result?: ResultType;
+  readonly domain?: readonly [low: number, high: number];
+  /** Further pairs to sample. */
+  readonly points?: readonly (readonly [a: number, b: number])[];
+  readonly only?: 'int';
+  readonly kinks?: boolean;
+  readonly torch?: TorchName | null;
+}
+
+/** A row of two operands that broadcast; either may be a number, which then does not take part in shapes or graphs. */
+export function binary(name: string, rule: BinaryRule): Pointwise<[a: Tensor, b: TensorOrNumber]> {
+  const forms = binaryForms(name, rule);
+  const [low, high] = rule.domain ?? [-2, 2];
+  const op = defineComposite({
+    name,
+    compose: (a: Tensor, b: TensorOrNumber) => forms(a, b),
+    differentiable: rule.result !== 'bool' && rule.only === undefined,
+    ...(rule.kinks !== undefined && { kinks: rule.kinks }),
+    ...(rule.torch !== undefined && { torch: rule.torch }),
+    *samples(random: Random): Iterable<[a: Tensor, b: TensorOrNumber]> {
+      const make = (shape: readonly number[]): Tensor => (rule.only === 'int' ? random.integers(shape, 0, 6) : random(shape, { low, high }));
+      yield [make([4]), make([4])];
+      yield [make([2, 3]), make([3])]; // broadcasts
+      yield [make([2, 1]), make([1, 3])];
+      yield [make([2, 3]), rule.only === 'int' ? 3 : 1.5];
+      yield [make([]), make([2])];
+      yield [make([0, 2]), make([2])];
+      if (rule.points) yield [tensor(rule.points.map(([a]) => a)), tensor(rule.points.map(([, b]) => b))];
+    },
+    *errors(random: Random): Iterable<readonly [[a: Tensor, b: TensorOrNumber], string]> {
+      const make = (shape: readonly number[]): Tensor => (rule.only === 'int' ? random.integers(shape, 0, 6) : random(shape));
+      yield [[make([2, 3]), make([4])], 'do not broadcast'];
+      if (rule.only === 'int') yield [[random([2]), random([2])], 'must be of integer or bool type'];
+    },
+  });
+  return Object.assign(op, { inPlace: (a: Tensor, b: TensorOrNumber) => forms(a, b, [a]) });
+}
+
+/** The three forms of a binary call: tensor-tensor, and a number on the right; each with cached parameters per type. */
+function binaryForms(name: string, rule: BinaryRule): (a: Tensor, b: TensorOrNumber, into?: readonly Tensor[]) => Tensor {
+  const result = rule.result ?? 'same';
+  const both = rule.expr(input(0), input(1));
+  const bothSlopes = rule.grad ? { slopes: rule.grad(input(2), input(0), input(1), input(3)) } : {};
+  const right = rule.expr(input(0), scalar(0));
+  const rightSlopes = rule.grad ? { slopes: [rule.grad(input(1), input(0), scalar(0), input(2))[0]] } : {};
+  const tensorParams = new Map<string, MapParams>();
+  const numberParams = new Map<string, MapParams>();
+  const bothInts = rule.ints?.(input(0), input(1)) ?? both;
+  const rightInts = rule.ints?.(input(0), scalar(0)) ?? right;
+  const cached = (cache: Map<string, MapParams>, dtype: DType, expr: Expr, slopes: object): MapParams => {
+    let p = cache.get(dtype);
+    if (p === undefined) cache.set(dtype, (p = { name, expr, ...typesOf(name, dtype, result, rule.only), ...slopes }));
+    return p;
+  };
+  return (a, b, into) => {
+    if (typeof b === 'number') {
+      const dtype = promoteNumber(a.dtype, b);
+      return map([a], cached(numberParams, dtype, isFloat(dtype) ? right : rightInts, rightSlopes), [b], into);
+    }
+    const dtype = promoteTensors(a, b);
+    return map([a, b], cached(tensorParams, dtype, isFloat(dtype) ? both : bothInts, bothSlopes), [], into);
+  };
+}
+
+/** PyTorch's promotion: a 0-d tensor counts like a number, so only its category can change the other's type. */
+export function promoteTensors(a: Tensor, b: Tensor): DType {
+  if (a.dtype === b.dtype) return a.dtype;
+  const higher = promote(a.dtype, b.dtype);
+  const [shaped, scalarLike] = b.ndim === 0 && a.ndim > 0 ? [a, b] : a.ndim === 0 && b.ndim > 0 ? [b, a] : [null, null];
+  if (shaped === null || scalarLike === null || isFloat(shaped.dtype) !== isFloat(scalarLike.dtype)) return higher;
+  if (shaped.dtype === 'bool') return higher;
+  return shaped.dtype;
+}
+
+export type { AnyRow };

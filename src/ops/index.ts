@@ -1,0 +1,41 @@
+import { Tensor } from '../tensor/tensor.js';
+import * as assign from './assign.js';
+import type { InPlace } from './elementwise.js';
+import * as pointwise from './pointwise.js';
+import * as reduce from './reduce.js';
+import * as view from './view.js';
+
+/**
+ * The table of ops. Table files export functions whose first argument is a tensor and nothing else (helpers live in files of their
+ * own), for every export is also a method: `relu(x)` and `x.relu()` are one definition.
+ */
+export const methods: typeof pointwise & typeof assign & typeof reduce & typeof view = { ...pointwise, ...assign, ...reduce, ...view };
+
+type MethodOf<F> = F extends (x: Tensor, ...rest: infer Rest) => infer R ? (...rest: Rest) => R : never;
+type Table = typeof methods;
+type InPlaceTable = typeof pointwise;
+
+export type Methods = { readonly [K in keyof Table]: MethodOf<Table[K]> } & {
+  /** Like the function without underscore, but written over this tensor, whose shape and type stay. */
+  readonly [K in keyof InPlaceTable as `${K}_`]: MethodOf<InPlaceTable[K]>;
+};
+
+type Callable = (x: Tensor, ...rest: unknown[]) => unknown;
+
+/** Hangs the table on Tensor's prototype. Runs once, when the package is imported. */
+export function installMethods(): void {
+  for (const [name, op] of Object.entries<unknown>(methods)) {
+    defineMethod(name, op as Callable);
+    const { inPlace } = op as Partial<InPlace>;
+    if (inPlace) defineMethod(`${name}_`, inPlace as Callable);
+  }
+}
+
+function defineMethod(name: string, op: Callable): void {
+  Object.defineProperty(Tensor.prototype, name, {
+    configurable: true,
+    value(this: Tensor, ...rest: unknown[]) {
+      return op(this, ...rest);
+    },
+  });
+}

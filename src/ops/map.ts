@@ -1,0 +1,207 @@
+import { type ComputeType, computeType, type DType } from '../core/dtype.js';
+import { broadcastShapes, type Shape } from '../core/shape.js';
+import { type Spec, specOf } from '../core/spec.js';
+import { constant, derivative, type Expr, input, isDifferentiable, scalar as scalarLeaf, substitute, topological } from '../expr/expr.js';
+import type { Reducer } from '../program/kernel.js';
+import type { GradContext } from '../tensor/graph.js';
+import type { Tensor } from '../tensor/tensor.js';
+import { apply, type Definition } from './apply.js';
+
+/**
+ * The two generic rows under all pointwise maths. Expressions are differentiated symbolically, so the gradient of a pointwise op is
+ * again one fused pointwise kernel (or, where the input was broadcast, one fused reduction), to any order.
+ */
+export interface MapParams {
+  readonly name: string;
+  readonly expr: Expr;
+  readonly dtype: DType;
+  readonly compute: ComputeType;
+  /** The gradient by each input, over the inputs, then (input n) the output gradient and (n + 1) the output. Default: symbolic. */
+  readonly slopes?: readonly (Expr | null)[];
+  /** The result's shape, for programs without inputs. */
+  readonly shape?: Shape;
+}
+
+/** Generic rows are tested through the ops that use them. */
+function* noSamples(): Iterable<never> {}
+
+const definitions = new Map<string, Definition>();
+
+/** Applies `expr` elementwise to the broadcast inputs. `name` is what errors and graphs call it. */
+export function map(inputs: readonly Tensor[], params: MapParams, scalars: readonly number[] = [], into?: readonly Tensor[]): Tensor {
+  const { name, expr, dtype, compute } = params;
+  const key = `${expr.id}${dtype}${compute}${params.shape ?? ''}`;
+  return apply(definitionOf(name), { inputs, params, scalars, key }, into)[0] as Tensor;
+}
+
+function definitionOf(name: string): Definition {
+  let known = definitions.get(name);
+  if (known === undefined) {
+    known = mapDefinition(name) as unknown as Definition;
+    definitions.set(name, known);
+  }
+  return known;
+}
+
+function mapDefinition(name: string) {
+  return {
+    name,
+    args: () => ({ inputs: [], params: null }),
+    samples: noSamples,
+    infer: (specs: readonly Spec[], { dtype, shape }: MapParams): Spec => specOf(dtype, shape ?? broadcastAll(name, specs)),
+    kernel: ({ expr, compute }: MapParams) => ({ family: 'map', exprs: [expr], compute }),
+    saves: (params: MapParams, needs: readonly boolean[]) => savedBy(params, needs),
+    grad: mapGradient,
+    plans: new Map(),
+    foreign: false,
+  };
+}
+
+function broadcastAll(name: string, specs: readonly Spec[]): Shape {
+  let shape = specs[0]?.shape ?? [];
+  for (let i = 1; i < specs.length; i++) shape = broadcastShapes(name, shape, (specs[i] as Spec).shape);
+  return shape;
+}
+
+const slopeCache = new WeakMap<Expr, Map<string, Expr | null>>();
+
+/** ∂output/∂input i times the output gradient, over (inputs…, gradient, output); null where it is zero. */
+function slope(params: MapParams, i: number, n: number): Expr | null {
+  if (params.slopes !== undefined) return params.slopes[i] ?? null;
+  let cache = slopeCache.get(params.expr);
+  if (cache === undefined) slopeCache.set(params.expr, (cache = new Map()));
+  const key = `${i}/${n}`;
+  let e = cache.get(key);
+  if (e === undefined) {
+    const d = derivative(params.expr, i);
+    e = d.node.kind === 'const' && d.node.value === 0 ? null : timesGradient(d, input(n), params.expr, n + 1);
+    cache.set(key, e);
+  }
+  return e;
+}
+
+/** The slope times the gradient, reading the saved output wherever the slope would compute it again. */
+function timesGradient(d: Expr, g: Expr, result: Expr, output: number): Expr {
+  const seen = new Map<Expr, Expr>();
+  if (result.node.kind === 'apply') seen.set(result, input(output));
+  const reusesOutput = substitute(d, (leaf) => (leaf.kind === 'input' ? input(leaf.index) : scalarLeaf(leaf.index)), seen);
+  return g.mul(reusesOutput);
+}
+
+const inputsOf = (e: Expr): Set<number> => {
+  const found = new Set<number>();
+  for (const { node } of topological([e])) if (node.kind === 'input') found.add(node.index);
+  return found;
+};
+
+const savesCache = new WeakMap<Expr, Map<string, readonly (number | 'output')[]>>();
+
+function savedBy(params: MapParams, needs: readonly boolean[]): readonly (number | 'output')[] {
+  let cache = savesCache.get(params.expr);
+  if (cache === undefined) savesCache.set(params.expr, (cache = new Map()));
+  const key = `${needs}`;
+  let saves = cache.get(key);
+  if (saves === undefined) {
+    const read = new Set<number>();
+    const n = needs.length;
+    needs.forEach((need, i) => {
+      const e = need ? slope(params, i, n) : null;
+      if (e !== null) for (const k of inputsOf(e)) read.add(k);
+    });
+    saves = [...read].filter((k) => k !== n).map((k) => (k === n + 1 ? 'output' : k));
+    cache.set(key, saves);
+  }
+  return saves;
+}
+
+function mapGradient([g]: readonly (Tensor | null)[], { inputs, output, params, scalars, needs }: GradContext<MapParams>): (Tensor | null)[] {
+  const n = inputs.length;
+  return inputs.map((x, i) => {
+    if (!g || !needs[i]) return null;
+    const e = slope(params, i, n);
+    if (e === null) return null;
+    return mapOnto(x.spec, `${params.name}Backward`, e, [...inputs, g, output], scalars);
+  });
+}
+
+/**
+ * Evaluates `e` over tensors and sums the result down to the shape of `target`, in one kernel: a map where nothing was broadcast,
+ * a reduction with the map as its prologue where something was. Inputs that `e` does not read are dropped.
+ */
+export function mapOnto(target: Spec, name: string, e: Expr, tensors: readonly Tensor[], scalars: readonly number[]): Tensor {
+  const used = [...inputsOf(e)].sort((a, b) => a - b);
+  const place = new Map(used.map((old, now) => [old, now]));
+  const expr = substitute(e, (leaf) => (leaf.kind === 'input' ? input(place.get(leaf.index) ?? 0) : scalarLeaf(leaf.index)));
+  const inputs = used.map((i) => tensors[i] as Tensor);
+  let shape: Shape = target.shape;
+  for (const t of inputs) shape = broadcastShapes(name, shape, t.shape);
+  const compute = computeType(target.dtype);
+  const lead = shape.length - target.shape.length;
+  const dims = shape.flatMap((d, i) => (i < lead || (target.shape[i - lead] === 1 && d !== 1) ? [i] : []));
+  if (dims.length === 0) {
+    if (expr === input(0) && inputs[0]?.dtype === target.dtype && `${inputs[0].shape}` === `${target.shape}`) return inputs[0];
+    const fits = inputs.some((t) => `${t.shape}` === `${target.shape}`);
+    if (fits) return map(inputs, { name, expr, dtype: target.dtype, compute }, scalars);
+  }
+  return reduceMap(inputs, { name, by: 'sum', expr, dims, keepdim: false, shape, out: target.shape, dtype: target.dtype, compute }, scalars);
+}
+
+export interface ReduceMapParams {
+  readonly name: string;
+  readonly by: Extract<Reducer, 'sum'>;
+  readonly expr: Expr;
+  readonly dims: readonly number[];
+  readonly keepdim: boolean;
+  /** What the inputs are broadcast to before folding. */
+  readonly shape: Shape;
+  /** The result's shape. */
+  readonly out: Shape;
+  readonly dtype: DType;
+  readonly compute: ComputeType;
+}
+
+/** Σ over dims of expr(inputs), in one kernel. */
+export function reduceMap(inputs: readonly Tensor[], params: ReduceMapParams, scalars: readonly number[] = []): Tensor {
+  const { name, expr, dims, shape, out, dtype } = params;
+  const key = `${expr.id}|${dims}|${shape}|${out}|${dtype}`;
+  let definition = reductions.get(name);
+  if (definition === undefined) reductions.set(name, (definition = reduceDefinition(name) as unknown as Definition));
+  return apply(definition, { inputs, params, scalars, key })[0] as Tensor;
+}
+const reductions = new Map<string, Definition>();
+
+function reduceDefinition(name: string) {
+  return {
+    name,
+    args: () => ({ inputs: [], params: null }),
+    samples: noSamples,
+    infer: (_: readonly Spec[], { dtype, out }: ReduceMapParams): Spec => specOf(dtype, out),
+    kernel: ({ by, expr, dims, shape, compute }: ReduceMapParams) => ({ family: 'reduce', by, expr, dims, shape, compute }),
+    saves: ({ expr }: ReduceMapParams, needs: readonly boolean[]) => savedByReduce(expr, needs),
+    grad: reduceMapGradient,
+    plans: new Map(),
+    foreign: false,
+  };
+}
+
+function savedByReduce(expr: Expr, needs: readonly boolean[]): readonly number[] {
+  const read = new Set<number>();
+  needs.forEach((need, i) => {
+    if (need) for (const k of inputsOf(derivative(expr, i))) read.add(k);
+  });
+  return [...read];
+}
+
+function reduceMapGradient([g]: readonly (Tensor | null)[], context: GradContext<ReduceMapParams>): (Tensor | null)[] {
+  const { inputs, params, scalars, needs } = context;
+  const n = inputs.length;
+  return inputs.map((x, i) => {
+    if (!g || !needs[i]) return null;
+    const d = derivative(params.expr, i);
+    const spread = g.reshape(params.shape.map((size, k) => (params.dims.includes(k) ? 1 : size))).expand(params.shape);
+    return mapOnto(x.spec, `${params.name}Backward`, input(n).mul(d), [...inputs, spread], scalars);
+  });
+}
+
+/** Whether gradients can flow through an expression. */
+export const flows = (expr: Expr): boolean => isDifferentiable(expr) && expr !== constant(0);

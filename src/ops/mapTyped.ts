@@ -1,0 +1,35 @@
+import { computeType, type DType } from '../core/dtype.js';
+import type { Expr } from '../expr/expr.js';
+import type { Tensor } from '../tensor/tensor.js';
+import { promoteTensors } from './elementwise.js';
+import { map } from './map.js';
+
+export interface MapTypedOptions {
+  readonly scalars?: readonly number[];
+  readonly slopes?: readonly (Expr | null)[];
+  /** Write over this tensor instead of a new one. */
+  readonly into?: readonly Tensor[];
+  /** The result's type. Default: promoted from the tensors. */
+  readonly dtype?: DType;
+  /** The type that arithmetic runs in follows from this one. Default: `dtype`. */
+  readonly working?: DType;
+}
+
+/** Applies an expression to tensors whose types are promoted together: the form under rows of three and more operands. */
+export function mapTyped(name: string, inputs: readonly Tensor[], expr: Expr, options: MapTypedOptions = {}): Tensor {
+  const { scalars = [], slopes, into } = options;
+  const dtype = options.dtype ?? promoteAll(inputs);
+  const compute = computeType(options.working ?? dtype);
+  return map(inputs, { name, expr, dtype, compute, ...(slopes && { slopes }) }, scalars, into);
+}
+
+/** The promoted type of several tensors. */
+export function promoteAll([first, ...rest]: readonly Tensor[]): DType {
+  let dtype = (first as Tensor).dtype;
+  let widest = first as Tensor;
+  for (const t of rest) {
+    dtype = promoteTensors(widest, t);
+    if (dtype === t.dtype) widest = t;
+  }
+  return dtype;
+}

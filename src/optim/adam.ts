@@ -1,0 +1,114 @@
+import type { Expr } from '../expr/expr.js';
+import { zerosLike } from '../tensor/creation.js';
+import type { Parameter } from '../nn/module.js';
+import type { Tensor } from '../tensor/tensor.js';
+import { checkNumber, type Group, Optimizer, type Params, withDefaults } from './optimizer.js';
+import { defineUpdate, runUpdate, type Update } from './update.js';
+
+export interface AdamOptions {
+  /** Step size. Default 1e-3. */
+  readonly lr?: number;
+  /** Decay rates of the averages of the gradient and of its square. Default [0.9, 0.999]. */
+  readonly betas?: readonly [number, number];
+  /** Added to the root of the second average. Default 1e-8. */
+  readonly eps?: number;
+  /** Adam: an L2 penalty added to the gradient, default 0. AdamW: decay apart from the gradient, default 0.01. */
+  readonly weightDecay?: number;
+  /** Use the largest second average so far (AMSGrad, Reddi et al. 2018). Default false. */
+  readonly amsgrad?: boolean;
+  /** Climb instead of descend. Default false. */
+  readonly maximize?: boolean;
+}
+type Full = Required<AdamOptions>;
+
+type Inputs = 'param' | 'grad' | 'expAvg' | 'expAvgSq';
+type Scalars = 'stepSize' | 'fresh1' | 'beta2' | 'fresh2' | 'rootCorrection2' | 'eps' | 'keep' | 'l2';
+type Symbols<K extends string> = { readonly [N in K]: Expr };
+
+const inputs = ['param', 'grad', 'expAvg', 'expAvgSq'] as const;
+const scalars = ['stepSize', 'fresh1', 'beta2', 'fresh2', 'rootCorrection2', 'eps', 'keep', 'l2'] as const;
+
+/** The recurrence, in PyTorch's order of operations. What depends on no element comes in as a number. */
+function moments({ param, grad, expAvg, expAvgSq }: Symbols<Inputs>, { fresh1, beta2, fresh2, keep, l2 }: Symbols<Scalars>, coupled: boolean) {
+  const g = coupled ? grad.add(param.mul(l2)) : grad;
+  const expAvgNext = expAvg.add(g.sub(expAvg).mul(fresh1));
+  const expAvgSqNext = expAvgSq.mul(beta2).add(g.mul(g).mul(fresh2));
+  return { m: expAvgNext, v: expAvgSqNext, decayed: coupled ? param : param.mul(keep) };
+}
+
+const stepTo = (from: Expr, m: Expr, v: Expr, { stepSize, rootCorrection2, eps }: Symbols<Scalars>): Expr =>
+  from.sub(m.div(v.sqrt().div(rootCorrection2).add(eps)).mul(stepSize));
+
+type PlainUpdate = Update<Inputs, Scalars, 'param' | 'expAvg' | 'expAvgSq'>;
+type AmsgradUpdate = Update<Inputs | 'maxExpAvgSq', Scalars, 'param' | 'expAvg' | 'expAvgSq' | 'maxExpAvgSq'>;
+
+const plain = (name: string, coupled: boolean): PlainUpdate =>
+  defineUpdate(name, inputs, scalars, (t, s) => {
+    const { m, v, decayed } = moments(t, s, coupled);
+    return { param: stepTo(decayed, m, v, s), expAvg: m, expAvgSq: v };
+  });
+
+const amsgrad = (name: string, coupled: boolean): AmsgradUpdate =>
+  defineUpdate(name, [...inputs, 'maxExpAvgSq'], scalars, (t, s) => {
+    const { m, v, decayed } = moments(t, s, coupled);
+    const largest = t.maxExpAvgSq.max(v);
+    return { param: stepTo(decayed, m, largest, s), expAvg: m, expAvgSq: v, maxExpAvgSq: largest };
+  });
+
+const adam: PlainUpdate = plain('adam', true);
+const adamw: PlainUpdate = plain('adamw', false);
+const adamMax: AmsgradUpdate = amsgrad('adamAmsgrad', true);
+const adamwMax: AmsgradUpdate = amsgrad('adamwAmsgrad', false);
+
+abstract class AdamFamily extends Optimizer<Full> {
+  protected override check(group: Group<Full>): void {
+    super.check(group);
+    const [beta1, beta2] = group.betas;
+    checkNumber(this.name, 'betas[0]', beta1, (v) => v >= 0 && v < 1, 'in [0, 1)');
+    checkNumber(this.name, 'betas[1]', beta2, (v) => v >= 0 && v < 1, 'in [0, 1)');
+    checkNumber(this.name, 'eps', group.eps, (v) => v >= 0, 'a finite number >= 0');
+    checkNumber(this.name, 'weightDecay', group.weightDecay, (v) => v >= 0, 'a finite number >= 0');
+  }
+
+  /** Where the weight decay goes: apart from the gradient, or into it. */
+  protected abstract readonly decoupled: boolean;
+
+  protected update(p: Parameter, gradient: Tensor, group: Group<Full>): void {
+    const { lr, betas, eps, weightDecay, maximize } = group;
+    const state = this.stateOf(p, () => {
+      const fresh: Record<string, Tensor | number> = { step: 0, expAvg: zerosLike(p), expAvgSq: zerosLike(p) };
+      return group.amsgrad ? { ...fresh, maxExpAvgSq: zerosLike(p) } : fresh;
+    }) as { step: number; expAvg: Tensor; expAvgSq: Tensor; maxExpAvgSq?: Tensor };
+    state.step += 1;
+    const [beta1, beta2] = betas;
+    const numbers = {
+      stepSize: lr / (1 - beta1 ** state.step),
+      rootCorrection2: Math.sqrt(1 - beta2 ** state.step),
+      ...{ fresh1: 1 - beta1, beta2, fresh2: 1 - beta2, eps },
+      keep: 1 - lr * weightDecay,
+      l2: weightDecay,
+    };
+    const grad = maximize ? gradient.neg() : gradient;
+    const { expAvg, expAvgSq, maxExpAvgSq } = state;
+    if (maxExpAvgSq) runUpdate(this.decoupled ? adamwMax : adamMax, { param: p, grad, expAvg, expAvgSq, maxExpAvgSq }, numbers);
+    else runUpdate(this.decoupled ? adamw : adam, { param: p, grad, expAvg, expAvgSq }, numbers);
+  }
+}
+
+const adamDefaults: Full = { lr: 1e-3, betas: [0.9, 0.999], eps: 1e-8, weightDecay: 0, amsgrad: false, maximize: false };
+
+/** Adam (Kingma & Ba 2015), with PyTorch's defaults and order of operations. */
+export class Adam extends AdamFamily {
+  protected override readonly decoupled: boolean = false;
+  constructor(params: Params<Full>, options: AdamOptions = {}) {
+    super('Adam', params, withDefaults('Adam', adamDefaults, options));
+  }
+}
+
+/** Adam with decoupled weight decay (Loshchilov & Hutter 2019): the decay never passes through the averages. */
+export class AdamW extends AdamFamily {
+  protected override readonly decoupled: boolean = true;
+  constructor(params: Params<Full>, options: AdamOptions = {}) {
+    super('AdamW', params, withDefaults('AdamW', { ...adamDefaults, weightDecay: 0.01 }, options));
+  }
+}

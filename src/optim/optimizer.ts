@@ -1,0 +1,142 @@
+import { LibError, nearest } from '../core/errors.js';
+import { zerosLike } from '../tensor/creation.js';
+import { noGrad } from '../tensor/autograd.js';
+import type { Parameter } from '../nn/module.js';
+import { isTensor, type Tensor } from '../tensor/tensor.js';
+
+/** Parameters that share options; options not given are the optimizer's. */
+export type ParamGroup<Options> = { readonly params: readonly Parameter[] } & Partial<Options>;
+export type Params<Options> = Iterable<Parameter> | readonly ParamGroup<Options>[];
+
+/** What an optimizer remembers of one parameter. */
+export type ParamState = Record<string, Tensor | number>;
+
+/** As PyTorch lays it out: state by the parameter's position over all groups, groups with positions for params. */
+export interface OptimizerState {
+  readonly state: Readonly<Record<number, Readonly<ParamState>>>;
+  readonly paramGroups: readonly (Readonly<Record<string, unknown>> & { readonly params: readonly number[] })[];
+}
+
+/** A group as an optimizer holds it: every option present. Schedules write `lr`. */
+export type Group<Options> = { -readonly [K in keyof Options]: Options[K] } & { readonly params: readonly Parameter[]; initialLr?: number };
+
+/** The part that all optimizers share: groups, state, and the walk over parameters that have gradients. */
+export abstract class Optimizer<Options extends { readonly lr: number } = { readonly lr: number }> {
+  readonly paramGroups: Group<Options>[];
+  /** What is remembered of each parameter. */
+  readonly state: Map<Parameter, ParamState> = new Map();
+  readonly name: string;
+
+  protected constructor(name: string, params: Params<Options>, readonly defaults: Options) {
+    this.name = name;
+    const list = [...(params as Iterable<Parameter | ParamGroup<Options>>)];
+    if (list.length === 0) throw new LibError('value', `${name}: there must be parameters to optimize, got an empty list.`);
+    const groups = isTensor(list[0]) ? [{ params: list as Parameter[] } as unknown as ParamGroup<Options>] : (list as ParamGroup<Options>[]);
+    this.paramGroups = groups.map((group) => this.completeGroup(group));
+  }
+
+  private completeGroup(group: ParamGroup<Options>): Group<Options> {
+    const known = [...Object.keys(this.defaults), 'params'];
+    for (const key of Object.keys(group)) {
+      if (!known.includes(key)) throw unknownOption(this.name, key, known);
+    }
+    const full = { ...this.defaults, ...group, params: [...group.params] } as unknown as Group<Options>;
+    for (const p of full.params) {
+      if (!p.isLeaf) throw new LibError('value', `${this.name}: only leaf tensors can be optimized, got one that ${p.node?.name ?? 'an op'} made.`);
+      if (this.paramGroups?.some((g) => g.params.includes(p))) throw new LibError('value', `${this.name}: a parameter may be in one group, got one twice.`);
+    }
+    this.check(full);
+    return full;
+  }
+
+  /** Adds parameters, for example of layers that are unfrozen later. */
+  addParamGroup(group: ParamGroup<Options>): void {
+    this.paramGroups.push(this.completeGroup(group));
+  }
+
+  /** Rejects option values that cannot train. */
+  protected check(group: Group<Options>): void {
+    checkNumber(this.name, 'lr', group.lr, (v) => v >= 0, 'a finite number >= 0');
+  }
+
+  /** The update of one parameter that has a gradient. */
+  protected abstract update(p: Parameter, grad: Tensor, group: Group<Options>): void;
+
+  /** Changes every parameter that has a gradient. With a closure, evaluates it first and returns its result. */
+  step(): void {
+    noGrad(() => {
+      for (const group of this.paramGroups) {
+        this.check(group);
+        for (const p of group.params) if (p.grad !== null) this.update(p, p.grad, group);
+      }
+    });
+  }
+
+  /** Forgets gradients, or (`setToNone: false`) fills them with zeros. */
+  zeroGrad({ setToNone = true }: { readonly setToNone?: boolean } = {}): void {
+    for (const { params } of this.paramGroups) {
+      for (const p of params) {
+        if (setToNone) p.grad = null;
+        else if (p.grad !== null) p.grad = zerosLike(p.grad);
+      }
+    }
+  }
+
+  /** The state of a parameter, made by `init` at its first step. */
+  protected stateOf<S extends ParamState>(p: Parameter, init: () => S): S {
+    let s = this.state.get(p);
+    if (s === undefined) this.state.set(p, (s = init()));
+    return s as S;
+  }
+
+  private everyParam(): Parameter[] {
+    return this.paramGroups.flatMap((g) => g.params);
+  }
+
+  /** Everything needed to go on exactly where this optimizer stands. */
+  stateDict(): OptimizerState {
+    const all = this.everyParam();
+    const state = Object.fromEntries([...this.state].map(([p, s]) => [all.indexOf(p), s]));
+    const paramGroups = this.paramGroups.map((g) => ({ ...g, params: g.params.map((p) => all.indexOf(p)) }));
+    return { state, paramGroups: paramGroups as unknown as OptimizerState['paramGroups'] };
+  }
+
+  /** Takes over the state of an optimizer of the same kind over the same parameters. */
+  loadStateDict({ state, paramGroups }: OptimizerState): void {
+    const sizes = this.paramGroups.map((g) => g.params.length);
+    const given = paramGroups.map((g) => g.params.length);
+    if (`${sizes}` !== `${given}`) {
+      throw new LibError('state', `${this.name}: groups must hold as many parameters as before, got [${given.join(', ')}] for [${sizes.join(', ')}].`);
+    }
+    const all = this.everyParam();
+    paramGroups.forEach((g, i) => {
+      const { params: _, ...options } = g;
+      Object.assign(this.paramGroups[i] as object, options);
+    });
+    this.state.clear();
+    for (const [i, s] of Object.entries(state)) {
+      const p = all[Number(i)];
+      if (p === undefined) throw new LibError('state', `${this.name}: state must belong to a parameter, got position ${i} of ${all.length}.`);
+      this.state.set(p, Object.fromEntries(Object.entries(s).map(([k, v]) => [k, isTensor(v) ? v.detach().to(p.device).clone() : v])));
+    }
+  }
+}
+
+export function unknownOption(op: string, key: string, known: readonly string[]): LibError {
+  const guess = nearest(key, known);
+  return new LibError('option', `${op}: options must be among ${known.join(', ')}, got '${key}'.`, guess && `did you mean ${guess}?`);
+}
+
+/** Options over defaults; an unknown key is an error. */
+export function withDefaults<Options extends object>(op: string, defaults: Options, given: Partial<Options>): Options {
+  const known = Object.keys(defaults);
+  for (const key of Object.keys(given)) if (!known.includes(key)) throw unknownOption(op, key, known);
+  return { ...defaults, ...given };
+}
+
+/** Rejects options that are not numbers or not in range. */
+export function checkNumber(op: string, key: string, value: unknown, valid: (v: number) => boolean, rule: string): void {
+  if (typeof value !== 'number' || !Number.isFinite(value) || !valid(value)) {
+    throw new LibError('value', `${op}: ${key} must be ${rule}, got ${String(value)}.`);
+  }
+}

@@ -1,0 +1,159 @@
+import type { ComputeType } from '../core/dtype.js';
+import type { Expr } from '../expr/expr.js';
+
+/**
+ * The ten kernel families: everything a backend can be asked to run. Backends implement these, never ops.
+ * Shapes, strides and element types are not here but in the operands' specs; transposes and broadcasts are strides.
+ */
+export type Kernel =
+  | MapKernel
+  | ReduceKernel
+  | GemmKernel
+  | WindowKernel
+  | GatherKernel
+  | ScatterKernel
+  | ScanKernel
+  | SortKernel
+  | RandomKernel
+  | CopyKernel;
+
+/** outputs[k][i] = exprs[k](inputs[..][i], scalars), inputs broadcast to the outputs' shape. Outputs may alias inputs exactly. */
+export interface MapKernel {
+  readonly family: 'map';
+  readonly exprs: readonly Expr[];
+  readonly compute: ComputeType;
+}
+
+export type Reducer = 'sum' | 'prod' | 'max' | 'min' | 'argmax' | 'argmin';
+
+/**
+ * Folds `expr(inputs)` over `dims`, in float64 or pairwise so that the error grows with the logarithm of the count.
+ * The output has each reduced dim as size 1 or left out. `argmax`/`argmin` give the row-major index among the reduced
+ * elements (int32; the first of equals; NaN wins). max and min carry NaN. `finish` is applied to the folded value (its input 0).
+ */
+export interface ReduceKernel {
+  readonly family: 'reduce';
+  readonly by: Reducer;
+  readonly dims: readonly number[];
+  /** Over the inputs, which are broadcast to `shape`; usually input(0). */
+  readonly expr: Expr;
+  readonly finish?: Expr;
+  /** The iteration shape: what the inputs are broadcast to. */
+  readonly shape: readonly number[];
+  readonly compute: ComputeType;
+}
+
+/** Sizes of a convolution in three spatial dims (a 1-D or 2-D one has leading dims of 1). */
+export interface ConvGeometry {
+  readonly batch: number;
+  readonly inChannels: number;
+  readonly outChannels: number;
+  readonly groups: number;
+  readonly input: readonly [number, number, number];
+  readonly kernel: readonly [number, number, number];
+  readonly output: readonly [number, number, number];
+  readonly stride: readonly [number, number, number];
+  readonly padding: readonly [number, number, number];
+  readonly dilation: readonly [number, number, number];
+}
+
+/**
+ * C(b, i, j) = Σ_k A(b, i, k) · B(b, k, j) [+ bias], where A and B are views that the packer reads.
+ * `dense`: inputs a (…, m, k), b (…, k, n) with any strides, batch dims broadcast; bias, if given, is (n).
+ * `conv`: inputs x, w → y (batch, out, …); bias (out). `convInput`: inputs y-gradient, w → x-gradient.
+ * `convWeight`: inputs y-gradient, x → w-gradient. Convolutions read dense tensors x (batch, in, …), w (out, in / groups, …).
+ */
+export interface GemmKernel {
+  readonly family: 'gemm';
+  readonly views: 'dense' | 'conv' | 'convInput' | 'convWeight';
+  readonly geometry?: ConvGeometry;
+  /** The last input is a bias. */
+  readonly bias: boolean;
+}
+
+/** Sizes of a pooling window in three spatial dims, over `planes` = batch · channels dense planes. */
+export interface WindowGeometry {
+  readonly planes: number;
+  readonly input: readonly [number, number, number];
+  readonly kernel: readonly [number, number, number];
+  readonly output: readonly [number, number, number];
+  readonly stride: readonly [number, number, number];
+  readonly padding: readonly [number, number, number];
+  readonly dilation: readonly [number, number, number];
+  /** Windows start at floor(i·in/out) and end at ceil((i+1)·in/out); kernel, stride, padding and dilation are ignored. */
+  readonly adaptive: boolean;
+}
+
+/**
+ * Pooling. `max`: outputs values and, as int32, the flat index of each winner in its input plane (the first of equals; NaN wins;
+ * padding never). `mean`: the mean of a window, divided by `divisor`: the window's size with padding (`padded`), the number of
+ * real elements (`real`), or a given number. `meanAdjoint`: the transpose of `mean`, from output planes to input planes.
+ */
+export interface WindowKernel {
+  readonly family: 'window';
+  readonly by: 'max' | 'mean' | 'meanAdjoint';
+  readonly geometry: WindowGeometry;
+  readonly divisor: 'padded' | 'real' | number;
+}
+
+/**
+ * out[i…] = x[i… with i[dim] replaced by index[i…]]: inputs x, index (int32), index broadcast (strides 0) to the output's shape.
+ * Embedding lookup and indexSelect are gathers whose index has stride 0 everywhere but in `dim`. With `wrap`, negative
+ * indices count from the end. An index outside is a KernelError of code 'index'.
+ */
+export interface GatherKernel {
+  readonly family: 'gather';
+  readonly dim: number;
+  readonly wrap: boolean;
+}
+
+/**
+ * out = self, then out[i… with i[dim] replaced by index[i…]] (by)= src[i…]: inputs self, index (int32), src. The index is
+ * broadcast (strides 0) to src's shape. In order of src's elements, so results are the same for any number of threads.
+ */
+export interface ScatterKernel {
+  readonly family: 'scatter';
+  readonly dim: number;
+  readonly by: 'set' | 'sum' | 'prod' | 'max' | 'min';
+  readonly wrap: boolean;
+}
+
+/** Running folds along `dim`. `max` and `min` have a second output: the int32 index of the running winner (the last of equals). */
+export interface ScanKernel {
+  readonly family: 'scan';
+  readonly dim: number;
+  readonly by: 'sum' | 'prod' | 'max' | 'min' | 'logSumExp';
+}
+
+/** Stable sort along `dim`: outputs values and int32 indices. NaN counts as the largest. With `k`, only the first k are kept. */
+export interface SortKernel {
+  readonly family: 'sort';
+  readonly dim: number;
+  readonly descending: boolean;
+  readonly k?: number;
+}
+
+/**
+ * Fills a dense output from the counter-based stream (core/philox.ts). Scalars: keyLow, keyHigh, offset and, for `integers`, low, high.
+ * Uniform in [0, 1); normal with mean 0 and deviation 1; integers in [low, high).
+ */
+export interface RandomKernel {
+  readonly family: 'random';
+  readonly by: 'uniform' | 'normal' | 'integers';
+}
+
+/**
+ * The output is filled with `fill` (if given), then input i is written, cast to the output's type, at places[i]: an element offset and
+ * strides into the dense output, one stride per dim of the input. Covers cast, contiguous, cat, stack, pad and the adjoints of views;
+ * `accumulate` adds instead of setting (overlapping views), in order. No inputs: a plain fill. Without places, inputs[0] fills the output.
+ */
+export interface CopyKernel {
+  readonly family: 'copy';
+  readonly fill?: number;
+  readonly accumulate?: boolean;
+  readonly places?: readonly Place[];
+}
+export interface Place {
+  readonly offset: number;
+  readonly strides: readonly number[];
+}

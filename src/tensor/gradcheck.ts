@@ -1,0 +1,95 @@
+import { LibError } from '../core/errors.js';
+import { formatShape } from '../core/shape.js';
+import { backward, grad } from './autograd.js';
+import { zerosLike } from './creation.js';
+import type { Tensor } from './tensor.js';
+
+export interface GradcheckOptions {
+  /** Step of the central difference. Default 1e-5: near the cube root of float64's precision. */
+  readonly eps?: number;
+  /** Largest allowed ‖analytic − numeric‖ / (‖analytic‖ + ‖numeric‖ + 1e-12). Default 1e-6. */
+  readonly tolerance?: number;
+  /** Also check the gradient of the gradient. Default false. */
+  readonly second?: boolean;
+}
+
+export interface GradcheckResult {
+  readonly passed: boolean;
+  /** Per input that requires grad, the relative error of its gradient. */
+  readonly errors: readonly number[];
+}
+
+/**
+ * Compares the gradients of `f` with central differences (PyTorch: torch.autograd.gradcheck). Inputs that are to be checked
+ * must be float64 leaves that require grad. The result is weighted by a fixed pseudo-random functional, so no coordinate can hide.
+ *
+ * @example gradcheck((x) => x.tanh(), [tensor([0.3], { dtype: 'float64', requiresGrad: true })]).passed // true
+ */
+export function gradcheck(f: (...inputs: Tensor[]) => Tensor | readonly Tensor[], inputs: readonly Tensor[], options: GradcheckOptions = {}): GradcheckResult {
+  const { eps = 1e-5, tolerance = 1e-6, second = false } = options;
+  const checked = inputs.filter((x) => x.requiresGrad);
+  for (const x of checked) {
+    if (x.dtype !== 'float64' || !x.isLeaf) {
+      throw new LibError('dtype', `gradcheck: inputs to check must be float64 leaves, got ${x.dtype} of shape ${formatShape(x.shape)}.`, "make them with { dtype: 'float64', requiresGrad: true }.");
+    }
+  }
+  const loss = (): Tensor => functional(f(...inputs));
+  const errors = compare(loss, checked, eps);
+  if (second) {
+    const slopes = (): Tensor => {
+      const grads = grad(loss(), checked, { createGraph: true, allowUnused: true });
+      return functional(grads.filter((g) => g !== null));
+    };
+    if (slopes().requiresGrad) errors.push(...compare(slopes, checked, eps));
+  }
+  return { passed: errors.every((e) => e < tolerance), errors };
+}
+
+/** Σ wᵢ yᵢ with fixed weights of mixed sign and size. */
+function functional(ys: Tensor | readonly Tensor[]): Tensor {
+  const list = ('spec' in ys ? [ys] : ys).filter((y) => y.dtype === 'float64' && y.requiresGrad);
+  const terms = list.map((y, k) => y.mul(weightsLike(y, k)).sum());
+  const [first, ...rest] = terms;
+  if (first === undefined) throw new LibError('grad', 'gradcheck: the result must depend on an input that requires grad, got none.');
+  return rest.reduce((a, b) => a.add(b), first);
+}
+
+function weightsLike(y: Tensor, salt: number): Tensor {
+  const values = Float64Array.from({ length: y.size }, (_, i) => Math.sin(1.7 * i + 0.9 + salt) + 0.3);
+  const w = zerosLike(y);
+  w.device.upload(w.storage, w.offset * 8, new Uint8Array(values.buffer));
+  return w;
+}
+
+function compare(loss: () => Tensor, inputs: readonly Tensor[], eps: number): number[] {
+  for (const x of inputs) x.grad = null;
+  backward(loss());
+  return inputs.map((x) => {
+    const analytic = x.grad === null ? new Float64Array(x.size) : Float64Array.from(x.grad.toArray());
+    const numeric = centralDifference(loss, x, eps);
+    x.grad = null;
+    return relativeError(analytic, numeric);
+  });
+}
+
+/** (L(x + ε eᵢ) − L(x − ε eᵢ)) / 2ε for every element. */
+function centralDifference(loss: () => Tensor, x: Tensor, eps: number): Float64Array {
+  const values = Float64Array.from(x.toArray());
+  const write = (i: number, v: number): void => {
+    x.device.upload(x.storage, (x.offset + i) * 8, new Uint8Array(Float64Array.of(v).buffer));
+  };
+  if (!x.spec.contiguous) throw new LibError('shape', `gradcheck: inputs to check must be dense, got strides ${x.stride().join()}.`);
+  return values.map((v, i) => {
+    write(i, v + eps);
+    const up = loss().itemNow();
+    write(i, v - eps);
+    const down = loss().itemNow();
+    write(i, v);
+    return (up - down) / (2 * eps);
+  });
+}
+
+function relativeError(a: Float64Array, b: Float64Array): number {
+  const norm = (f: (i: number) => number): number => Math.sqrt(a.reduce((s, _, i) => s + f(i) ** 2, 0));
+  return norm((i) => (a[i] ?? 0) - (b[i] ?? 0)) / (norm((i) => a[i] ?? 0) + norm((i) => b[i] ?? 0) + 1e-12);
+}
