@@ -58,8 +58,7 @@ template <class T> struct Sweep {
 };
 
 // Forward and input gradient, for one group at a time.
-template <class S> struct Correlation {
-  typedef Compute<S> T;
+template <class T> struct Correlation {
   const Conv& conv;
   bool gradient;
   ConvAxis axes[3];
@@ -69,8 +68,8 @@ template <class S> struct Correlation {
   RowPanels panels;
   Sweep<T>* sweeps = nullptr;
   int sweepCount = 0;
-  const S* from;
-  S* to;
+  const T* from;
+  T* to;
 
   explicit Correlation(const Conv& c)
       : conv(c), gradient(c.direction == Conv::INPUT_GRADIENT), panels((gradient ? c.c : c.o) / c.groups) {
@@ -83,8 +82,8 @@ template <class S> struct Correlation {
     }
     channels = (gradient ? c.o : c.c) / c.groups;
     rows = (gradient ? c.c : c.o) / c.groups;
-    from = static_cast<const S*>(gradient ? c.y : c.x);
-    to = static_cast<S*>(gradient ? c.x : c.y);
+    from = static_cast<const T*>(gradient ? c.y : c.x);
+    to = static_cast<T*>(gradient ? c.x : c.y);
   }
 
   int64_t paddedSize() const { return channels * planes * plane + 2 * STRIP_LD; }
@@ -126,18 +125,18 @@ template <class S> struct Correlation {
   }
 
   void pack_weights(const Sweep<T>& sweep, const int* tapIndex, int tapCount) const {
-    const S* w = static_cast<const S*>(conv.w);
+    const T* w = static_cast<const T*>(conv.w);
     const int64_t rowStep = gradient ? taps : int64_t(channels) * taps, channelStep = gradient ? int64_t(rows) * taps : taps;
     const int64_t groupStep = int64_t(rows) * channels * taps;
     parallel(int64_t(conv.groups) * panels.count, [&](int64_t task, int) {
       const int group = int(task / panels.count), panel = int(task % panels.count);
       const int start = panels.start(panel), height = panels.rows(panel);
       T* packed = sweep.weights + int64_t(group) * rows * sweep.depth + int64_t(start) * sweep.depth;
-      const S* corner = w + group * groupStep + start * rowStep;
+      const T* corner = w + group * groupStep + start * rowStep;
       if (!gradient) return pack_panel(corner, rowStep, 1, height, sweep.depth, packed, height);
       for (int c = 0; c < channels; ++c)
         for (int t = 0; t < tapCount; ++t)
-          for (int r = 0; r < height; ++r) *packed++ = T(widened(corner[r * rowStep + c * channelStep + tapIndex[t]]));
+          for (int r = 0; r < height; ++r) *packed++ = corner[r * rowStep + c * channelStep + tapIndex[t]];
     });
   }
 
@@ -180,7 +179,7 @@ template <class S> struct Correlation {
     return int64_t(sweep.count[0]) * sweep.rowBlocks * sweep.columnBlocks * panels.count;
   }
 
-  void compute(const T* image, int64_t item, const Sweep<T>& sweep, int64_t block) const {
+  NOINLINE void compute(const T* image, int64_t item, const Sweep<T>& sweep, int64_t block) const {
     const int panel = int(block % panels.count), xBlock = int(block / panels.count % sweep.columnBlocks);
     const int64_t rest = block / panels.count / sweep.columnBlocks;
     const int z = int(rest / sweep.rowBlocks), y0 = int(rest % sweep.rowBlocks) * sweep.rowsPer, x0 = xBlock * STRIP;
@@ -208,28 +207,26 @@ template <class S> struct Correlation {
   void write(const T* strip, int64_t item, const Sweep<T>& sweep, int z, int y0, int x0, int start, int count, int height,
              int width) const {
     const int pitch = sweep.linear ? sweep.pitch : (width + LANES_OF - 1) / LANES_OF * LANES_OF, step = sweep.step[2];
-    const S* bias = gradient ? nullptr : static_cast<const S*>(conv.bias);
+    const T* bias = gradient ? nullptr : static_cast<const T*>(conv.bias);
     const int channel0 = int(item % conv.groups) * rows + start;
-    S* corner = to + (item * rows + start) * resultSize;
+    T* corner = to + (item * rows + start) * resultSize;
     const int64_t lineSize = axes[2].results(), height3 = axes[1].results();
     const int64_t first = ((z * int64_t(sweep.step[0]) + sweep.at[0]) * height3 + y0 * int64_t(sweep.step[1]) + sweep.at[1]) * lineSize +
                           x0 * int64_t(step) + sweep.at[2];
     for (int r = 0; r < count; ++r) {
-      const T add = bias ? T(widened(bias[channel0 + r])) : T(0);
+      const T add = bias ? bias[channel0 + r] : T(0);
       for (int y = 0; y < height; ++y) {
         const T* row = strip + r * STRIP_LD + y * pitch;
-        S* out = corner + r * resultSize + first + y * sweep.step[1] * lineSize;
-        if constexpr (sizeof(S) == sizeof(T)) {
-          if (step == 1) {
-            for (int x = 0; x < width; x += LANES_OF)
-              store_part<T>(out + x, load(row + x) + broadcast(add), min(LANES_OF, width - x));
-            continue;
-          }
+        T* out = corner + r * resultSize + first + y * sweep.step[1] * lineSize;
+        if (step == 1) {
+          for (int x = 0; x < width; x += LANES_OF)
+            store_part<T>(out + x, load(row + x) + broadcast(add), min(LANES_OF, width - x));
+        } else {
+          for (int x = 0; x < width; ++x) out[x * int64_t(step)] = row[x] + add;
         }
-        for (int x = 0; x < width; ++x) narrow_to(out[x * int64_t(step)], row[x] + add);
       }
     }
-    if constexpr (sizeof(S) == 4)
+    if constexpr (sizeof(T) == 4)
       if (conv.epilogue && !gradient && conv.dtype == FLOAT32)
         conv.epilogue->apply(conv.epilogue->ctx, item / conv.groups, channel0, int(first), count,
                              (height - 1) * int(lineSize) + width, reinterpret_cast<float*>(corner + first), int(resultSize));

@@ -8,8 +8,7 @@
 
 namespace chainrule::VARIANT {
 
-template <class S> struct WeightGradient {
-  typedef Compute<S> T;
+template <class T> struct WeightGradient {
   static constexpr int L = lanes<T>;
   static constexpr int TILE_GROUPS = max(1, MR / GROUP);
   static constexpr int TILE_VECTORS = MR < GROUP ? 2 : NV;   // 3 rows x 2 vectors where registers are few
@@ -96,7 +95,7 @@ template <class S> struct WeightGradient {
   }
 
   // One output channel: transposing would leave most lanes empty, so lanes are pixels.
-  void accumulate_single(const T* image, const S* gradient, T* sum, bool add) const {
+  void accumulate_single(const T* image, const T* gradient, T* sum, bool add) const {
     for (int group = 0; group < groupCount; ++group)
       for (int r = 0; r < GROUP; ++r) {
         int channel, tap;
@@ -106,7 +105,7 @@ template <class S> struct WeightGradient {
       }
   }
 
-  T correlate(const T* from, const S* g) const {
+  T correlate(const T* from, const T* g) const {
     Vec<T> total = {};
     T rest = 0;
     for (int z = 0; z < conv.out[0]; ++z)
@@ -118,7 +117,7 @@ template <class S> struct WeightGradient {
             total = fma(load_part(row + x, part), load_part(g + x, part), total);
           }
         } else {
-          for (int x = 0; x < conv.out[2]; ++x) rest += row[int64_t(x) * conv.stride[2]] * widened(g[x]);
+          for (int x = 0; x < conv.out[2]; ++x) rest += row[int64_t(x) * conv.stride[2]] * g[x];
         }
       }
     return sum_of(total) + rest;
@@ -132,8 +131,8 @@ template <class S> struct WeightGradient {
     T* gradient = image + imageSize;
     clear(image, imageSize);
     for (int n = slice * imagesPer; n < min(conv.n, (slice + 1) * imagesPer); ++n) {
-      const S* x = static_cast<const S*>(conv.x) + (int64_t(n) * conv.c + int64_t(group) * channels) * inSize;
-      const S* g = static_cast<const S*>(conv.y) + (int64_t(n) * conv.o + int64_t(group) * rows) * pixels;
+      const T* x = static_cast<const T*>(conv.x) + (int64_t(n) * conv.c + int64_t(group) * channels) * inSize;
+      const T* g = static_cast<const T*>(conv.y) + (int64_t(n) * conv.o + int64_t(group) * rows) * pixels;
       for (int c = 0; c < channels; ++c) fill_channel(x + c * inSize, padded, image + c * plane);
       const bool add = n > slice * imagesPer;
       if (rows == 1) {
@@ -150,11 +149,11 @@ template <class S> struct WeightGradient {
 
   // dw = the slices' sums, in order.
   void finish(const T* sums) const {
-    S* dw = static_cast<S*>(conv.w);
+    T* dw = static_cast<T*>(conv.w);
     const int64_t all = sumSize() * conv.groups;
     parallel(int64_t(conv.groups) * rows, [&](int64_t task, int) {
       const int group = int(task / rows), o = int(task % rows);
-      S* out = dw + task * channels * taps;
+      T* out = dw + task * channels * taps;
       for (int g = 0; g < groupCount; ++g)
         for (int r = 0; r < GROUP; ++r) {
           int channel, tap;
@@ -162,7 +161,7 @@ template <class S> struct WeightGradient {
           const T* from = sums + group * sumSize() + (int64_t(g) * GROUP + r) * width + o;
           T total = from[0];
           for (int s = 1; s < slices; ++s) total += from[s * all];
-          narrow_to(out[channel * taps + tap], total);
+          out[channel * taps + tap] = total;
         }
     });
   }

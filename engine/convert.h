@@ -3,6 +3,8 @@
 #include "ops.h"
 #include "tape.h"
 
+#define NOINLINE __attribute__((noinline))  // what is long and called from many instances
+
 namespace chainrule::VARIANT {
 
 struct boolean { uint8_t value; };
@@ -119,22 +121,22 @@ template <class S, class T> void store_tile_of(const T* from, S* to, int64_t row
 }
 
 template <class T>
-inline void load_tile(int32_t dtype, const char* from, int64_t row, int64_t column, int rows, int columns, T* to) {
+NOINLINE inline void load_tile(int32_t dtype, const char* from, int64_t row, int64_t column, int rows, int columns, T* to) {
   with_type(dtype, [&](auto* type) {
     const auto* typed = static_cast<decltype(type)>(static_cast<void*>(const_cast<char*>(from)));
     load_tile_of(typed, row, column, rows, columns, to);
   });
 }
 template <class T>
-inline void store_tile(int32_t dtype, const T* from, char* to, int64_t row, int64_t column, int rows, int columns) {
+NOINLINE inline void store_tile(int32_t dtype, const T* from, char* to, int64_t row, int64_t column, int rows, int columns) {
   with_type(dtype, [&](auto* type) {
     store_tile_of(from, static_cast<decltype(type)>(static_cast<void*>(to)), row, column, rows, columns);
   });
 }
-template <class T> inline T load_one(int32_t dtype, const char* from) {
+template <class T> NOINLINE inline T load_one(int32_t dtype, const char* from) {
   return with_type(dtype, [&](auto* type) { return widen_to<T>(*static_cast<decltype(type)>(static_cast<void*>(const_cast<char*>(from)))); });
 }
-template <class T> inline void store_one(int32_t dtype, char* to, T value) {
+template <class T> NOINLINE inline void store_one(int32_t dtype, char* to, T value) {
   with_type(dtype, [&](auto* type) {
     auto* typed = static_cast<decltype(type)>(static_cast<void*>(to));
     store_stretch(&value, typed, 1);

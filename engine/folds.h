@@ -42,10 +42,6 @@ template <class T, class F> INLINE Vec<T> fold_lanes(const T* p, int64_t n, T id
   }
   return f(f(a, b), f(c, d));
 }
-template <class T, class F> INLINE T across(Vec<T> v, F f) {
-  return fold<T>(v, [&](T x, T y) { return f(broadcast(x), broadcast(y))[0]; });
-}
-
 // ---- sum and product ----------------------------------------------------------------------------------------------------------
 
 template <class T> struct SumFold {
@@ -136,11 +132,16 @@ template <class T> struct Smaller {
   static INLINE bool beats(T x, T best) { return x < best || (x != x && best == best); }
 };
 
+template <class T, class Order> INLINE T extreme(const T* p, int64_t n) {
+  const Vec<T> v = fold_lanes(p, n, Order::start(), [](Vec<T> a, Vec<T> b) { return Order::of(a, b); });
+  return fold<T>(v, [](T a, T b) { return Order::beats(b, a) ? b : a; });
+}
+
 template <class T, class Order> struct ExtremeFold {
   typedef T Result;
   T best;
   INLINE void start() { best = Order::start(); }
-  INLINE void stretch(const T* p, int64_t n, int64_t) { take(across<T>(fold_lanes(p, n, Order::start(), Order::of), Order::of)); }
+  INLINE void stretch(const T* p, int64_t n, int64_t) { take(extreme<T, Order>(p, n)); }
   INLINE void merge(const ExtremeFold& later) { take(later.best); }
   INLINE T result() const { return best; }
  private:
@@ -176,7 +177,7 @@ template <class T, class Order> struct ArgFold {
     constexpr int64_t SPAN = 512;
     for (int64_t at = 0; at < n; at += SPAN) {
       const int64_t count = n - at < SPAN ? n - at : SPAN;
-      const T found = across<T>(fold_lanes(p + at, count, Order::start(), Order::of), Order::of);
+      const T found = extreme<T, Order>(p + at, count);
       if (index >= 0 && !Order::beats(found, best)) continue;
       int64_t i = at;
       while (!(found == found ? p[i] == found : p[i] != p[i])) ++i;

@@ -27,7 +27,7 @@ template <class T> struct Gemv {
   }
 
   // The matrix's rows lie along k: four dot products at a time.
-  void dots(int first, int rows) const {
+  NOINLINE void dots(int first, int rows) const {
     constexpr int L = lanes<T>, R = 4;
     const T* row[R];
     for (int r = 0; r < R; ++r) row[r] = matrix + (first + min(r, rows - 1)) * across;
@@ -49,7 +49,7 @@ template <class T> struct Gemv {
 
   // The matrix's rows lie across: a block of results stays in cache while rows are added, eight at a time.
   static constexpr int BLOCK = 64 * LANES, DEEP = 8;
-  void sums(int first, int width) const {
+  NOINLINE void sums(int first, int width) const {
     constexpr int L = lanes<T>;
     alignas(64) T acc[BLOCK + L] = {};
     int p = 0;
@@ -82,12 +82,11 @@ template <class T> struct Gemv {
 
 // ---- one product, with C and bias as the kernels want them -------------------------------------------------------------
 
-template <class S, class C> struct Product {
-  typedef Compute<S> T;
+template <class T> struct Product {
   const Gemm& gemm;
   int m, n, k;
-  Strided<S> a, b;
-  C* c;
+  Strided<T> a, b;
+  T* c;
   int64_t cRow, cCol;
   const T* bias;
   int64_t batch;
@@ -96,23 +95,21 @@ template <class S, class C> struct Product {
 
   const T* bias_of(int mode) const { return gemm.biasMode == mode ? bias : nullptr; }
 
-  bool vector() const {
-    if constexpr (sizeof(S) == sizeof(T)) {
-      if (gemm.epilogue || (m != 1 && n != 1)) return false;
-      const int64_t xStep = m == 1 ? a.col : b.row, across = m == 1 ? b.col : a.row, along = m == 1 ? b.row : a.col;
-      if (along != 1 && across != 1) return false;
-      const T* x = m == 1 ? a.data : b.data;
-      if (xStep != 1) {
-        T* packed = static_cast<T*>(pool_scratch(worker, size_t(k) * sizeof(T), SHARED));
-        for (int p = 0; p < k; ++p) packed[p] = x[p * xStep];
-        x = packed;
-      }
-      const bool perResult = gemm.biasMode == (m == 1 ? 1 : 2);
-      Gemv<T>{m == 1 ? n : m, k, m == 1 ? b.data : a.data, across, along, x, c, m == 1 ? cCol : cRow, bias, perResult ? 1 : 0,
-              gemm.accumulate != 0}.run(alone, worker);
-      return true;
+  bool run_vector() const {
+    if (gemm.epilogue || (m != 1 && n != 1)) return false;
+    const int64_t xStep = m == 1 ? a.col : b.row, across = m == 1 ? b.col : a.row, along = m == 1 ? b.row : a.col;
+    if (along != 1 && across != 1) return false;
+    const T* x = m == 1 ? a.data : b.data;
+    if (xStep != 1) {
+      T* packed = static_cast<T*>(pool_scratch(worker, size_t(k) * sizeof(T), SHARED));
+      for (int p = 0; p < k; ++p) packed[p] = x[p * xStep];
+      x = packed;
     }
-    return false;
+    const bool perResult = gemm.biasMode == (m == 1 ? 1 : 2);
+    const Gemv<T> product{m == 1 ? n : m, k, m == 1 ? b.data : a.data, across, along, x, c, m == 1 ? cCol : cRow, bias,
+                          perResult ? 1 : 0, gemm.accumulate != 0};
+    product.run(alone, worker);
+    return true;
   }
 
   MatMul<T> job(T* to, int64_t ld) const {
@@ -122,23 +119,22 @@ template <class S, class C> struct Product {
     return job;
   }
 
-  void run() const {
-    if constexpr (sizeof(C) == sizeof(T)) {
-      if (vector()) return;
-      if (cCol == 1 || n == 1) return multiply<T, S>(job(c, cRow), a, b, alone, worker);
-      if ((cRow == 1 || m == 1) && !gemm.epilogue) {   // C is transposed: make it B^T A^T
-        MatMul<T> swapped{n, m, k, c, cCol};
-        swapped.perRow = bias_of(1), swapped.perCol = bias_of(2), swapped.accumulate = gemm.accumulate != 0;
-        return multiply<T, S>(swapped, {b.data, b.col, b.row}, {a.data, a.col, a.row}, alone, worker);
-      }
+  NOINLINE void run() const {
+    if (run_vector()) return;
+    if (cCol == 1 || n == 1) return multiply(job(c, cRow), a, b, alone, worker);
+    if ((cRow == 1 || m == 1) && !gemm.epilogue) {  // C is transposed: make it B^T A^T
+      MatMul<T> swapped{n, m, k, c, cCol};
+      swapped.perRow = bias_of(1), swapped.perCol = bias_of(2), swapped.accumulate = gemm.accumulate != 0;
+      return multiply<T>(swapped, {b.data, b.col, b.row}, {a.data, a.col, a.row}, alone, worker);
     }
-    T* copy = static_cast<T*>(pool_scratch(worker, size_t(m) * n * sizeof(T), EXTRA));
-    if (gemm.accumulate)
+    T* dense = static_cast<T*>(pool_scratch(worker, size_t(m) * n * sizeof(T), EXTRA));
+    const auto each = [&](auto visit) {
       for (int i = 0; i < m; ++i)
-        for (int j = 0; j < n; ++j) copy[int64_t(i) * n + j] = T(widened(c[i * cRow + j * cCol]));
-    multiply<T, S>(job(copy, n), a, b, alone, worker);
-    for (int i = 0; i < m; ++i)
-      for (int j = 0; j < n; ++j) narrow_to(c[i * cRow + j * cCol], copy[int64_t(i) * n + j]);
+        for (int j = 0; j < n; ++j) visit(c[i * cRow + j * cCol], dense[int64_t(i) * n + j]);
+    };
+    if (gemm.accumulate) each([](T& from, T& to) { to = from; });
+    multiply(job(dense, n), a, b, alone, worker);
+    each([](T& to, T& from) { to = from; });
   }
 };
 
@@ -174,51 +170,118 @@ struct Batch {
   }
 };
 
-template <class S, class C> void run_gemm(const Gemm& g) {
-  typedef Compute<S> T;
-  const Batch batch(g);
-  const int m = int(batch.m), n = g.n, k = g.k;
-  if (batch.count <= 0 || m <= 0 || n <= 0) return;
-  const T* bias = nullptr;
-  if constexpr (sizeof(S) == sizeof(T)) {
-    bias = g.biasMode ? static_cast<const T*>(g.bias) : nullptr;
-  } else if (g.biasMode) {
-    const int count = g.biasMode == 1 ? n : m;
-    T* wide = static_cast<T*>(pool_scratch(0, size_t(count) * sizeof(T), BIAS));
-    convert(static_cast<const S*>(g.bias), wide, count);
-    bias = wide;
-  }
-  const auto product = [&](int64_t index, bool alone, int worker) {
+// Calls product(index, atA, atB, atC, alone, worker) for the whole batch: one after the other on all threads where there
+// are few, else each on a thread of its own.
+template <class Run> void for_batch(const Batch& batch, int64_t work, const Run& product) {
+  const auto at = [&](int64_t index, bool alone, int worker) {
     int64_t atA, atB, atC;
     batch.offsets(index, atA, atB, atC);
-    Product<S, C>{g, m, n, k, {static_cast<const S*>(g.a) + atA, g.as.row, g.as.col},
-                  {static_cast<const S*>(g.b) + atB, g.bs.row, g.bs.col}, static_cast<C*>(g.c) + atC, g.cs.row, g.cs.col,
-                  bias, index, alone, worker}.run();
+    product(index, atA, atB, atC, alone, worker);
   };
   if (batch.count < 4) {
-    for (int64_t i = 0; i < batch.count; ++i) product(i, false, 0);
+    for (int64_t i = 0; i < batch.count; ++i) at(i, false, 0);
     return;
   }
-  const int64_t each = max<int64_t>(1, (int64_t(1) << 18) / max<int64_t>(1, int64_t(m) * n * max(k, 1)));
+  const int64_t each = max<int64_t>(1, (int64_t(1) << 18) / max<int64_t>(1, work));
   parallel((batch.count + each - 1) / each, [&](int64_t task, int worker) {
-    for (int64_t i = task * each; i < min(batch.count, (task + 1) * each); ++i) product(i, true, worker);
+    for (int64_t i = task * each; i < min(batch.count, (task + 1) * each); ++i) at(i, true, worker);
   });
 }
 
-template <class S> void run_conv(const Conv& c) {
-  if (c.direction == Conv::WEIGHT_GRADIENT) WeightGradient<S>(c).run();
-  else Correlation<S>(c).run();
+template <class T> void run_gemm(const Gemm& g) {
+  const Batch batch(g);
+  const int m = int(batch.m), n = g.n, k = g.k;
+  if (batch.count <= 0 || m <= 0 || n <= 0) return;
+  const T* bias = g.biasMode ? static_cast<const T*>(g.bias) : nullptr;
+  for_batch(batch, int64_t(m) * n * k, [&](int64_t index, int64_t atA, int64_t atB, int64_t atC, bool alone, int worker) {
+    const Strided<T> a{static_cast<const T*>(g.a) + atA, g.as.row, g.as.col}, b{static_cast<const T*>(g.b) + atB, g.bs.row, g.bs.col};
+    Product<T>{g, m, n, k, a, b, static_cast<T*>(g.c) + atC, g.cs.row, g.cs.col, bias, index, alone, worker}.run();
+  });
+}
+
+// ---- 16-bit storage: widened before, rounded after -------------------------------------------------------------------
+
+INLINE void put(bf16& to, float x) { to = to_bf16(x); }
+INLINE void put(f16& to, float x) { to = to_f16(x); }
+INLINE void put(float& to, float x) { to = x; }
+
+template <class From, class To> NOINLINE void convert(const From* from, To* to, int64_t count) {
+  int64_t i = 0;
+  for (; i + LANES <= count; i += LANES) store(to + i, load(from + i));
+  for (; i < count; ++i) put(to[i], to_float(from[i]));
+}
+
+// A dense copy of a (rows x cols) matrix in the order it lies in memory, as floats.
+template <class S> NOINLINE Strided<float> widen(const S* from, int64_t row, int64_t col, int rows, int cols, float* to) {
+  if (row == 1 && col != 1) {
+    const Strided<float> turned = widen(from, col, row, cols, rows, to);
+    return {to, turned.col, turned.row};
+  }
+  for (int i = 0; i < rows; ++i, to += cols) {
+    if (col == 1) convert(from + i * row, to, cols);
+    else for (int j = 0; j < cols; ++j) to[j] = to_float(from[i * row + j * col]);
+  }
+  return {to - int64_t(rows) * cols, cols, 1};
+}
+
+template <class S, class C> void run_half_gemm(const Gemm& g) {
+  const Batch batch(g);
+  const int m = int(batch.m), n = g.n, k = g.k;
+  if (batch.count <= 0 || m <= 0 || n <= 0) return;
+  const int biasCount = g.biasMode == 1 ? n : g.biasMode == 2 ? m : 0;
+  float* bias = static_cast<float*>(pool_scratch(0, size_t(biasCount) * sizeof(float), BIAS));
+  convert(static_cast<const S*>(g.bias), bias, biasCount);
+  for_batch(batch, int64_t(m) * n * k, [&](int64_t index, int64_t atA, int64_t atB, int64_t atC, bool alone, int worker) {
+    const int64_t sizeA = int64_t(m) * k, sizeB = int64_t(k) * n;
+    float* memory = static_cast<float*>(pool_scratch(worker, size_t(sizeA + sizeB + int64_t(m) * n) * sizeof(float), EXTRA));
+    float* dense = memory + sizeA + sizeB;
+    C* c = static_cast<C*>(g.c) + atC;
+    const auto a = widen(static_cast<const S*>(g.a) + atA, g.as.row, g.as.col, m, k, memory);
+    const auto b = widen(static_cast<const S*>(g.b) + atB, g.bs.row, g.bs.col, k, n, memory + sizeA);
+    if (g.accumulate)
+      for (int i = 0; i < m; ++i)
+        for (int j = 0; j < n; ++j) dense[int64_t(i) * n + j] = to_float(c[i * g.cs.row + j * g.cs.col]);
+    Product<float>{g, m, n, k, a, b, dense, n, 1, biasCount ? bias : nullptr, index, alone, worker}.run();
+    for (int i = 0; i < m; ++i)
+      if (g.cs.col == 1) convert(dense + int64_t(i) * n, c + i * g.cs.row, n);
+      else for (int j = 0; j < n; ++j) put(c[i * g.cs.row + j * g.cs.col], dense[int64_t(i) * n + j]);
+  });
+}
+
+template <class T> void run_conv(const Conv& c) {
+  if (c.direction == Conv::WEIGHT_GRADIENT) WeightGradient<T>(c).run();
+  else Correlation<T>(c).run();
+}
+
+template <class S> void run_half_conv(Conv c) {
+  int64_t in = int64_t(c.n) * c.c, out = int64_t(c.n) * c.o, weights = int64_t(c.o) * (c.c / c.groups);
+  for (int i = 0; i < 3; ++i) in *= c.in[i], out *= c.out[i], weights *= c.kernel[i];
+  const int64_t sizes[4] = {in, weights, out, c.bias ? c.o : 0};
+  S* const half[4] = {static_cast<S*>(c.x), static_cast<S*>(c.w), static_cast<S*>(c.y), static_cast<S*>(const_cast<void*>(c.bias))};
+  const int result = c.direction == Conv::FORWARD ? 2 : c.direction == Conv::INPUT_GRADIENT ? 0 : 1;
+  float* const memory = static_cast<float*>(engine_alloc(size_t(in + weights + out + sizes[3]) * sizeof(float)));
+  float* wide[4] = {memory, memory + in, memory + in + weights, memory + in + weights + out};
+  constexpr int64_t SHARE = 1 << 16;
+  const auto share = [&](int64_t size, auto run) {
+    parallel((size + SHARE - 1) / SHARE, [&](int64_t task, int) { run(task * SHARE, min(SHARE, size - task * SHARE)); });
+  };
+  for (int i = 0; i < 4; ++i)
+    if (i != result) share(sizes[i], [&](int64_t at, int64_t count) { convert(half[i] + at, wide[i] + at, count); });
+  c.dtype = FLOAT32, c.x = wide[0], c.w = wide[1], c.y = wide[2], c.bias = c.bias ? wide[3] : nullptr;
+  run_conv<float>(c);
+  share(sizes[result], [&](int64_t at, int64_t count) { convert(wide[result] + at, half[result] + at, count); });
+  engine_free(memory);
 }
 
 }  // namespace
 
 void gemm_run(const Gemm& g) {
   switch (g.dtype) {
-    case FLOAT32: return run_gemm<float, float>(g);
-    case FLOAT64: return run_gemm<double, double>(g);
-    case INT32: return run_gemm<int32_t, int32_t>(g);
-    case BFLOAT16: return g.cdtype == FLOAT32 ? run_gemm<bf16, float>(g) : run_gemm<bf16, bf16>(g);
-    case FLOAT16: return g.cdtype == FLOAT32 ? run_gemm<f16, float>(g) : run_gemm<f16, f16>(g);
+    case FLOAT32: return run_gemm<float>(g);
+    case FLOAT64: return run_gemm<double>(g);
+    case INT32: return run_gemm<int32_t>(g);
+    case BFLOAT16: return g.cdtype == FLOAT32 ? run_half_gemm<bf16, float>(g) : run_half_gemm<bf16, bf16>(g);
+    case FLOAT16: return g.cdtype == FLOAT32 ? run_half_gemm<f16, float>(g) : run_half_gemm<f16, f16>(g);
     default: return;                               // no products of uint8 and bool
   }
 }
@@ -228,8 +291,8 @@ void conv_run(const Conv& c) {
     case FLOAT32: return run_conv<float>(c);
     case FLOAT64: return run_conv<double>(c);
     case INT32: return run_conv<int32_t>(c);
-    case BFLOAT16: return run_conv<bf16>(c);
-    case FLOAT16: return run_conv<f16>(c);
+    case BFLOAT16: return run_half_conv<bf16>(c);
+    case FLOAT16: return run_half_conv<f16>(c);
     default: return;
   }
 }

@@ -96,7 +96,7 @@ template <class T, bool INDEXED, int ROWS = 1> Kernel<T> kernel_for(int rows, in
 
 // Adds a finished tile to where it belongs: C = (add ? C : 0) + tile + bias.
 template <class T>
-void place(const T* tile, int64_t tileLd, T* c, int64_t ld, int rows, int cols, bool add, const T* perRow, const T* perCol) {
+NOINLINE void place(const T* tile, int64_t tileLd, T* c, int64_t ld, int rows, int cols, bool add, const T* perRow, const T* perCol) {
   typedef Vec<T> V;
   constexpr int L = lanes<T>;
   for (int r = 0; r < rows; ++r, tile += tileLd, c += ld) {
@@ -131,14 +131,14 @@ template <class T> struct MatMul {
   int64_t batch = 0;
 };
 
-template <class S> struct Strided {
-  const S* data;
+template <class T> struct Strided {
+  const T* data;
   int64_t row, col;
 };
 
 template <class T> constexpr int panelWidth = NV * lanes<T>;
-constexpr int KC = VECTOR_BYTES == 64 ? 320 : 256; // a B panel of KC rows fits L1
-constexpr int MC = 2048 / MR * MR / 2, NC = 4096;  // packed A block in L2, packed B in L3
+constexpr int KC = 384;                            // rows of a B panel: it fits L1, and C is not revisited too often
+constexpr int MC = 240, NC = 4096;                 // packed A block in L2 with room to spare, packed B in L3
 
 // Rounds up to whole cache lines of T.
 template <class T> INLINE int64_t lines(int64_t count) { return (count + 64 / sizeof(T) - 1) / (64 / sizeof(T)) * (64 / sizeof(T)); }
@@ -150,9 +150,9 @@ template <class Body> INLINE void spread(bool alone, int worker, int64_t tasks, 
 }
 
 // One pass over a slice of k: which operands are packed, and where.
-template <class T, class S> struct Pass {
+template <class T> struct Pass {
   const MatMul<T>& job;
-  Strided<S> a, b;
+  Strided<T> a, b;
   bool packA, packB;
   T* packedA;
   T* packedB;
@@ -160,7 +160,7 @@ template <class T, class S> struct Pass {
   bool last;
 
   // Rows [first, end) of row panels against columns [left, right) of the block.
-  void compute(const RowPanels& panels, int first, int end, int left, int right) const {
+  NOINLINE void compute(const RowPanels& panels, int first, int end, int left, int right) const {
     constexpr int L = lanes<T>, W = panelWidth<T>;
     const bool add = k0 > 0 || job.accumulate;
     const T* rowBias = last ? job.perRow : nullptr;
@@ -172,18 +172,18 @@ template <class T, class S> struct Pass {
       const int cols = min(W, right - j), vectors = (cols + L - 1) / L;
       const bool whole = cols == vectors * L;
       const bool direct = !packB && whole;
-      if constexpr (sizeof(S) == sizeof(T)) feed.b[0] = direct ? reinterpret_cast<const T*>(b.data) + int64_t(k0) * b.row + j0 + j : nullptr;
-      if (!direct) feed.b[0] = packedB + (packB ? int64_t(j) * kc : 0);
+      feed.b[0] = direct ? b.data + k0 * b.row + j0 + j : packedB + (packB ? int64_t(j) * kc : 0);
       feed.bNext = direct ? b.row : vectors * L;
       for (int panel = first; panel < end; ++panel) {
         const int i = panels.start(panel), rows = panels.rows(panel);
         feed.aRow = packA ? 1 : a.row;
         feed.aNext = packA ? rows : a.col;
-        const T* from = packedA + int64_t(i) * kc;
-        if constexpr (sizeof(S) == sizeof(T))
-          if (!packA) from = reinterpret_cast<const T*>(a.data) + (i0 + i) * a.row + k0 * a.col;
+        const T* from = packA ? packedA + int64_t(i) * kc : a.data + (i0 + i) * a.row + k0 * a.col;
         for (int g = 0; g * GROUP < rows; ++g) feed.a[g] = from + g * GROUP * feed.aRow;
         T* c = job.c + (i0 + i) * job.ld + j0 + j;
+        if (kc > 64)                               // C comes from far away: fetch it while the tile is computed
+          for (int r = 0; r < rows; ++r)
+            for (int v = 0; v < vectors; ++v) __builtin_prefetch(c + r * job.ld + v * L, 1);
         const Kernel<T> run = kernel_for<T, false>(rows, vectors);
         if (whole && !add && !rowBias && !colBias) {
           run(feed, c, job.ld);
@@ -205,13 +205,11 @@ template <class T, class S> struct Pass {
 // A product that is not worth the pool costs less than about 10 us alone.
 INLINE bool small_work(int64_t m, int64_t n, int64_t k) { return m * n * k < 64 * 64 * 128; }
 
-template <class T, class S>
-void multiply(const MatMul<T>& job, Strided<S> a, Strided<S> b, bool alone, int worker) {
+template <class T> NOINLINE void multiply(const MatMul<T>& job, Strided<T> a, Strided<T> b, bool alone, int worker) {
   constexpr int W = panelWidth<T>, L = lanes<T>;
   const int m = job.m, n = job.n, k = job.k;
-  const bool same = sizeof(S) == sizeof(T);
-  const bool packA = !same || (n > 4 * W && int64_t(m) * k * sizeof(T) > 48 * 1024);
-  const bool packB = !same || b.col != 1 || (m > 4 * MR && int64_t(n) * k * sizeof(T) > 32 * 1024) ;
+  const bool packA = n > 4 * W && int64_t(m) * k * sizeof(T) > 48 * 1024;
+  const bool packB = b.col != 1 || (m > 4 * MR && int64_t(n) * k * sizeof(T) > 32 * 1024);
   const int slices = max(1, (k + KC - 1) / KC), depth = (k + slices - 1) / slices;
   const int mcMax = min(m, MC), ncMax = min(n, NC), tail = n % W;
   const bool edge = !packB && tail % L != 0;        // the last columns are packed alone: a load must not pass the end
@@ -234,7 +232,7 @@ void multiply(const MatMul<T>& job, Strided<S> a, Strided<S> b, bool alone, int 
       for (int i0 = 0; i0 < m; i0 += MC) {
         const int mc = min(MC, m - i0);
         const RowPanels panels(mc);
-        const Pass<T, S> pass{job, a, b, packA, packB, packedA, packedB, i0, mc, j0, nc, k0, kc, k0 + kc == k};
+        const Pass<T> pass{job, a, b, packA, packB, packedA, packedB, i0, mc, j0, nc, k0, kc, k0 + kc == k};
         if (packA)
           spread(alone, worker, panels.count, [&](int64_t panel, int) {
             const int i = panels.start(int(panel)), rows = panels.rows(int(panel));

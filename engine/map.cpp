@@ -56,12 +56,12 @@ INLINE bool is_direct(const MapStep& m, const View& v, int32_t dtype) {
   return m.mode == ROW || row_stride(m, v) == m.columns;
 }
 
-// An output that is also an input must not be written before the input's last reader has run.
+// An output that is also an input must not be written before the input's last reader has run. (Its register may have
+// held other values before.)
 bool written_early(const MapStep& m, int output, const View* views) {
   const Program& p = m.program;
   int writer = 0;
-  for (int i = 0; i < p.instructions; ++i)
-    if (p.code[5 * i + 1] == p.results[output]) writer = i;
+  while (p.code[5 * writer + 1] != p.results[output]) ++writer;
   for (int k = 0; k < m.inputs; ++k) {
     if (views[k].data != views[m.inputs + output].data) continue;
     for (int i = writer + 1; i < p.instructions; ++i)
@@ -85,7 +85,7 @@ template <class T> struct Worker {
   int32_t index[MAX_RANK];
 
   // A direct result is computed in place: the register's slot is the output's memory.
-  bool computed_in_place(const MapStep& m, int k) {
+  NOINLINE bool computed_in_place(const MapStep& m, int k) {
     const Program& p = m.program;
     const View& v = views[m.inputs + k];
     if (!is_direct(m, v, DTypeOf<T>::value)) return false;
@@ -96,12 +96,23 @@ template <class T> struct Worker {
     return !written_early(m, k, views);
   }
 
+  // A result that is an input must be read before another output over that input is written: it goes through the registers.
+  INLINE void keep_passed(const MapStep& m) {
+    const Program& p = m.program;
+    for (int k = 0; k < m.outputs && m.outputs > 1; ++k) {
+      const int input = p.results[k] - p.registers;
+      for (int o = 0; o < m.outputs && input >= 0 && input < m.inputs; ++o)
+        if (o != k && views[m.inputs + o].data == views[input].data) sources[input].direct = false;
+    }
+  }
+
   void prepare(const MapStep& m) {
     for (int k = 0; k < m.inputs + m.outputs; ++k) views[k] = m.operand(k);
     for (int k = 0; k < m.inputs; ++k) {
       const View& v = views[k];
       sources[k] = Source{v.data, v.dtype, row_stride(m, v), m.columns == 1 ? 1 : column_stride(m, v), is_direct(m, v, DTypeOf<T>::value)};
     }
+    keep_passed(m);
     int spare = 0;
     bool in_registers = m.program.instructions > m.outputs || m.program.constants + m.program.scalars > 0;
     for (int k = 0; k < m.outputs; ++k) {

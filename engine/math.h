@@ -5,12 +5,14 @@
 // Between variants the last bit may differ, because only some of them have a fused multiply-add; all meet the same bounds.
 // Build with -ffp-contract=off and without -ffast-math.
 //
-// Accuracy over all floats (test/math_test.cpp measures it): exp log tanh erf sin cos pow expm1 log1p within 2 ulp, the
-// others 4; doubles 4 ulp, pow 1e-14 relative; lgamma and digamma lose relative accuracy only near their zeros below 0.5
-// (digamma: near every zero). Special values are C99's; remainder takes the sign of the divisor, as Python's does.
+// Accuracy, as sampled by test/math_test.cpp (every 509th float, or each one on request): within 2 ulp exp exp2 expm1 log log1p
+// tanh erf sin cos pow, within 4 ulp the others. Doubles within 4 ulp, but for erfinv (4e-15 relative), pow (2e-15), digamma
+// (2e-15), and lgamma and digamma near those of their zeros that are not 1 or 2 (1e-13 absolute). Special values are C99's;
+// remainder takes the sign of the divisor, as Python's does.
 //
-// This file holds the functions that are one formula for both widths; math_f64.h and math_f32.h hold the polynomials and
-// what differs. Coefficients are our own minimax fits (Remez, 50 digits); the note beside each is its range and its error.
+// This file holds the functions that are one formula for both widths; math_f64.h, math_gamma.h and math_f32.h hold the
+// polynomials and what differs. Coefficients are our own minimax fits (Remez, 50 digits), but for AS 241's in erfinv; the
+// note beside each is its range and its error.
 #pragma once
 #include "simd.h"
 
@@ -18,7 +20,7 @@ namespace chainrule::VARIANT {
 
 typedef uint64_t vul __attribute__((vector_size(VECTOR_BYTES)));
 
-// Constants and polynomials of one width; specialised for vf and vd in the two files included below.
+// Constants and polynomials of one width; specialised for vf and vd in the files included below.
 template <class V> struct Real;
 template <class V> using ScalarOf = typename Real<V>::Scalar;
 template <class V> INLINE V all_lanes(ScalarOf<V> c) { return broadcast(c); }
@@ -272,6 +274,7 @@ template <class V> INLINE V pow_special(V base, V exponent, V y) {
 }  // namespace chainrule::VARIANT
 
 #include "math_f64.h"
+#include "math_gamma.h"
 #include "math_f32.h"
 
 namespace chainrule::VARIANT {

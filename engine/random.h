@@ -85,7 +85,9 @@ template <class T, class Make> INLINE void fill(T* out, int64_t first, int64_t c
 }
 
 INLINE void fill_words(uint32_t* out, int64_t first, int64_t count, Key key, uint64_t offset) {
-  fill(out, first, count, key, offset, [](const vu* words, uint32_t* to) __attribute__((always_inline)) { __builtin_memcpy(to, words, 4 * WORDS); });
+  fill(out, first, count, key, offset, [](const vu* words, uint32_t* to) __attribute__((always_inline)) {
+    __builtin_memcpy(to, words, 4 * WORDS);
+  });
 }
 
 // ---- uniforms and integers --------------------------------------------------------------------------------------------------
@@ -108,8 +110,12 @@ inline void fill_uniform_f64(double* out, int64_t first, int64_t count, Key key,
     const int64_t at = first + done;
     philox_words(offset + uint64_t(at >> 1), key, pair);
     __builtin_memcpy(words, pair, sizeof words);
-    for (int64_t i = at & 1; i < WORDS / 2 && done < count; ++i, ++done)
-      out[done] = (double(words[2 * i] >> 5) * 0x1p26 + double(words[2 * i + 1] >> 6)) * 0x1p-53;
+    double batch[WORDS / 2];                                   // all of them, then those wanted: the loop has no conditions
+    for (int i = 0; i < WORDS / 2; ++i)
+      batch[i] = (double(int32_t(words[2 * i] >> 5)) * 0x1p26 + double(int32_t(words[2 * i + 1] >> 6))) * 0x1p-53;
+    const int64_t skip = at & 1, n = WORDS / 2 - skip < count - done ? WORDS / 2 - skip : count - done;
+    for (int64_t i = 0; i < n; ++i) out[done + i] = batch[skip + i];
+    done += n;
   }
 }
 

@@ -45,7 +45,7 @@ template <class T> struct Reads {
   bool plain;                        // the input itself, where it lies
   int block;
 
-  void prepare(const ReduceStep& r, int row_dim, int column_dim, int64_t most) {
+  NOINLINE void prepare(const ReduceStep& r, int row_dim, int column_dim, int64_t most) {
     for (int k = 0; k < r.inputs; ++k) {
       const View v = views[k] = r.input(k);
       const bool direct = v.dtype == DTypeOf<T>::value && v.strides[column_dim] == 1;
@@ -63,7 +63,7 @@ template <class T> struct Reads {
     block = machine.block < BLOCK ? machine.block : BLOCK;
   }
 
-  INLINE void seek(const ReduceStep& r, int64_t kept_index, int64_t reduced_index) {
+  NOINLINE void seek(const ReduceStep& r, int64_t kept_index, int64_t reduced_index) {
     for (int k = 0; k < r.inputs; ++k) start[k] = 0;
     seek_dims(r, r.kept_dims, r.kept, kept_index, 0);
     seek_dims(r, r.reduced_dims, r.reduced, reduced_index, r.kept);
@@ -77,7 +77,7 @@ template <class T> struct Reads {
   }
 
   // The values of rows x columns elements from `start` on, dense.
-  INLINE const T* tile(int rows, int columns) {
+  NOINLINE const T* tile(int rows, int columns) {
     machine.load(rows, columns, [&](int k) { return start[k]; });
     machine.run(rows * columns);
     return machine.slot[machine.program.results[0]];
@@ -85,7 +85,7 @@ template <class T> struct Reads {
 };
 
 // Applies `finish` to the folded values of a unit and stores them.
-template <class T> void write_out(const ReduceStep& r, int64_t first, int count, T* values) {
+template <class T> NOINLINE void write_out(const ReduceStep& r, int64_t first, int count, T* values) {
   const int64_t slow = first / r.width, column = first % r.width;
   int64_t at = column * r.out.strides[r.kept - 1], rest = slow;
   for (int d = r.kept - 2; d >= 0; --d) {

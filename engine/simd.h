@@ -27,6 +27,7 @@
 #define VARIANT baseline
 #endif
 #define INLINE inline __attribute__((always_inline))
+#define NOINLINE __attribute__((noinline))         // called from several places: one copy is enough
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC diagnostic ignored "-Wpsabi"           // vectors never cross a call: every function here is inlined
 #pragma GCC diagnostic ignored "-Wignored-attributes"

@@ -10,7 +10,24 @@ namespace {
 constexpr int64_t GRAIN = 1 << 13;     // elements of a task, at least
 constexpr int INSERTION = 40;          // up to here insertion sort is faster
 
-typedef unsigned __int128 wide;
+// What is sorted: the key in the upper bits, the position in the lower 32.
+struct Entry32 {
+  uint64_t bits;
+  INLINE uint32_t position() const { return uint32_t(bits); }
+  INLINE uint8_t digit(int d) const { return uint8_t(bits >> (32 + 8 * d)); }
+  INLINE bool operator<(const Entry32& other) const { return bits < other.bits; }
+  static constexpr int DIGITS = 4;
+  static INLINE Entry32 make(uint32_t key, uint32_t position) { return {uint64_t(key) << 32 | position}; }
+};
+struct Entry64 {
+  uint64_t key;
+  uint64_t at;
+  INLINE uint32_t position() const { return uint32_t(at); }
+  INLINE uint8_t digit(int d) const { return uint8_t(key >> (8 * d)); }
+  INLINE bool operator<(const Entry64& other) const { return key < other.key || (key == other.key && at < other.at); }
+  static constexpr int DIGITS = 8;
+  static INLINE Entry64 make(uint64_t key, uint32_t position) { return {key, position}; }
+};
 
 struct Sort {
   int32_t descending, kept, length, rank;
@@ -48,8 +65,8 @@ INLINE uint32_t key_of(f16 x) { return key_of(to_float(x)); }
 INLINE uint32_t key_of(uint8_t x) { return x; }
 INLINE uint32_t key_of(boolean x) { return x.value != 0; }
 
-template <class S> struct EntryOf { typedef uint64_t type; };
-template <> struct EntryOf<double> { typedef wide type; };
+template <class S> struct EntryOf { typedef Entry32 type; };
+template <> struct EntryOf<double> { typedef Entry64 type; };
 
 template <class E> void insertion_sort(E* entries, int n) {
   for (int i = 1; i < n; ++i) {
@@ -63,22 +80,19 @@ template <class E> void insertion_sort(E* entries, int n) {
 // Least significant digit first, over the key's bytes; a byte that all keys share costs only its counting. Returns where
 // the result is: either array.
 template <class E> E* radix_sort(E* from, E* to, int n) {
-  constexpr int DIGITS = int(sizeof(E)) - 4;
-  static_assert(DIGITS == 4 || DIGITS == 12);
-  constexpr int USED = DIGITS == 4 ? 4 : 8;
-  uint32_t counts[USED][256] = {};
+  uint32_t counts[E::DIGITS][256] = {};
   for (int i = 0; i < n; ++i)
-    for (int d = 0; d < USED; ++d) ++counts[d][uint8_t(from[i] >> (32 + 8 * d))];
-  for (int d = 0; d < USED; ++d) {
+    for (int d = 0; d < E::DIGITS; ++d) ++counts[d][from[i].digit(d)];
+  for (int d = 0; d < E::DIGITS; ++d) {
     uint32_t* const places = counts[d];
-    if (places[uint8_t(from[0] >> (32 + 8 * d))] == uint32_t(n)) continue;
+    if (places[from[0].digit(d)] == uint32_t(n)) continue;
     uint32_t sum = 0;
     for (int digit = 0; digit < 256; ++digit) {
       const uint32_t count = places[digit];
       places[digit] = sum;
       sum += count;
     }
-    for (int i = 0; i < n; ++i) to[places[uint8_t(from[i] >> (32 + 8 * d))]++] = from[i];
+    for (int i = 0; i < n; ++i) to[places[from[i].digit(d)]++] = from[i];
     E* const swap = from;
     from = to, to = swap;
   }
@@ -121,7 +135,7 @@ template <class S> bool sort_line(const Sort& s, const int64_t* at, int worker) 
   const S* x = reinterpret_cast<const S*>(s.x.data) + at[0];
   const int64_t stride = s.x.strides[s.rank];
   const Key flip = s.descending ? Key(~Key(0)) : Key(0);
-  for (int i = 0; i < s.length; ++i) entries[i] = E(Key(key_of(x[i * stride]) ^ flip)) << 32 | uint32_t(i);
+  for (int i = 0; i < s.length; ++i) entries[i] = E::make(key_of(x[i * stride]) ^ flip, uint32_t(i));
   int n = s.length;
   if (s.kept <= 128 && s.kept < n / 8) select_first(entries, n, s.kept), n = s.kept;
   if (n <= INSERTION) insertion_sort(entries, n);
@@ -129,7 +143,7 @@ template <class S> bool sort_line(const Sort& s, const int64_t* at, int worker) 
   S* values = reinterpret_cast<S*>(s.values.data) + at[1];
   int32_t* indices = reinterpret_cast<int32_t*>(s.indices.data) + at[2];
   for (int i = 0; i < s.kept; ++i) {
-    const int32_t index = int32_t(uint32_t(entries[i]));
+    const int32_t index = int32_t(entries[i].position());
     values[i * s.values.strides[s.rank]] = x[index * stride];
     indices[i * s.indices.strides[s.rank]] = index;
   }

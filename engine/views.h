@@ -5,48 +5,21 @@
 
 namespace chainrule::VARIANT {
 
-// The element as it is computed with: 16-bit storage widens to float.
-template <class S> struct ComputeOf { typedef S type; };
-template <> struct ComputeOf<bf16> { typedef float type; };
-template <> struct ComputeOf<f16> { typedef float type; };
-template <class S> using Compute = typename ComputeOf<S>::type;
-
-INLINE double widened(double x) { return x; }
-INLINE int32_t widened(int32_t x) { return x; }
-INLINE float widened(float x) { return x; }
-INLINE float widened(bf16 x) { return to_float(x); }
-INLINE float widened(f16 x) { return to_float(x); }
-
-template <class T> INLINE void narrow_to(T& out, T x) { out = x; }
-INLINE void narrow_to(bf16& out, float x) { out = to_bf16(x); }
-INLINE void narrow_to(f16& out, float x) { out = to_f16(x); }
-
-template <class S> INLINE Vec<Compute<S>> load_part(const S* p, int count) {
-  typedef Compute<S> T;
-  if (count >= lanes<T>) return load(p);
-  if constexpr (sizeof(S) == sizeof(T)) {
-    return load_first(p, count);
-  } else {
-    T lane[lanes<T>] = {};
-    for (int i = 0; i < count; ++i) lane[i] = widened(p[i]);
-    return load(lane);
-  }
-}
+template <class T> INLINE Vec<T> load_part(const T* p, int count) { return count >= lanes<T> ? load(p) : load_first(p, count); }
 
 template <class T> INLINE void store_part(T* p, Vec<T> v, int count) {
   if (count >= lanes<T>) store(p, v);
   else store_first(p, v, count);
 }
 
-template <class S> INLINE void convert(const S* from, Compute<S>* to, int64_t count) {
-  typedef Compute<S> T;
+template <class T> INLINE void copy(const T* from, T* to, int64_t count) {
   for (int64_t i = 0; i < count; i += lanes<T>) {
     const int part = int(min<int64_t>(lanes<T>, count - i));
     store_part<T>(to + i, load_part(from + i, part), part);
   }
 }
 
-template <class T> void clear(T* to, int64_t count) {
+template <class T> NOINLINE void clear(T* to, int64_t count) {
   for (int64_t i = 0; i < count; i += lanes<T>) store_part<T>(to + i, Vec<T>{}, int(min<int64_t>(lanes<T>, count - i)));
 }
 
@@ -87,10 +60,9 @@ template <class V, int COUNT> INLINE void transpose(V (&v)[COUNT]) {
 
 // to[p * pitch + i] = from[i * across + p * along] for i < count and zero for count <= i < room, p < k; `room` is at most
 // one vector. With `overlap` the lanes beyond may be written too, as long as they lie before `end`.
-template <class S>
-void pack_vector(const S* from, int64_t across, int64_t along, int count, int room, int k, Compute<S>* to, int pitch,
-                 bool overlap, const Compute<S>* end) {
-  typedef Compute<S> T;
+template <class T>
+NOINLINE void pack_vector(const T* from, int64_t across, int64_t along, int count, int room, int k, T* to, int pitch, bool overlap,
+                 const T* end) {
   constexpr int L = lanes<T>;
   const int wide = overlap ? L : room;
   int p = 0;
@@ -117,14 +89,14 @@ void pack_vector(const S* from, int64_t across, int64_t along, int count, int ro
     }
   }
   for (; p < k; ++p)
-    for (int i = 0; i < room; ++i) to[int64_t(p) * pitch + i] = i < count ? T(widened(from[i * across + p * along])) : T(0);
+    for (int i = 0; i < room; ++i) to[int64_t(p) * pitch + i] = i < count ? from[i * across + p * along] : T(0);
 }
 
 // A panel of `width` columns: to[p * width + i], zero where i >= count. A narrow panel's vectors reach into the next k,
 // which overwrites; nothing but the panel itself is ever written.
-template <class S>
-void pack_panel(const S* from, int64_t across, int64_t along, int count, int k, Compute<S>* to, int width) {
-  constexpr int L = lanes<Compute<S>>;
+template <class T>
+NOINLINE void pack_panel(const T* from, int64_t across, int64_t along, int count, int k, T* to, int width) {
+  constexpr int L = lanes<T>;
   for (int i = 0; i < width; i += L) {
     const int part = max(0, min(L, count - i)), room = min(L, width - i);
     pack_vector(from + i * across, across, along, part, room, k, to + i, width, i == 0, to + int64_t(width) * k);
@@ -156,8 +128,7 @@ struct PaddedAxis {
 
 // Writes one channel of a (depth, height, width) image into its planes: phases of z, y, x outermost. The zeros around
 // it are the caller's, who clears once and fills for many images.
-template <class S> void fill_channel(const S* image, const PaddedAxis (&axis)[3], Compute<S>* to) {
-  typedef Compute<S> T;
+template <class T> NOINLINE void fill_channel(const T* image, const PaddedAxis (&axis)[3], T* to) {
   const PaddedAxis &az = axis[0], &ay = axis[1], &ax = axis[2];
   const int64_t plane = int64_t(az.extent) * ay.extent * ax.extent;
   for (int pz = 0; pz < az.phases; ++pz)
@@ -167,10 +138,10 @@ template <class S> void fill_channel(const S* image, const PaddedAxis (&axis)[3]
         for (int z = 0; z < depth; ++z)
           for (int y = 0; y < height; ++y) {
             const int64_t iz = z * az.step + az.remainder(pz), iy = y * ay.step + ay.remainder(py);
-            const S* from = image + (iz * ay.size + iy) * ax.size + ax.remainder(px);
+            const T* from = image + (iz * ay.size + iy) * ax.size + ax.remainder(px);
             T* row = to + (int64_t(z + az.low) * ay.extent + y + ay.low) * ax.extent + ax.low;
-            if (ax.step == 1) convert(from, row, width);
-            else for (int x = 0; x < width; ++x) row[x] = T(widened(from[int64_t(x) * ax.step]));
+            if (ax.step == 1) copy(from, row, width);
+            else for (int x = 0; x < width; ++x) row[x] = from[int64_t(x) * ax.step];
           }
       }
 }

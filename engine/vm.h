@@ -45,7 +45,7 @@ template <class T> struct Machine {
   int block;             // elements that fit in a tile
 
   // `elements`: no tile will have more. `extra` blocks are kept free for the caller, `skipped` registers are set by it.
-  INLINE void prepare(const Program& p, const Source* inputs, const double* numbers, int64_t elements, int extra, bool registers) {
+  NOINLINE void prepare(const Program& p, const Source* inputs, const double* numbers, int64_t elements, int extra, bool registers) {
     program = p;
     sources = inputs;
     int blocks = extra + (registers ? p.registers + p.constants + p.scalars : 0);

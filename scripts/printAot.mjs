@@ -11,10 +11,10 @@ const cheap = new Set(
   'add sub mul div max min less lessEqual equal notEqual select neg abs sign floor ceil trunc round sqrt reciprocal isnan not'.split(' '),
 );
 
-/** The header for the given programs: `{ exprs }` each; by default those of dist/ops/aot.js. */
+/** The header for the given programs: `{ exprs }` each; by default those of dist/aot.js. */
 export async function printAot(programs) {
   const known = new Map();
-  for (const { exprs } of programs ?? (await dist('ops/aot.js')).aotPrograms()) {
+  for (const { exprs } of programs ?? (await dist('aot.js')).aotPrograms()) {
     const [lo, hi] = toBytecode(exprs, 'float32').hash;
     known.set(`${lo}:${hi}`, { exprs, lo, hi });
   }

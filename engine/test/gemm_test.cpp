@@ -66,7 +66,7 @@ struct Buffer {
 };
 
 static double tolerance(DType t, double terms) {
-  const double unit = t == FLOAT64 ? 1e-15 : t == FLOAT32 ? 3e-7 : t == INT32 ? 0 : t == BFLOAT16 ? 8e-3 : 1e-3;
+  const double unit = t == FLOAT64 ? 1e-15 : t == FLOAT32 ? 6e-7 : t == INT32 ? 0 : t == BFLOAT16 ? 8e-3 : 1e-3;
   return unit * (4 + 2 * std::sqrt(terms)) + (t == INT32 ? 0 : 1e-14);
 }
 

@@ -1,9 +1,8 @@
 import { LibError } from '../core/errors.js';
 import { formatShape } from '../core/shape.js';
-import { indexSelect } from '../ops/gather.js';
 import { toDevice } from '../io/hostArray.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { dataKey, permutation } from './random.js';
+import { epochKey, orderKey, permutation } from './random.js';
 
 /** Items that can be asked for by position (PyTorch: a map-style dataset). */
 export interface Dataset<T> {
@@ -11,6 +10,11 @@ export interface Dataset<T> {
   get(index: number): T;
   /** The items at `indices`, collated; for datasets that can gather faster than item by item. */
   getBatch?(indices: Int32Array): unknown;
+}
+
+/** A dataset of tuples of tensors that gathers its batches itself, as tuples of the same kind. */
+export interface TupleDataset<T extends readonly Tensor[]> extends Dataset<T> {
+  getBatch(indices: Int32Array): T;
 }
 
 /** A dataset whose batches come from elsewhere: a worker thread, a disk, a network. */
@@ -31,14 +35,14 @@ export function checkIndex(op: string, index: number, length: number): number {
 function rows(tensors: readonly Tensor[], indices: Int32Array): Tensor[] {
   const first = tensors[0] as Tensor;
   const at = toDevice({ dtype: 'int32', shape: [indices.length], data: indices }, first.device);
-  return tensors.map((t) => indexSelect(t, 0, at));
+  return tensors.map((t) => t.indexSelect(0, at));
 }
 
 /**
  * Tensors whose first dimension counts the same items: `new TensorDataset(images, labels)` has items `[image, label]`.
  * Batches are gathered on the tensors' device, all rows at once.
  */
-export class TensorDataset<T extends readonly Tensor[]> implements Dataset<T> {
+export class TensorDataset<T extends readonly Tensor[]> implements TupleDataset<T> {
   readonly length: number;
   readonly tensors: T;
 
@@ -118,8 +122,27 @@ export class MapDataset<S, T> implements Dataset<T> {
   }
 }
 
+/**
+ * A dataset of tuples of tensors whose batches pass through a function: it is called once a batch, on the device.
+ * @example mapBatches(raw, ([images, labels]) => [normalize(0.1307, 0.3081)(images), labels])
+ */
+export function mapBatches<S extends readonly Tensor[], T extends readonly Tensor[]>(
+  dataset: TupleDataset<S>,
+  map: (batch: S) => T,
+): TupleDataset<T> {
+  const getBatch = (indices: Int32Array): T => map(dataset.getBatch(indices));
+  return {
+    length: dataset.length,
+    get(index) {
+      const batch = getBatch(Int32Array.of(checkIndex('mapBatches', index, dataset.length)));
+      return batch.map((t) => t.select(0, 0)) as readonly Tensor[] as T;
+    },
+    getBatch,
+  };
+}
+
 export interface RandomSplitOptions {
-  /** The same seed gives the same parts. Default 0. */
+  /** The same seed gives the same parts. Default: {@link manualSeed} decides. */
   readonly seed?: number;
 }
 
@@ -128,9 +151,9 @@ export interface RandomSplitOptions {
  * (then what rounding leaves over goes to the first parts, one each).
  * @example const [train, validation] = randomSplit(dataset, [0.9, 0.1], { seed: 1 })
  */
-export function randomSplit<T>(dataset: Dataset<T>, sizes: readonly number[], { seed = 0 }: RandomSplitOptions = {}): Subset<T>[] {
+export function randomSplit<T>(dataset: Dataset<T>, sizes: readonly number[], { seed }: RandomSplitOptions = {}): Subset<T>[] {
   const counts = splitCounts(sizes, dataset.length);
-  const order = permutation(dataset.length, dataKey(seed, 'split'));
+  const order = permutation(dataset.length, epochKey(orderKey('randomSplit', seed), 'split', 0));
   let at = 0;
   return counts.map((count) => new Subset(dataset, order.subarray(at, (at += count))));
 }

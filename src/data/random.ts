@@ -1,9 +1,20 @@
 import { fillUniform, type Key, splitKey } from '../core/philox.js';
+import { dataGenerator, Generator } from '../tensor/random.js';
+import { LibError } from '../core/errors.js';
 
-/** The random numbers of one epoch of one seed. They belong to data alone: no other draw shifts them. */
-export function dataKey(seed: number, use: string, epoch = 0): Key {
-  return splitKey(splitKey(splitKey({ low: seed >>> 0, high: Math.floor(seed / 2 ** 32) >>> 0 }, 'data'), use), epoch);
+export type { Key } from '../core/philox.js';
+
+/** The key of a seed's random numbers, or of the library's own stream of data order when there is none. */
+export function orderKey(op: string, seed: number | undefined): Key {
+  if (seed !== undefined && (!Number.isSafeInteger(seed) || seed < 0)) {
+    throw new LibError('value', `${op}: seed must be a non-negative integer, got ${seed}.`);
+  }
+  const { low, high } = (seed === undefined ? dataGenerator() : new Generator(seed).split('data')).split('order').state;
+  return { low, high };
 }
+
+/** The random numbers of one use in one epoch: nothing that is drawn elsewhere shifts them. */
+export const epochKey = (key: Key, use: string, epoch: number): Key => splitKey(splitKey(key, use), epoch);
 
 /** `count` uniforms in [0, 1) with 53 bits. */
 export function uniforms(count: number, key: Key): Float64Array {

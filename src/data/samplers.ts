@@ -1,5 +1,5 @@
 import { LibError } from '../core/errors.js';
-import { dataKey, permutation, uniforms } from './random.js';
+import { epochKey, type Key, orderKey, permutation, uniforms } from './random.js';
 
 /** In which order items are visited: a pure function of the epoch, so that a run can be resumed anywhere. */
 export interface Sampler {
@@ -19,7 +19,7 @@ export class SequentialSampler implements Sampler {
 }
 
 export interface RandomSamplerOptions {
-  /** The same seed gives the same orders. Default 0. */
+  /** The same seed gives the same orders. Default: {@link manualSeed} decides. */
   readonly seed?: number;
   /** Draw each item anew from all, so that items can repeat. Default false. */
   readonly replacement?: boolean;
@@ -30,29 +30,29 @@ export interface RandomSamplerOptions {
 /** A fresh random order each epoch. */
 export class RandomSampler implements Sampler {
   readonly length: number;
-  private readonly seed: number;
+  /** @internal */ readonly key: Key;
   private readonly replacement: boolean;
 
   constructor(
     readonly items: number,
-    { seed = 0, replacement = false, numSamples = items }: RandomSamplerOptions = {},
+    { seed, replacement = false, numSamples = items }: RandomSamplerOptions = {},
   ) {
     checkLength('RandomSampler', items);
     checkLength('RandomSampler', numSamples, 'numSamples');
     this.length = numSamples;
-    this.seed = checkSeed('RandomSampler', seed);
+    this.key = orderKey('RandomSampler', seed);
     this.replacement = replacement;
   }
 
   order(epoch: number): Int32Array {
     const { items, length } = this;
     if (this.replacement) {
-      return Int32Array.from(uniforms(length, dataKey(this.seed, 'replacement', epoch)), (u) => Math.floor(u * items));
+      return Int32Array.from(uniforms(length, epochKey(this.key, 'replacement', epoch)), (u) => Math.floor(u * items));
     }
-    if (length === items) return permutation(items, dataKey(this.seed, 'shuffle', epoch));
+    if (length === items) return permutation(items, epochKey(this.key, 'shuffle', epoch));
     const order = new Int32Array(length);
     for (let at = 0, round = 0; at < length; at += items, round++) {
-      order.set(permutation(items, dataKey(this.seed, `shuffle ${round}`, epoch)).subarray(0, length - at), at);
+      order.set(permutation(items, epochKey(this.key, `shuffle ${round}`, epoch)).subarray(0, length - at), at);
     }
     return order;
   }
@@ -68,10 +68,10 @@ export interface WeightedRandomSamplerOptions {
 export class WeightedRandomSampler implements Sampler {
   readonly length: number;
   private readonly weights: Float64Array;
-  private readonly seed: number;
+  /** @internal */ readonly key: Key;
   private readonly replacement: boolean;
 
-  constructor(weights: ArrayLike<number>, numSamples: number, { seed = 0, replacement = true }: WeightedRandomSamplerOptions = {}) {
+  constructor(weights: ArrayLike<number>, numSamples: number, { seed, replacement = true }: WeightedRandomSamplerOptions = {}) {
     this.weights = Float64Array.from(weights);
     const wrong = this.weights.find((w) => !Number.isFinite(w) || w < 0);
     if (wrong !== undefined) throw new LibError('value', `WeightedRandomSampler: weights must be finite and >= 0, got ${wrong}.`);
@@ -81,7 +81,7 @@ export class WeightedRandomSampler implements Sampler {
       throw new LibError('value', `WeightedRandomSampler: enough weights must be positive to draw ${numSamples}, got ${usable}.`);
     }
     this.length = numSamples;
-    this.seed = checkSeed('WeightedRandomSampler', seed);
+    this.key = orderKey('WeightedRandomSampler', seed);
     this.replacement = replacement;
   }
 
@@ -92,12 +92,12 @@ export class WeightedRandomSampler implements Sampler {
   private drawMany(epoch: number): Int32Array {
     let total = 0;
     const ends = this.weights.map((w) => (total += w));
-    return Int32Array.from(uniforms(this.length, dataKey(this.seed, 'weighted', epoch)), (u) => firstAbove(ends, u * total));
+    return Int32Array.from(uniforms(this.length, epochKey(this.key, 'weighted', epoch)), (u) => firstAbove(ends, u * total));
   }
 
   /** The items with the largest log(u) / weight are a weighted draw without replacement (Efraimidis and Spirakis 2006). */
   private drawOnce(epoch: number): Int32Array {
-    const draws = uniforms(this.weights.length, dataKey(this.seed, 'weighted once', epoch));
+    const draws = uniforms(this.weights.length, epochKey(this.key, 'weighted once', epoch));
     const scores = draws.map((u, i) => Math.log(1 - u) / (this.weights[i] as number));
     const candidates = Array.from(scores.keys()).filter((i) => (this.weights[i] as number) > 0);
     return Int32Array.from(candidates.sort((a, b) => (scores[b] as number) - (scores[a] as number)).slice(0, this.length));
@@ -152,11 +152,6 @@ export function checkBatchSize(op: string, batchSize: number): void {
   if (!Number.isInteger(batchSize) || batchSize < 1) {
     throw new LibError('value', `${op}: batchSize must be a positive integer, got ${batchSize}.`);
   }
-}
-
-export function checkSeed(op: string, seed: number): number {
-  if (!Number.isSafeInteger(seed) || seed < 0) throw new LibError('value', `${op}: seed must be a non-negative integer, got ${seed}.`);
-  return seed;
 }
 
 function checkLength(op: string, length: number, what = 'length'): void {

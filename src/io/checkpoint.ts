@@ -1,9 +1,10 @@
 import { LibError } from '../core/errors.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { crc32 } from './crc32.js';
+import { fileName } from './fileName.js';
 import { bytesOf, type HostArray, toDevice, toHost } from './hostArray.js';
 import { matchNames, torchName } from './names.js';
-import { decodeSafetensors, encodeChunks, fileName } from './safetensors.js';
+import { decodeSafetensors, encodeChunks } from './safetensors.js';
 import { packState, unpackState } from './tree.js';
 import { platform } from '#platform';
 

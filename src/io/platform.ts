@@ -14,6 +14,8 @@ export interface Platform {
   writeFile(op: string, path: string | URL, chunks: readonly Uint8Array[]): Promise<void>;
   /** Where a file of an installed npm package lies, or undefined. */
   packageFile(name: string, file: string): string | undefined;
+  /** The script in which datasets live that are read in the background. */
+  readonly dataWorker: URL;
   startWorker(script: URL, name: string): WorkerPort;
   /** Lets timers, signals and finalizers run. */
   yieldNow(): Promise<void>;

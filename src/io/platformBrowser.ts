@@ -38,6 +38,7 @@ export const platform: Platform = {
     return Promise.reject(new LibError('file', `${op}: pages cannot write files, got ${path}.`, hint));
   },
   packageFile: () => undefined,
+  dataWorker: new URL('../data/workerBrowser.js', import.meta.url),
   startWorker,
   yieldNow,
 };

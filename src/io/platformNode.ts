@@ -122,6 +122,7 @@ export const platform: Platform = {
   readFile: read,
   writeFile: write,
   packageFile,
+  dataWorker: new URL('../data/workerNode.js', import.meta.url),
   startWorker,
   yieldNow: () => new Promise((resume) => setImmediate(resume)),
 };

@@ -2,6 +2,7 @@ import { type DType, dtypes } from '../core/dtype.js';
 import { LibError } from '../core/errors.js';
 import { type Shape, sizeOf } from '../core/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
+import { fileName } from './fileName.js';
 import { arrayOver, bytesOf, type HostArray, toDevice, toHost } from './hostArray.js';
 import { platform } from '#platform';
 
@@ -174,9 +175,4 @@ export async function saveSafetensors(path: string | URL, tensors: ReadonlyMap<s
 export async function loadSafetensors(source: string | URL): Promise<Map<string, Tensor>> {
   const { tensors } = decodeSafetensors(await platform.readFile('loadSafetensors', source), { file: fileName(source) });
   return new Map([...tensors].map(([name, array]) => [name, toDevice(array)]));
-}
-
-/** The last part of a path or address, for messages. */
-export function fileName(source: string | URL): string {
-  return `${source}`.split(/[\\/]/).at(-1) || `${source}`;
 }

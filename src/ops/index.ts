@@ -1,29 +1,35 @@
 import { Tensor } from '../tensor/tensor.js';
+import { installFormat } from '../tensor/format.js';
 import * as assign from './assign.js';
+import * as cast from './cast.js';
+import * as graph from './graph.js';
 import type { InPlace } from './elementwise.js';
-import * as pointwise from './pointwise.js';
-import * as reduce from './reduce.js';
+import * as numeric from './numeric.js';
+import type * as pointwise from './pointwiseRows.js';
+import * as random from './random.js';
 import * as view from './view.js';
 
 /**
  * The table of ops. Table files export functions whose first argument is a tensor and nothing else (helpers live in files of their
  * own), for every export is also a method: `relu(x)` and `x.relu()` are one definition.
  */
-export const methods: typeof pointwise & typeof assign & typeof reduce & typeof view = { ...pointwise, ...assign, ...reduce, ...view };
+export const methods: typeof numeric & typeof cast & typeof random & typeof graph & typeof assign & typeof view = { ...numeric, ...cast, ...random, ...graph, ...assign, ...view };
 
-type MethodOf<F> = F extends (x: Tensor, ...rest: infer Rest) => infer R ? (...rest: Rest) => R : never;
+type MethodOf<F> = 'asMethod' extends keyof F ? NonNullable<F['asMethod']> : PlainMethodOf<F>;
+type PlainMethodOf<F> = F extends (x: Tensor, ...rest: infer Rest) => infer R ? (...rest: Rest) => R : never;
 type Table = typeof methods;
 type InPlaceTable = typeof pointwise;
 
 export type Methods = { readonly [K in keyof Table]: MethodOf<Table[K]> } & {
   /** Like the function without underscore, but written over this tensor, whose shape and type stay. */
-  readonly [K in keyof InPlaceTable as `${K}_`]: MethodOf<InPlaceTable[K]>;
+  readonly [K in keyof InPlaceTable as `${K}_`]: PlainMethodOf<InPlaceTable[K]>;
 };
 
 type Callable = (x: Tensor, ...rest: unknown[]) => unknown;
 
 /** Hangs the table on Tensor's prototype. Runs once, when the package is imported. */
 export function installMethods(): void {
+  installFormat();
   for (const [name, op] of Object.entries<unknown>(methods)) {
     defineMethod(name, op as Callable);
     const { inPlace } = op as Partial<InPlace>;

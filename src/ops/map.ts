@@ -156,14 +156,16 @@ export interface ReduceMapParams {
   readonly shape: Shape;
   /** The result's shape. */
   readonly out: Shape;
+  /** What the sum is divided by before it is rounded to `dtype`: means and variances. Default 1. */
+  readonly divisor?: number;
   readonly dtype: DType;
   readonly compute: ComputeType;
 }
 
-/** Σ over dims of expr(inputs), in one kernel. */
+/** Σ over dims of expr(inputs) / divisor, in one kernel. */
 export function reduceMap(inputs: readonly Tensor[], params: ReduceMapParams, scalars: readonly number[] = []): Tensor {
-  const { name, expr, dims, shape, out, dtype } = params;
-  const key = `${expr.id}|${dims}|${shape}|${out}|${dtype}`;
+  const { name, expr, dims, shape, out, dtype, divisor = 1 } = params;
+  const key = `${expr.id}|${dims}|${shape}|${out}|${dtype}|${divisor}`;
   let definition = reductions.get(name);
   if (definition === undefined) reductions.set(name, (definition = reduceDefinition(name) as unknown as Definition));
   return apply(definition, { inputs, params, scalars, key })[0] as Tensor;
@@ -176,7 +178,15 @@ function reduceDefinition(name: string) {
     args: () => ({ inputs: [], params: null }),
     samples: noSamples,
     infer: (_: readonly Spec[], { dtype, out }: ReduceMapParams): Spec => specOf(dtype, out),
-    kernel: ({ by, expr, dims, shape, compute }: ReduceMapParams) => ({ family: 'reduce', by, expr, dims, shape, compute }),
+    kernel: ({ by, expr, dims, shape, compute, divisor = 1 }: ReduceMapParams) => ({
+      family: 'reduce',
+      by,
+      expr,
+      dims,
+      shape,
+      compute,
+      ...(divisor !== 1 && { finish: input(0).div(divisor) }),
+    }),
     saves: ({ expr }: ReduceMapParams, needs: readonly boolean[]) => savedByReduce(expr, needs),
     grad: reduceMapGradient,
     plans: new Map(),
@@ -199,7 +209,7 @@ function reduceMapGradient([g]: readonly (Tensor | null)[], context: GradContext
     if (!g || !needs[i]) return null;
     const d = derivative(params.expr, i);
     const spread = g.reshape(params.shape.map((size, k) => (params.dims.includes(k) ? 1 : size))).expand(params.shape);
-    return mapOnto(x.spec, `${params.name}Backward`, input(n).mul(d), [...inputs, spread], scalars);
+    return mapOnto(x.spec, `${params.name}Backward`, input(n).mul(d).div(params.divisor ?? 1), [...inputs, spread], scalars);
   });
 }
 

@@ -1,7 +1,8 @@
-import { computeType, type DType } from '../core/dtype.js';
-import type { Expr } from '../expr/expr.js';
-import type { Tensor } from '../tensor/tensor.js';
-import { promoteTensors } from './elementwise.js';
+import { computeType, type DType, promoteNumber } from '../core/dtype.js';
+import { LibError } from '../core/errors.js';
+import { type Expr, input, scalar } from '../expr/expr.js';
+import { isTensor, type Tensor } from '../tensor/tensor.js';
+import { promoteTensors, type TensorOrNumber } from './elementwise.js';
 import { map } from './map.js';
 
 export interface MapTypedOptions {
@@ -32,4 +33,24 @@ export function promoteAll([first, ...rest]: readonly Tensor[]): DType {
     if (dtype === t.dtype) widest = t;
   }
   return dtype;
+}
+
+/** Operands of a row: tensors take the next input, numbers the next scalar. */
+export class Operands {
+  readonly tensors: Tensor[] = [];
+  readonly scalars: number[] = [];
+
+  add(value: TensorOrNumber): Expr {
+    return isTensor(value) ? input(this.tensors.push(value) - 1) : scalar(this.scalars.push(value) - 1);
+  }
+
+  /** The common type; an integer tensor meets a fraction as a float. */
+  dtype(): DType {
+    return this.scalars.filter(Number.isFinite).reduce(promoteNumber, promoteAll(this.tensors));
+  }
+}
+
+/** Conditions are of type bool, as in PyTorch. */
+export function checkMask(op: string, mask: Tensor): void {
+  if (mask.dtype !== 'bool') throw new LibError('dtype', `${op}: the mask must be of type bool, got ${mask.dtype}.`, 'compare first, e.g. x.ne(0).');
 }

@@ -1,32 +1,15 @@
-import { type DType, promoteNumber } from '../core/dtype.js';
 import { LibError } from '../core/errors.js';
 import { constant, type Expr, input, scalar } from '../expr/expr.js';
-import { isTensor, type Tensor } from '../tensor/tensor.js';
-import { getDefaultDtype } from '../tensor/creation.js';
-import { defineComposite, type Op, type Random } from './define.js';
+import type { Tensor } from '../tensor/tensor.js';
+import { defineComposite, type Random } from './define.js';
 import type { Pointwise, TensorOrNumber } from './elementwise.js';
-import { mapTyped, promoteAll } from './mapTyped.js';
+import { checkMask, mapTyped, Operands } from './mapTyped.js';
 
 export interface ClampOptions {
   /** Lower bound; a tensor broadcasts. Default: none. */
   readonly min?: TensorOrNumber;
   /** Upper bound; a tensor broadcasts. Wins over a larger `min`. Default: none. */
   readonly max?: TensorOrNumber;
-}
-
-/** Operands of a row: tensors take the next input, numbers the next scalar. */
-class Operands {
-  readonly tensors: Tensor[] = [];
-  readonly scalars: number[] = [];
-
-  add(value: TensorOrNumber): Expr {
-    return isTensor(value) ? input(this.tensors.push(value) - 1) : scalar(this.scalars.push(value) - 1);
-  }
-
-  /** The common type; an integer tensor meets a fraction as a float. */
-  dtype(): DType {
-    return this.scalars.filter(Number.isFinite).reduce(promoteNumber, promoteAll(this.tensors));
-  }
 }
 
 function clampTo(x: Tensor, { min, max }: ClampOptions, into?: readonly Tensor[]): Tensor {
@@ -153,9 +136,6 @@ function fillMasked(x: Tensor, mask: Tensor, value: TensorOrNumber, into?: reado
   const { tensors, scalars } = operands;
   return mapTyped('maskedFill', tensors, m.select(v, here), { scalars, dtype: x.dtype, into });
 }
-function checkMask(op: string, mask: Tensor): void {
-  if (mask.dtype !== 'bool') throw new LibError('dtype', `${op}: the mask must be of type bool, got ${mask.dtype}.`, 'compare first, e.g. x.ne(0).');
-}
 /** x with `value` (a number or a 0-d tensor) wherever the bool mask, which broadcasts, is true. */
 export const maskedFill: Pointwise<[x: Tensor, mask: Tensor, value: TensorOrNumber]> = Object.assign(
   defineComposite({
@@ -172,32 +152,3 @@ export const maskedFill: Pointwise<[x: Tensor, mask: Tensor, value: TensorOrNumb
   }),
   { inPlace: (x: Tensor, mask: Tensor, value: TensorOrNumber) => fillMasked(x, mask, value, [x]) },
 );
-
-/** a where the bool condition is true, else b; all three broadcast, and a and b may be numbers. */
-export const where: Op<[condition: Tensor, a: TensorOrNumber, b: TensorOrNumber]> = defineComposite({
-  name: 'where',
-  compose(condition: Tensor, a: TensorOrNumber, b: TensorOrNumber): Tensor {
-    checkMask('where', condition);
-    const operands = new Operands();
-    const [c, yes, no] = [operands.add(condition), operands.add(a), operands.add(b)];
-    const { tensors, scalars } = operands;
-    return mapTyped('where', tensors, c.select(yes, no), { scalars, dtype: chosenType(tensors.slice(1), scalars) });
-  },
-  torch: { call: 'torch.where(a[0], torch.as_tensor(a[1]), torch.as_tensor(a[2]))' },
-  *samples(random): Iterable<[condition: Tensor, a: TensorOrNumber, b: TensorOrNumber]> {
-    yield [random.bool([2, 3]), random([2, 3]), random([2, 3])];
-    yield [random.bool([2, 3]), random([3]), random([2, 1])];
-    yield [random.bool([2, 3]), random([2, 3]), 0.5];
-    yield [random.bool([2, 3]), 1.5, random([2, 3])];
-    yield [random.bool([4]), 1.5, -1.5];
-  },
-  *errors(random): Iterable<readonly [[condition: Tensor, a: TensorOrNumber, b: TensorOrNumber], string]> {
-    yield [[random([3]), 0, 1], 'must be of type bool'];
-    yield [[random.bool([3]), random([2]), 1], 'do not broadcast'];
-  },
-});
-
-function chosenType(tensors: readonly Tensor[], scalars: readonly number[]): DType {
-  if (tensors.length > 0) return scalars.filter(Number.isFinite).reduce(promoteNumber, promoteAll(tensors));
-  return getDefaultDtype();
-}

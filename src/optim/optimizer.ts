@@ -22,7 +22,7 @@ export type Group<Options> = { -readonly [K in keyof Options]: Options[K] } & { 
 
 /** The part that all optimizers share: groups, state, and the walk over parameters that have gradients. */
 export abstract class Optimizer<Options extends { readonly lr: number } = { readonly lr: number }> {
-  readonly paramGroups: Group<Options>[];
+  readonly paramGroups: Group<Options>[] = [];
   /** What is remembered of each parameter. */
   readonly state: Map<Parameter, ParamState> = new Map();
   readonly name: string;
@@ -32,7 +32,7 @@ export abstract class Optimizer<Options extends { readonly lr: number } = { read
     const list = [...(params as Iterable<Parameter | ParamGroup<Options>>)];
     if (list.length === 0) throw new LibError('value', `${name}: there must be parameters to optimize, got an empty list.`);
     const groups = isTensor(list[0]) ? [{ params: list as Parameter[] } as unknown as ParamGroup<Options>] : (list as ParamGroup<Options>[]);
-    this.paramGroups = groups.map((group) => this.completeGroup(group));
+    for (const group of groups) this.addParamGroup(group);
   }
 
   private completeGroup(group: ParamGroup<Options>): Group<Options> {
@@ -41,9 +41,11 @@ export abstract class Optimizer<Options extends { readonly lr: number } = { read
       if (!known.includes(key)) throw unknownOption(this.name, key, known);
     }
     const full = { ...this.defaults, ...group, params: [...group.params] } as unknown as Group<Options>;
+    const seen = new Set(this.everyParam());
     for (const p of full.params) {
       if (!p.isLeaf) throw new LibError('value', `${this.name}: only leaf tensors can be optimized, got one that ${p.node?.name ?? 'an op'} made.`);
-      if (this.paramGroups?.some((g) => g.params.includes(p))) throw new LibError('value', `${this.name}: a parameter may be in one group, got one twice.`);
+      if (seen.has(p)) throw new LibError('value', `${this.name}: a parameter may be in one group, got one twice.`);
+      seen.add(p);
     }
     this.check(full);
     return full;
@@ -62,7 +64,7 @@ export abstract class Optimizer<Options extends { readonly lr: number } = { read
   /** The update of one parameter that has a gradient. */
   protected abstract update(p: Parameter, grad: Tensor, group: Group<Options>): void;
 
-  /** Changes every parameter that has a gradient. With a closure, evaluates it first and returns its result. */
+  /** Changes every parameter that has a gradient. */
   step(): void {
     noGrad(() => {
       for (const group of this.paramGroups) {

@@ -1,4 +1,4 @@
-import { type DType, dtypes, isFloat, type TypedArray, typedArray, writeElement } from '../core/dtype.js';
+import { computeType, type DType, isFloat, type TypedArray, typedArray, writeElement } from '../core/dtype.js';
 import { LibError } from '../core/errors.js';
 import { checkShape, formatShape, type Shape, sizeOf } from '../core/shape.js';
 import { type Spec, specOf } from '../core/spec.js';
@@ -143,7 +143,7 @@ const fillExpr = (value: number): Expr => (value === 0 || value === 1 ? constant
 /** @internal Fills a new tensor, or an old one, with one number. */
 export function fill(name: string, spec: Spec, value: number, device: Device, into?: Tensor): Tensor {
   const expr = fillExpr(value);
-  const compute = spec.dtype === 'float64' ? 'float64' : isFloat(spec.dtype) ? 'float32' : 'int32';
+  const compute = computeType(spec.dtype);
   const kernel: Kernel = expr === scalar(0) ? { family: 'map', exprs: [expr], compute } : { family: 'copy', fill: value };
   return make(name, spec, device, kernel, expr === scalar(0) ? [value] : [], `${expr.id}`, into);
 }
@@ -228,9 +228,8 @@ export function logspace(start: number, end: number, steps: number, options: Ten
   return computed('logspace', [steps], rest, (i) => base ** (2 * i < steps ? start + i * step : end - (steps - 1 - i) * step));
 }
 /** Ones on the diagonal, zeros elsewhere; square unless `columns` is given. */
-export function eye(rows: number, options: TensorOptions & { readonly columns?: number } = {}): Tensor {
-  const { columns = rows, ...rest } = options;
-  return computed('eye', [rows, columns], rest, (i) => Number(Math.floor(i / columns) === i % columns));
+export function eye(rows: number, columns: number = rows, options: TensorOptions = {}): Tensor {
+  return computed('eye', [rows, columns], options, (i) => Number(Math.floor(i / columns) === i % columns));
 }
 export interface DiagonalOptions {
   /** 0 is the main diagonal, positive ones are above it. Default 0. */
@@ -258,13 +257,3 @@ export function meshgrid(tensors: readonly Tensor[], { indexing = 'ij' }: { read
   if (indexing === 'ij' || tensors.length < 2) return grids;
   return [grids[1] as Tensor, grids[0] as Tensor, ...grids.slice(2)];
 }
-
-/** Classes (int32, any shape) as rows of zeros with a one: shape (…, numClasses), int32. By default as many as the largest class + 1. */
-export function oneHot(classes: Tensor, { numClasses }: { readonly numClasses?: number } = {}): Tensor {
-  const count = numClasses ?? Math.max(-1, ...classes.toArray()) + 1;
-  const range = arange(count, { device: classes.device });
-  return classes.reshape([...classes.shape, 1]).eq(range).to('int32');
-}
-
-/** Bytes of one element of a type. */
-export const itemSize = (dtype: DType): number => dtypes[dtype].bytes;

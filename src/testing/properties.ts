@@ -1,32 +1,36 @@
-import { isFloat } from '../core/dtype.js';
-import type { AnyRow, Op } from '../ops/define.js';
+import { type DType, isFloat } from '../core/dtype.js';
+import { LibError } from '../core/errors.js';
+import { sameShape } from '../core/shape.js';
+import type { AnyRow } from '../ops/define.js';
 import type { Backend } from '../program/backend.js';
-import { grad } from '../tensor/autograd.js';
+import { grad, noGrad } from '../tensor/autograd.js';
+import { tensor } from '../tensor/creation.js';
 import { withDevice } from '../tensor/device.js';
 import { jvp } from '../tensor/forward.js';
 import { gradcheck } from '../tensor/gradcheck.js';
 import { manualSeed } from '../tensor/random.js';
-import { tensor } from '../tensor/creation.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { expectClose, expectTensorsClose, functionalWeights, type Tolerance, tolerances } from './compare.js';
-import { castFloats, mapTensors, scatterLayout, seededRandom, tensorsIn } from './samples.js';
+import { castFloats, mapTensors, plainPart, scatterLayout, seededRandom, tensorsIn } from './samples.js';
+import type { AnyOp } from './table.js';
 
 /**
  * Properties that every row must have, each a function that throws where it does not hold. The project's suites run them over the
  * whole table; a user's op made by `defineOp` is proved the same way.
  */
-export type AnyOp = Op<never[], unknown>;
+type Arguments = readonly unknown[];
+type Call = (...args: Arguments) => unknown;
 
-type Call = (...args: readonly unknown[]) => unknown;
-const callOf =
+/** The op, drawing the same random numbers in every call. */
+export const callOf =
   (op: AnyOp): Call =>
   (...args) => {
-    manualSeed(17); // rows that draw random numbers draw the same ones in every call
+    manualSeed(17);
     return (op as unknown as Call)(...args);
   };
 
 /** The row's sample calls, made on the current default device. */
-export const samplesOf = (row: AnyRow): (readonly unknown[])[] => [...row.samples(seededRandom(7))];
+export const samplesOf = (row: AnyRow): Arguments[] => [...row.samples(seededRandom(7))];
 
 /** How far float32 results may be from the oracle's: sums of K terms may err by sqrt(K) more. */
 export function scaled({ rtol, atol }: Tolerance, terms: number): Tolerance {
@@ -34,77 +38,178 @@ export function scaled({ rtol, atol }: Tolerance, terms: number): Tolerance {
   return { rtol: rtol * factor, atol: atol * factor };
 }
 
-/** A backend computes what the reference computes: dense and strided inputs, float32 and float64. */
+/** How many terms a result may sum: one for pointwise ops, else at most as many as the largest input has. */
+export const termsOf = (op: AnyOp, args: Arguments): number => ('inPlace' in op ? 1 : Math.max(1, ...tensorsIn(args).map((t) => t.size)));
+
+function failed(name: string, rule: string, facts: unknown): LibError {
+  return new LibError('value', `${name}: ${rule}, got ${facts}.`);
+}
+
+/** A row proves itself by samples. */
+export function hasSamples({ row }: AnyOp): void {
+  if (samplesOf(row).length === 0) throw failed(row.name, 'a row must have samples', 'none');
+}
+
+interface Variant {
+  readonly name: string;
+  of(args: Arguments): Arguments;
+  /** For results that are stored with fewer bits than they are computed with. Default: the project's tolerances. */
+  readonly tolerance?: Tolerance;
+}
+
+const cast = (dtype: DType, tolerance?: Tolerance): Variant => ({
+  name: dtype,
+  of: (args) => castFloats(args, dtype) as Arguments,
+  ...(tolerance && { tolerance }),
+});
+
+const variants: readonly Variant[] = [
+  { name: 'dense', of: (args) => args },
+  { name: 'strided', of: (args) => scatterLayout(args) as Arguments },
+  cast('float64'),
+  { name: 'strided float64', of: (args) => scatterLayout(castFloats(args, 'float64')) as Arguments },
+  cast('bfloat16', { rtol: 0.02, atol: 0.02 }),
+  cast('float16', { rtol: 0.004, atol: 0.004 }),
+  cast('int32'),
+];
+
+interface Outcome {
+  readonly tensors: readonly Tensor[];
+  readonly plain: string;
+  readonly error: LibError | null;
+}
+
+/** What a call comes to; an error on purpose is an outcome too. */
+function outcomeOf(run: () => unknown): Outcome {
+  try {
+    const result = run();
+    return { tensors: tensorsIn(result), plain: JSON.stringify(plainPart(result)) ?? 'nothing', error: null };
+  } catch (error) {
+    if (!(error instanceof LibError)) throw error;
+    return { tensors: [], plain: error.code, error };
+  }
+}
+
+function expectSameOutcome(actual: Outcome, expected: Outcome, toleranceOf: (dtype: DType) => Tolerance, what: string): void {
+  if (actual.error && !expected.error) throw failed(what, 'the call must succeed as it does on the reference backend', `"${actual.error.message}"`);
+  if (actual.plain !== expected.plain) throw failed(what, `results must be those of the reference backend, ${expected.plain}`, actual.plain);
+  expected.tensors.forEach((e, k) => {
+    const tolerance = isFloat(e.dtype) ? toleranceOf(e.dtype) : { rtol: 0, atol: 0 };
+    expectTensorsClose(actual.tensors[k] as Tensor, e, tolerance, `${what}, result ${k}`);
+  });
+}
+
+/** A backend computes what the reference computes: dense and strided inputs, every type that the row takes. */
 export function agreesWithReference(op: AnyOp, backend: Backend, reference: Backend): void {
   const call = callOf(op);
-  const variants: readonly ((args: unknown) => unknown)[] = [
-    (args) => args,
-    scatterLayout,
-    (args) => castFloats(args, 'float64'),
-    (args) => castFloats(scatterLayout(args), 'float64'),
-  ];
-  const run = (device: Backend, sample: number, variant: (args: unknown) => unknown): Tensor[] =>
-    withDevice(device, () => tensorsIn(call(...(variant(samplesOf(op.row)[sample]) as readonly unknown[]))));
   const count = withDevice(reference, () => samplesOf(op.row).length);
   for (let i = 0; i < count; i++) {
-    for (const [v, variant] of variants.entries()) {
-      const expected = run(reference, i, variant);
-      const actual = run(backend, i, variant);
-      const terms = withDevice(reference, () => Math.max(1, ...tensorsIn(samplesOf(op.row)[i]).map((t) => t.size)));
-      expected.forEach((e, k) => {
-        const tolerance = e.dtype === 'float64' ? tolerances.float64 : scaled(tolerances.float32, terms);
-        expectTensorsClose(actual[k] as Tensor, e, isFloat(e.dtype) ? tolerance : { rtol: 0, atol: 0 }, `${op.row.name} sample ${i} variant ${v}`);
-      });
+    for (const variant of variants) {
+      const run = (device: Backend): Outcome =>
+        withDevice(device, () => outcomeOf(() => call(...variant.of(samplesOf(op.row)[i] as Arguments))));
+      const terms = withDevice(reference, () => termsOf(op, samplesOf(op.row)[i] as Arguments));
+      const toleranceOf = (dtype: DType): Tolerance =>
+        variant.tolerance ?? (dtype === 'float64' ? tolerances.float64 : scaled(tolerances.float32, terms));
+      expectSameOutcome(run(backend), run(reference), toleranceOf, `${op.row.name} sample ${i} ${variant.name}`);
     }
   }
 }
 
-/** Float64 copies of a sample's float tensors as leaves, in the order in which they appear. */
-function leavesOf(args: readonly unknown[]): { readonly leaves: Tensor[]; rebuild(inputs: readonly Tensor[]): readonly unknown[] } {
-  const doubled = castFloats(args, 'float64') as readonly unknown[];
-  const leaves = tensorsIn(doubled).filter((t) => t.dtype === 'float64');
+/** The gradients that a backend computes are the reference's: backward kernels run nowhere else. */
+export function gradientsAgreeWithReference(op: AnyOp, backend: Backend, reference: Backend): void {
+  for (const dtype of ['float32', 'float64'] as const) {
+    const [actual, expected] = [backend, reference].map((device) => withDevice(device, () => sampleGradients(op, dtype)));
+    expected?.forEach((sample, i) => {
+      const largest = Math.max(1, ...sample.map((g) => g?.length ?? 0));
+      const tolerance = dtype === 'float64' ? tolerances.float64 : scaled(tolerances.float32, 'inPlace' in op ? 1 : 4 * largest);
+      sample.forEach((e, k) => {
+        const a = actual?.[i]?.[k] ?? null;
+        const what = `${op.row.name} sample ${i} ${dtype}, gradient ${k}`;
+        if ((a === null) !== (e === null)) throw failed(what, 'must be there on both backends', a === null ? 'none' : 'one too many');
+        if (a !== null && e !== null) expectClose(a, e, tolerance, what);
+      });
+    });
+  }
+}
+
+/** Per sample, the gradient of the weighted sum of all results by each floating-point input; null where there is none. */
+export function sampleGradients(op: AnyOp, dtype: DType): (ArrayLike<number> | null)[][] {
+  const call = callOf(op);
+  return samplesOf(op.row).map((args) => {
+    const { leaves, rebuild } = leavesOf(args, dtype);
+    for (const t of leaves) t.requiresGrad_();
+    const ys = tensorsIn(call(...rebuild(leaves))).filter((y) => isFloat(y.dtype));
+    const loss = weightedSum(ys);
+    if (loss === null) return [];
+    return grad(loss, leaves, { allowUnused: true }).map((g) => g && g.toArray());
+  });
+}
+
+/** Σ wₖ · yₖ over all results that carry gradient; null when none does. */
+function weightedSum(ys: readonly Tensor[]): Tensor | null {
+  const terms = ys.map((y, k) => (y.requiresGrad ? y.mul(weights(y, k, y.dtype)).sum() : null)).filter((term) => term !== null);
+  return terms.length === 0 ? null : terms.reduce((a, b) => a.add(b));
+}
+
+/** Copies of a sample's float tensors as leaves of one type, in the order in which they appear. */
+function leavesOf(args: Arguments, dtype: DType = 'float64'): { readonly leaves: Tensor[]; rebuild(inputs: readonly Tensor[]): Arguments } {
+  const copies = castFloats(args, dtype) as Arguments;
+  const leaves = tensorsIn(copies).filter((t) => t.dtype === dtype);
   const position = new Map(leaves.map((t, i) => [t, i]));
-  const rebuild = (inputs: readonly Tensor[]): readonly unknown[] =>
-    mapTensors(doubled, (t) => inputs[position.get(t) ?? -1] ?? t) as readonly unknown[];
+  const rebuild = (inputs: readonly Tensor[]): Arguments => mapTensors(copies, (t) => inputs[position.get(t) ?? -1] ?? t) as Arguments;
   return { leaves, rebuild };
 }
 
-/** Gradients equal central differences, and gradients of gradients do too. */
-export function gradientsAgree(op: AnyOp, { second = true }: { readonly second?: boolean } = {}): void {
+/** A sample as a function of its float64 leaves, when a gradient flows from a result to one of them. */
+interface Differentiable {
+  readonly leaves: Tensor[];
+  readonly f: (...inputs: Tensor[]) => Tensor[];
+  readonly what: string;
+}
+
+function* differentiableSamples(op: AnyOp): Generator<Differentiable> {
   const call = callOf(op);
-  samplesOf(op.row).forEach((args, i) => {
+  for (const [i, args] of samplesOf(op.row).entries()) {
     const { leaves, rebuild } = leavesOf(args);
-    if (leaves.length === 0 || leaves.every((t) => t.size === 0)) return;
+    if (leaves.every((t) => t.size === 0)) continue;
     for (const t of leaves) t.requiresGrad_();
     const f = (...inputs: Tensor[]): Tensor[] => tensorsIn(call(...rebuild(inputs)));
-    if (!f(...leaves).some((y) => y.requiresGrad && y.size > 0)) return;
+    if (f(...leaves).some((y) => y.requiresGrad && y.size > 0)) yield { leaves, f, what: `${op.row.name} sample ${i}` };
+  }
+}
+
+/** Gradients equal central differences, and gradients of gradients do too. Gives the number of samples that were checked. */
+export function gradientsAgree(op: AnyOp, { second = true }: { readonly second?: boolean } = {}): number {
+  let checked = 0;
+  for (const { leaves, f, what } of differentiableSamples(op)) {
     const { passed, errors } = gradcheck(f, leaves, { second: second && op.row.kinks !== true });
-    if (!passed) throw new Error(`${op.row.name} sample ${i}: gradients must agree with differences, got relative errors ${errors.join(', ')}.`);
-  });
+    if (!passed) throw failed(what, 'gradients must agree with differences', `relative errors ${errors.map((e) => e.toExponential(1)).join(', ')}`);
+    checked++;
+  }
+  return checked;
 }
 
-/** Forward and reverse mode are transposes of each other: ⟨v, J u⟩ = ⟨Jᵀ v, u⟩. */
-export function modesAgree(op: AnyOp): void {
-  const call = callOf(op);
-  samplesOf(op.row).forEach((args, i) => {
-    const { leaves, rebuild } = leavesOf(args);
-    if (leaves.length === 0 || leaves.every((t) => t.size === 0)) return;
-    for (const t of leaves) t.requiresGrad_();
-    const f = (...inputs: Tensor[]): Tensor => tensorsIn(call(...rebuild(inputs))).find((y) => isFloat(y.dtype)) as Tensor;
-    const y = f(...leaves);
-    if (!y?.requiresGrad || y.size === 0) return;
-    const v = weights(y, 1);
-    const us = leaves.map((x, k) => weights(x, 2 + k));
-    const pulled = grad(y, leaves, { gradient: v, allowUnused: true });
+/** Forward and reverse mode are transposes of each other: ⟨v, J u⟩ = ⟨Jᵀ v, u⟩. Gives the number of results that were checked. */
+export function modesAgree(op: AnyOp): number {
+  let checked = 0;
+  for (const { leaves, f, what } of differentiableSamples(op)) {
     const plain = leaves.map((x) => x.detach());
-    const [, tangent] = jvp(f, plain, us);
-    const left = inner(v, tangent);
-    const right = pulled.reduce((s, g, k) => s + (g === null ? 0 : inner(g, us[k] as Tensor)), 0);
-    expectClose([left], [right], { rtol: 1e-8, atol: 1e-9 }, `${op.row.name} sample ${i}: ⟨v, Ju⟩ against ⟨Jᵀv, u⟩`);
-  });
+    const us = leaves.map((x, k) => weights(x, 2 + k, 'float64'));
+    f(...leaves).forEach((y, k) => {
+      if (!y.requiresGrad || y.size === 0) return;
+      const v = weights(y, 1, 'float64');
+      const pulled = grad(y, leaves, { gradient: v, allowUnused: true });
+      const [, tangent] = jvp((...inputs) => f(...inputs)[k] as Tensor, plain, us);
+      const right = pulled.reduce((s, g, j) => s + (g === null ? 0 : inner(g, us[j] as Tensor)), 0);
+      expectClose([inner(v, tangent)], [right], { rtol: 1e-8, atol: 1e-9 }, `${what}: ⟨v, Ju⟩ against ⟨Jᵀv, u⟩`);
+      checked++;
+    });
+  }
+  return checked;
 }
 
-const weights = (like: Tensor, salt: number): Tensor => tensor(functionalWeights(like.size, salt), { shape: like.shape, dtype: 'float64' });
+const weights = (like: Tensor, salt: number, dtype: DType): Tensor =>
+  tensor(functionalWeights(like.size, salt), { shape: like.shape, dtype, device: like.device });
 
 function inner(a: Tensor, b: Tensor): number {
   const [x, y] = [a.toArray(), b.toArray()];
@@ -113,18 +218,106 @@ function inner(a: Tensor, b: Tensor): number {
   return s;
 }
 
-/** Calls that must fail do, with a message that names the op and holds the promised phrase. */
+/** `<op>: <rule>, got <facts>.`, and at most one hint. */
+const errorStyle = /^[\w.]+: [\s\S]+, got [\s\S]+\.(\n {2}Hint: [^\n]+)?$/;
+
+/** Calls that must fail do, with a message in the library's style that holds the promised phrase. */
 export function errorsSpeak(op: AnyOp): void {
   const { row } = op;
   for (const [args, says] of row.errors?.(seededRandom(3)) ?? []) {
-    let message = 'no error';
+    let thrown: unknown = null;
     try {
       callOf(op)(...args);
     } catch (error) {
-      message = (error as Error).message;
+      thrown = error;
     }
-    if (!message.includes(says) || !/^\w+: /.test(message)) {
-      throw new Error(`${row.name}: an error must say '${says}' and begin with the op's name, got '${message}'.`);
+    const message = thrown instanceof Error ? thrown.message : 'no error';
+    if (!message.includes(says)) throw failed(row.name, `the error must say '${says}'`, `'${message}'`);
+    if (!(thrown instanceof LibError)) throw failed(row.name, 'the error must be a LibError', `'${message}'`);
+    if (!errorStyle.test(message)) throw failed(row.name, "errors must read '<op>: <rule>, got <facts>.'", `'${message}'`);
+  }
+}
+
+/** `name_` writes what the op gives over its first argument, and tells autograd. */
+export function writesInPlace(op: AnyOp): number {
+  const { inPlace } = op as unknown as { readonly inPlace: (target: Tensor, ...rest: Arguments) => Tensor };
+  const name = `${op.row.name}_`;
+  let written = 0;
+  samplesOf(op.row).forEach((args, i) => {
+    const [x, ...rest] = args as [Tensor, ...unknown[]];
+    const [expected] = tensorsIn(callOf(op)(...args)) as [Tensor];
+    if (!sameShape(expected.shape, x.shape) || expected.dtype !== x.dtype) return;
+    const target = x.clone();
+    const before = target.storage.version;
+    manualSeed(17);
+    if (inPlace(target, ...rest) !== target) throw failed(name, 'the result must be the tensor written to', 'another one');
+    if (target.storage.version <= before) throw failed(name, 'each write must count a version', `${before} before and ${target.storage.version} after`);
+    expectTensorsClose(target, expected, { rtol: 0, atol: 0 }, `${name} sample ${i}`);
+    written++;
+  });
+  return written;
+}
+
+/** A leaf that requires grad refuses `name_`, but not under noGrad. */
+export function protectsLeaves(op: AnyOp): void {
+  const { inPlace } = op as unknown as { readonly inPlace: (target: Tensor, ...rest: Arguments) => Tensor };
+  const fits = ([x]: Arguments): boolean => isFloat((x as Tensor).dtype) && (x as Tensor).size > 0;
+  const args = samplesOf(op.row).find((sample) => fits(sample) && sameShape(resultOf(op, sample).shape, (sample[0] as Tensor).shape));
+  if (args === undefined) return;
+  const [x, ...rest] = args as [Tensor, ...unknown[]];
+  const leaf = x.clone().requiresGrad_();
+  let message = 'no error';
+  try {
+    inPlace(leaf, ...rest);
+  } catch (error) {
+    message = (error as Error).message;
+  }
+  if (!message.includes('leaf')) throw failed(`${op.row.name}_`, 'a write to a leaf that requires grad must be refused', `'${message}'`);
+  noGrad(() => inPlace(leaf, ...rest));
+}
+
+const resultOf = (op: AnyOp, args: Arguments): Tensor => tensorsIn(callOf(op)(...args))[0] as Tensor;
+
+/** Backward refuses to use a saved value that was written to since. Gives the number of values that were tried. */
+export function guardsSavedValues(op: AnyOp): number {
+  let tried = 0;
+  for (const { leaves, f, what } of differentiableSamples(op)) {
+    const record = (): Tensor => f(...leaves.map((x) => x.clone())).find((y) => y.requiresGrad && y.size > 0) as Tensor;
+    const count = record().node?.savedTensors().length ?? 0;
+    for (let s = 0; s < count; s++) {
+      const y = record();
+      const saved = y.node?.savedTensors()[s] as Tensor;
+      saved.storage.version++; // as any write in place does
+      let message = 'no error';
+      try {
+        grad(y, leaves, { gradient: weights(y, 0, 'float64'), allowUnused: true });
+      } catch (error) {
+        message = (error as Error).message;
+      }
+      if (!message.includes('must not change before backward')) throw failed(what, 'backward must refuse changed values', `'${message}'`);
+      tried++;
     }
   }
+  return tried;
+}
+
+/** The results of a view row show the bytes of its argument. */
+export function sharesStorage(op: AnyOp): void {
+  samplesOf(op.row).forEach((args, i) => {
+    const [x] = args as [Tensor];
+    for (const y of tensorsIn(callOf(op)(...args))) {
+      if (y.storage !== x.storage) throw failed(`${op.row.name} sample ${i}`, 'a view must share the bytes of its argument', 'bytes of its own');
+    }
+  });
+}
+
+/** Two set-ups of a backend give the same bits, gradients included. */
+export function sameBits(op: AnyOp, one: Backend, other: Backend): void {
+  const run = (device: Backend): string =>
+    withDevice(device, () => {
+      const values = samplesOf(op.row).map((args) => outcomeOf(() => callOf(op)(...args)).tensors.map((t) => [...t.toArray()]));
+      const gradients = sampleGradients(op, 'float32').map((sample) => sample.map((g) => g && Array.from(g)));
+      return JSON.stringify([values, gradients], (_, v: unknown) => (typeof v === 'number' && !Number.isFinite(v) ? String(v) : v));
+    });
+  if (run(one) !== run(other)) throw failed(op.row.name, `${one.describe()} and ${other.describe()} must give the same bits`, 'different ones');
 }

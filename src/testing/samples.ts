@@ -1,9 +1,9 @@
-import type { DType } from '../core/dtype.js';
+import { type DType, isFloat } from '../core/dtype.js';
 import type { Shape } from '../core/shape.js';
 import { sizeOf } from '../core/shape.js';
 import type { Random } from '../ops/define.js';
 import { tensor } from '../tensor/creation.js';
-import { isTensor, Tensor } from '../tensor/tensor.js';
+import { isTensor, type Tensor } from '../tensor/tensor.js';
 
 /** A sample maker whose draws depend on nothing but the seed: the same everywhere, and in the committed PyTorch fixtures. */
 export function seededRandom(seed: number): Random {
@@ -21,13 +21,14 @@ export function seededRandom(seed: number): Random {
   });
 }
 
+const isPlainObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  value !== null && typeof value === 'object' && Object.getPrototypeOf(value) === Object.prototype;
+
 /** Rebuilds a call's arguments with every tensor replaced, however deep it is nested. */
 export function mapTensors(value: unknown, replace: (t: Tensor) => unknown): unknown {
   if (isTensor(value)) return replace(value);
   if (Array.isArray(value)) return value.map((v) => mapTensors(v, replace));
-  if (value !== null && typeof value === 'object' && Object.getPrototypeOf(value) === Object.prototype) {
-    return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, mapTensors(v, replace)]));
-  }
+  if (isPlainObject(value)) return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, mapTensors(v, replace)]));
   return value;
 }
 
@@ -38,16 +39,45 @@ export function tensorsIn(value: unknown): Tensor[] {
   return found;
 }
 
-/** The same values in another floating type; integers and masks stay as they are. */
+/** What of a result is not tensors: numbers, booleans, lists of them. */
+export const plainPart = (value: unknown): unknown => mapTensors(value, () => 'a tensor');
+
+/** The same values in another type; integers and masks stay as they are. */
 export function castFloats(value: unknown, dtype: DType): unknown {
-  return mapTensors(value, (t) => (t.dtype === 'float32' || t.dtype === 'float64' ? t.detach().to(dtype) : t));
+  return mapTensors(value, (t) => (isFloat(t.dtype) ? t.detach().to(dtype) : t));
 }
 
-/** The same values behind unusual strides: every tensor of two or more dims is laid out transposed, and offset into a larger one. */
+/** The same values behind unusual strides: dims in reverse order in memory, with gaps between them, and not at the start. */
 export function scatterLayout(value: unknown): unknown {
-  return mapTensors(value, (t) => {
-    if (t.ndim < 2) return t;
-    const swapped = t.detach().transpose(-1, -2).contiguous();
-    return swapped.transpose(-1, -2);
-  });
+  return mapTensors(value, scattered);
+}
+
+/** Read by mistake, a gap spoils the result. */
+const gapOf = (dtype: DType): number => (isFloat(dtype) ? Number.NaN : dtype === 'bool' ? 1 : 101);
+
+function scattered(t: Tensor): Tensor {
+  const shape = t.ndim === 0 ? [1] : t.shape;
+  const reversed = shape.toReversed();
+  const roomy = [...reversed.slice(0, -1), 2 * (reversed.at(-1) ?? 1) + 1];
+  const values = new Float64Array(sizeOf(roomy)).fill(gapOf(t.dtype));
+  const source = t.toArray();
+  for (let i = 0; i < source.length; i++) values[placeOf(i, shape)] = source[i] as number;
+  const base = tensor(values, { shape: roomy, dtype: t.dtype, device: t.device });
+  const everySecond = base.slice(...reversed.slice(0, -1).map(() => null), [1, null, 2]);
+  const view = everySecond.permute(shape.map((_, d) => shape.length - 1 - d));
+  return t.ndim === 0 ? view.select(0, 0) : view;
+}
+
+/** Where element `flat` of `shape` lies in the roomy, reversed base. */
+function placeOf(flat: number, shape: Shape): number {
+  const roomyFirst = 2 * (shape[0] ?? 1) + 1;
+  let [rest, place, stride] = [flat, 0, roomyFirst * sizeOf(shape.slice(1))];
+  for (let d = shape.length - 1; d > 0; d--) {
+    const size = shape[d] as number;
+    const index = rest % size;
+    stride /= size;
+    place += index * stride;
+    rest = (rest - index) / size;
+  }
+  return place + 1 + 2 * rest;
 }

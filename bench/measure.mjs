@@ -1,0 +1,44 @@
+// Timing with medians; comparisons interleave the rivals within one run, for the machine is shared and its speed drifts.
+export const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
+
+/** Median milliseconds of one call, over about `seconds`. */
+export function timeCalls(run, seconds) {
+  const times = [];
+  const end = performance.now() + seconds * 1e3;
+  while (performance.now() < end || times.length < 3) {
+    const t = performance.now();
+    run();
+    times.push(performance.now() - t);
+  }
+  return median(times);
+}
+
+/** Like timeCalls for calls too short for the clock: batches of calls are timed together. */
+export function timeShortCalls(run, seconds) {
+  let batch = 1;
+  for (;;) {
+    const t = performance.now();
+    for (let i = 0; i < batch; i++) run();
+    if (performance.now() - t > 0.5 || batch > 1e6) break;
+    batch *= 2;
+  }
+  return timeCalls(() => {
+    for (let i = 0; i < batch; i++) run();
+  }, seconds) / batch;
+}
+
+/** Rounds of (ours, each rival) in turn: medians, and the median of the per-round ratios. */
+export async function interleave(ours, rivals, rounds) {
+  const own = [];
+  const theirs = Object.fromEntries(Object.keys(rivals).map((name) => [name, []]));
+  for (let r = 0; r < rounds; r++) {
+    own.push(await ours());
+    for (const [name, ask] of Object.entries(rivals)) theirs[name].push(await ask());
+  }
+  const peers = {};
+  for (const [name, times] of Object.entries(theirs)) {
+    if (times.some((t) => t === null)) continue;
+    peers[name] = { ms: median(times), ratio: median(times.map((t, i) => t / own[i])) };
+  }
+  return { ms: median(own), peers };
+}

@@ -1,0 +1,31 @@
+// Rivals run in processes of their own and answer one request at a time.
+import { spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+
+const here = (file) => fileURLToPath(new URL(file, import.meta.url));
+
+/** Starts a rival; null when it is not installed. `ask` gives milliseconds per call, or null where it cannot run the case. */
+export async function startPeer(command, args, env = {}) {
+  const child = spawn(command, args, { env: { ...process.env, ...env }, stdio: ['pipe', 'pipe', 'ignore'] });
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  child.stdin.on('error', () => undefined);
+  const started = await Promise.race([lines.next(), new Promise((done) => child.once('error', () => done({ done: true })))]);
+  if (started.done) return null;
+  const { version } = JSON.parse(started.value);
+  const ask = async (name, seconds) => {
+    child.stdin.write(`${JSON.stringify({ case: name, seconds })}\n`);
+    const answer = await lines.next();
+    return answer.done ? null : (JSON.parse(answer.value).ms ?? null);
+  };
+  return { version, ask, stop: () => child.kill() };
+}
+
+export const startTorch = (threads) =>
+  startPeer(process.env.BENCH_PYTHON ?? 'python3', [here('torchPeer.py'), `${threads}`], {
+    OMP_NUM_THREADS: `${threads}`,
+    OPENBLAS_NUM_THREADS: `${threads}`,
+    MKL_NUM_THREADS: `${threads}`,
+  });
+export const startTfjs = () => startPeer(process.execPath, [here('tfjsPeer.mjs')]);
+export const startJaxjs = () => startPeer(process.execPath, [here('jaxjsPeer.mjs')]);

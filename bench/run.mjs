@@ -1,0 +1,97 @@
+#!/usr/bin/env node
+// npm run bench -- [--json] [--only matmul,workloads,overhead,memory] [--engine native,wasm] [--threads 1,2] [--seconds 1] [--no-peers]
+import { cpus, totalmem } from 'node:os';
+import { parseArgs } from 'node:util';
+import * as cr from 'chainrule';
+import { interleave, timeCalls, timeShortCalls } from './measure.mjs';
+import { memoryCases } from './memory.mjs';
+import { startJaxjs, startTfjs, startTorch } from './peers.mjs';
+import { cases } from './workloads.mjs';
+
+const { values: options } = parseArgs({
+  options: {
+    json: { type: 'boolean', default: false },
+    only: { type: 'string', default: 'matmul,workloads,overhead,memory' },
+    case: { type: 'string' },
+    engine: { type: 'string', default: 'native,wasm' },
+    threads: { type: 'string', default: '1,2' },
+    seconds: { type: 'string', default: '1' },
+    rounds: { type: 'string', default: '5' },
+    'no-peers': { type: 'boolean', default: false },
+  },
+});
+const groups = options.only.split(',');
+const seconds = Number(options.seconds);
+const rounds = Number(options.rounds);
+const note = (text) => process.stderr.write(`${text}\n`);
+
+/** Starts an engine; undefined where this machine has none of the kind. */
+async function openEngine(engine, threads) {
+  try {
+    return await cr.setEngine({ engine, threads });
+  } catch (error) {
+    note(`${engine}: ${error.message.split('\n')[0]}`);
+    return undefined;
+  }
+}
+
+/** Rivals that stand beside this engine: native code beside PyTorch, WASM beside other JavaScript libraries too. */
+async function openPeers(engine, threads) {
+  if (options['no-peers']) return {};
+  const starts = engine === 'native' ? { torch: startTorch(threads) } : { torch: startTorch(threads), ...(threads === 1 && { tfjs: startTfjs(), jaxjs: startJaxjs() }) };
+  const entries = await Promise.all(Object.entries(starts).map(async ([name, start]) => [name, await start]));
+  return Object.fromEntries(entries.filter(([, peer]) => peer !== null));
+}
+
+async function runCase(item, peers, share) {
+  const run = item.make();
+  run();
+  const once = timeCalls(run, 0.01);
+  const clock = once < 0.2 ? timeShortCalls : timeCalls;
+  const per = item.perCall ?? 1;
+  const part = seconds / rounds;
+  const ours = async () => {
+    await new Promise((done) => setImmediate(done)); // lets finalizers of the round before run
+    return clock(run, part) / per;
+  };
+  const rivals = Object.fromEntries(Object.entries(peers).map(([name, peer]) => [name, () => peer.ask(item.name, part)]));
+  const result = await interleave(ours, rivals, rounds);
+  for (const [name, facts] of Object.entries(result.peers)) facts.version = peers[name].version;
+  const gflops = item.flops / result.ms / 1e6;
+  return { ms: result.ms, ...(item.flops > 0 && { gflops, shareOfPeak: gflops / share }), peers: result.peers };
+}
+
+const results = [];
+let fmaPeakGflops = Number.NaN;
+for (const engine of options.engine.split(',')) {
+  for (const threads of options.threads.split(',').map(Number)) {
+    const selection = await openEngine(engine, threads);
+    if (selection === undefined) continue;
+    const peak = selection.backend.peakGflops();
+    if (engine === 'native' && threads === 1) fmaPeakGflops = peak;
+    const peers = await openPeers(engine, threads);
+    for (const item of cases) {
+      if (!groups.includes(item.group) || (options.case && !options.case.split(',').includes(item.name))) continue;
+      const facts = await runCase(item, peers, peak * threads);
+      results.push({ name: item.name, engine, threads, mode: 'eager', peakGflops: peak, ...facts });
+      note(formatCase(results.at(-1)));
+    }
+    for (const peer of Object.values(peers)) peer.stop();
+  }
+}
+if (groups.includes('memory')) {
+  for (const facts of await memoryCases(options.engine.split(','))) {
+    results.push(facts);
+    note(`memory ${facts.engine}: ${facts.steps} steps, resident set grew ${facts.grownMb.toFixed(1)} MB after the first 500`);
+  }
+}
+
+function formatCase({ name, engine, threads, ms, gflops, shareOfPeak, peers }) {
+  const speed = gflops === undefined ? '' : `  ${gflops.toFixed(1)} GFLOP/s, ${(100 * shareOfPeak).toFixed(0)} % of peak`;
+  const rivals = Object.entries(peers).map(([peer, p]) => `  ${peer} ${p.ms.toPrecision(3)} ms (x${p.ratio.toFixed(2)})`);
+  return `${name.padEnd(20)} ${engine} ${threads}t  ${ms.toPrecision(4).padStart(9)} ms${speed}${rivals.join('')}`;
+}
+
+const machine = { cpu: cpus()[0]?.model, cores: cpus().length, memoryGb: Math.round(totalmem() / 2 ** 30), node: process.version, platform: process.platform, arch: process.arch };
+if (options.json) process.stdout.write(`${JSON.stringify({ machine, fmaPeakGflops, cases: results }, null, 2)}\n`);
+process.exit(0);

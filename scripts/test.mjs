@@ -1,0 +1,67 @@
+// Runs test/**/*.test.ts against dist/ with Node's own test runner.
+//   node scripts/test.mjs [files ...] [--tiny] [--backend NAME] [--name REGEXP]
+// Files are given by any part of their path; --tiny runs test/tiny.test.ts alone. The last line is `N passed, N failed`.
+import { availableParallelism } from 'node:os';
+import { relative } from 'node:path';
+import { run } from 'node:test';
+import { parseArgs } from 'node:util';
+import { filesBelow, inRoot, root } from './build/files.mjs';
+import { buildTypescript } from './build/typescript.mjs';
+import { bundleTests } from './test/bundle.mjs';
+import { Report } from './test/report.mjs';
+
+const MINUTE = 60_000;
+
+function options() {
+  try {
+    return parseArgs({
+      allowPositionals: true,
+      options: { tiny: { type: 'boolean' }, backend: { type: 'string' }, name: { type: 'string' } },
+    });
+  } catch (error) {
+    return stop(`${error.message.split('\n')[0]} Options: --tiny, --backend NAME, --name REGEXP.`);
+  }
+}
+
+function stop(message) {
+  console.error(`test: ${message}`);
+  process.exit(2);
+}
+
+function testFiles(filters) {
+  const all = filesBelow(inRoot('test'))
+    .filter((file) => file.endsWith('.test.ts'))
+    .map((file) => relative(root, file).replaceAll('\\', '/'));
+  if (filters.length === 0) return all;
+  const wanted = filters.map((filter) => filter.replace(/^\.\//, ''));
+  const missing = wanted.find((filter) => !all.some((file) => file.includes(filter)));
+  if (missing !== undefined) stop(`no test file has '${missing}' in its path.`);
+  return all.filter((file) => wanted.some((filter) => file.includes(filter)));
+}
+
+/** Long files first: the last one to finish then leaves a processor idle for a short time only. */
+const weights = ['gradients', 'browser', 'pack', 'mnist', 'backends', 'torch', 'modes'];
+const byWeight = (a, b) => rank(a) - rank(b);
+const rank = (file) => (weights.findIndex((word) => file.includes(word)) + weights.length + 1) % (weights.length + 1);
+
+const { values, positionals } = options();
+if (values.tiny && positionals.length > 0) stop('--tiny takes no file names.');
+if (values.backend !== undefined) process.env.CHAINRULE_BACKEND = values.backend;
+process.env.NODE_OPTIONS = `${process.env.NODE_OPTIONS ?? ''} --enable-source-maps --no-warnings`;
+
+const report = new Report(root);
+// The full run comes after `npm run build`; the tiny one also stands alone.
+if (values.tiny && buildTypescript().failed) report.fail('type check', 'src/ has type errors, see above');
+
+const files = testFiles(values.tiny ? ['test/tiny.test.ts'] : positionals).sort(byWeight);
+const bundles = await bundleTests(files);
+const stream = run({
+  files: [...bundles.keys()],
+  concurrency: Math.min(2, availableParallelism()),
+  timeout: 20 * MINUTE,
+  ...(values.name !== undefined && { testNamePatterns: [new RegExp(values.name)] }),
+});
+report.follow(stream, bundles);
+stream.resume();
+await new Promise((resolve, reject) => stream.on('end', resolve).on('error', reject));
+process.exitCode = report.finish() ? 0 : 1;

@@ -1,0 +1,52 @@
+import { readFileSync, rmSync } from 'node:fs';
+import { join, relative, resolve, sep } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { build } from 'esbuild';
+import { inRoot, root } from '../build/files.mjs';
+
+const dist = inRoot('dist') + sep;
+const outdir = inRoot('build', 'test');
+
+/** Modules of dist/ stay outside the bundles, so that tests and package share one copy of every module. */
+const keepDistOutside = {
+  name: 'dist',
+  setup(builder) {
+    builder.onResolve({ filter: /^\.{1,2}\// }, ({ path, resolveDir }) => {
+      const target = resolve(resolveDir, path);
+      if (!target.startsWith(dist)) return undefined;
+      return { path: `../../${relative(root, target).replaceAll('\\', '/')}`, external: true };
+    });
+  },
+};
+
+/** In a bundle, import.meta.url would be the bundle's own: tests find fixtures beside their source. */
+const keepUrls = {
+  name: 'urls',
+  setup(builder) {
+    builder.onLoad({ filter: /\.ts$/ }, ({ path }) => {
+      const source = readFileSync(path, 'utf8');
+      return { loader: 'ts', contents: source.replaceAll('import.meta.url', JSON.stringify(pathToFileURL(path).href)) };
+    });
+  },
+};
+
+/** Transpiles test files to build/test/, all into one folder. Gives the source of each output. */
+export async function bundleTests(files) {
+  rmSync(outdir, { recursive: true, force: true });
+  const named = files.map((file) => [file.replace(/^test\//, '').replace(/\.ts$/, '').replaceAll('/', '.'), file]);
+  await build({
+    absWorkingDir: root,
+    entryPoints: Object.fromEntries(named),
+    outdir,
+    outExtension: { '.js': '.mjs' },
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+    target: 'node20',
+    packages: 'external',
+    sourcemap: 'inline',
+    logLevel: 'warning',
+    plugins: [keepDistOutside, keepUrls],
+  });
+  return new Map(named.map(([name, file]) => [join(outdir, `${name}.mjs`), file]));
+}

@@ -1,0 +1,26 @@
+import { setEngine } from './engine.js';
+import { sealLibrary } from './ops/define.js';
+import { installMethods } from './ops/index.js';
+
+installMethods();
+await setEngine();
+
+export { type DType, promote } from './core/dtype.js';
+export { type ErrorCode, LibError } from './core/errors.js';
+export { broadcastShapes, type Shape } from './core/shape.js';
+export { describeEngine, engine, type EngineOptions, type Selection, setEngine } from './engine.js';
+export { type Expr, input, scalar } from './expr/expr.js';
+export { Buffer, Module, Parameter, type StateDict } from './nn/module.js';
+export { type Canonical, defineComposite, defineOp, defineView, type KernelRow, type Op, type Random } from './ops/define.js';
+export * from './ops/functions.js';
+export { clipGradNorm_, clipGradValue_ } from './optim/clip.js';
+export type { Backend } from './program/backend.js';
+export { type BackwardOptions, backward, enableGrad, grad, type GradOptions, noGrad } from './tensor/autograd.js';
+export * from './tensor/creation.js';
+export { defaultDevice, type Device, setDefaultDevice, withDevice } from './tensor/device.js';
+export { jvp, vjp } from './tensor/forward.js';
+export { gradcheck, type GradcheckOptions, type GradcheckResult } from './tensor/gradcheck.js';
+export * from './tensor/random.js';
+export { isTensor, Tensor, type TensorData } from './tensor/tensor.js';
+
+sealLibrary();

@@ -1,0 +1,4 @@
+/** The last part of a path or address, for messages. */
+export function fileName(source: string | URL): string {
+  return `${source}`.split(/[\\/]/).at(-1) || `${source}`;
+}

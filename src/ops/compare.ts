@@ -1,0 +1,83 @@
+import { type DType, isFloat, promoteNumber } from '../core/dtype.js';
+import { sameShape } from '../core/shape.js';
+import { type Expr, input, scalar } from '../expr/expr.js';
+import { getDefaultDtype } from '../tensor/creation.js';
+import type { Tensor } from '../tensor/tensor.js';
+import { defineComposite, type Op } from './define.js';
+import { promoteTensors, type TensorOrNumber } from './elementwise.js';
+import { checkMask, mapTyped, Operands, promoteAll } from './mapTyped.js';
+
+export interface CloseOptions {
+  /** Allowed error relative to |b|. Default 1e-5. */
+  readonly rtol?: number;
+  /** Allowed absolute error. Default 1e-8. */
+  readonly atol?: number;
+  /** NaN counts as close to NaN. Default false. */
+  readonly equalNan?: boolean;
+}
+
+function closeness(equalNan: boolean): Expr {
+  const [a, b] = [input(0), input(1)];
+  const error = a.sub(b).abs();
+  const near = error.lessEqual(scalar(0).add(scalar(1).mul(b.abs()))).mul(error.less(Number.POSITIVE_INFINITY));
+  const same = a.equal(b).max(near);
+  return equalNan ? same.max(a.isnan().mul(b.isnan())) : same;
+}
+
+/** Whether |a - b| ≤ atol + rtol · |b|, elementwise, as bool. Infinities are close to themselves alone. */
+export const isclose: Op<[a: Tensor, b: Tensor, options?: CloseOptions]> = defineComposite({
+  name: 'isclose',
+  compose(a: Tensor, b: Tensor, { rtol = 1e-5, atol = 1e-8, equalNan = false }: CloseOptions = {}) {
+    const common = promoteTensors(a, b);
+    const working = isFloat(common) ? common : 'float64';
+    return mapTyped('isclose', [a, b], closeness(equalNan), { scalars: [atol, rtol], dtype: 'bool', working });
+  },
+  differentiable: false,
+  *samples(random): Iterable<[a: Tensor, b: Tensor, options?: CloseOptions]> {
+    yield [random([2, 3]), random([3])];
+    yield [random([5]), random([5]), { atol: 0.5 }];
+    yield [random([5]), random([5]), { rtol: 0.5 }];
+  },
+  *errors(random): Iterable<readonly [[a: Tensor, b: Tensor], string]> {
+    yield [[random([2, 3]), random([4])], 'do not broadcast'];
+  },
+});
+
+/** Whether all elements are close, read now. */
+export function allclose(a: Tensor, b: Tensor, options: CloseOptions = {}): boolean {
+  return isclose(a.detach(), b.detach(), options).all().itemNow() === 1;
+}
+
+/** Whether shapes and all values are equal, read now. NaN equals nothing. */
+export function equal(a: Tensor, b: Tensor): boolean {
+  return sameShape(a.shape, b.shape) && a.detach().eq(b.detach()).all().itemNow() === 1;
+}
+
+/** a where the bool condition is true, else b; all three broadcast, and a and b may be numbers. */
+export const where: Op<[condition: Tensor, a: TensorOrNumber, b: TensorOrNumber]> = defineComposite({
+  name: 'where',
+  compose(condition: Tensor, a: TensorOrNumber, b: TensorOrNumber): Tensor {
+    checkMask('where', condition);
+    const operands = new Operands();
+    const [c, yes, no] = [operands.add(condition), operands.add(a), operands.add(b)];
+    const { tensors, scalars } = operands;
+    return mapTyped('where', tensors, c.select(yes, no), { scalars, dtype: chosenType(tensors.slice(1), scalars) });
+  },
+  torch: { call: 'torch.where(a[0], torch.as_tensor(a[1]), torch.as_tensor(a[2]))' },
+  *samples(random): Iterable<[condition: Tensor, a: TensorOrNumber, b: TensorOrNumber]> {
+    yield [random.bool([2, 3]), random([2, 3]), random([2, 3])];
+    yield [random.bool([2, 3]), random([3]), random([2, 1])];
+    yield [random.bool([2, 3]), random([2, 3]), 0.5];
+    yield [random.bool([2, 3]), 1.5, random([2, 3])];
+    yield [random.bool([4]), 1.5, -1.5];
+  },
+  *errors(random): Iterable<readonly [[condition: Tensor, a: TensorOrNumber, b: TensorOrNumber], string]> {
+    yield [[random([3]), 0, 1], 'must be of type bool'];
+    yield [[random.bool([3]), random([2]), 1], 'do not broadcast'];
+  },
+});
+
+function chosenType(tensors: readonly Tensor[], scalars: readonly number[]): DType {
+  if (tensors.length > 0) return scalars.filter(Number.isFinite).reduce(promoteNumber, promoteAll(tensors));
+  return getDefaultDtype();
+}

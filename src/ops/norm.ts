@@ -1,0 +1,216 @@
+import { LibError } from '../core/errors.js';
+import { formatShape, sameShape, type Shape, sizeOf } from '../core/shape.js';
+import type { Tensor } from '../tensor/tensor.js';
+import { defineComposite, type Op } from './define.js';
+import { functional, needFloat } from './fused.js';
+import { affine, normalizeOver, rmsOver, standardize, updateRunning } from './normRows.js';
+
+export interface AffineOptions {
+  /** Multiplies the result. Default: none. */
+  readonly weight?: Tensor | null;
+  /** Is added to the result. Default: none. */
+  readonly bias?: Tensor | null;
+}
+
+export interface NormOptions extends AffineOptions {
+  /** Added to the variance. Default 1e-5. */
+  readonly eps?: number;
+}
+
+/** The last dims of x must be `shape`; gives their numbers. */
+function trailing(op: string, x: Tensor, shape: Shape): number[] {
+  const start = x.ndim - shape.length;
+  if (shape.length === 0 || !sameShape(x.shape.slice(Math.max(start, 0)), shape)) {
+    throw new LibError('shape', `${op}: the last dims of the tensor must be normalizedShape, got ${formatShape(x.shape)} and ${formatShape(shape)}.`);
+  }
+  return shape.map((_, i) => start + i);
+}
+
+function checkAffine(op: string, shape: Shape, { weight, bias }: AffineOptions): void {
+  for (const [name, t] of [['weight', weight], ['bias', bias]] as const) {
+    if (t && !sameShape(t.shape, shape)) {
+      throw new LibError('shape', `${op}: the ${name} must have shape ${formatShape(shape)}, got ${formatShape(t.shape)}.`);
+    }
+  }
+}
+
+/** (x - mean) / √(var + eps) over the last dims, then · weight + bias, which have the shape `normalizedShape`. */
+export const layerNorm: Op<[x: Tensor, normalizedShape: Shape, options?: NormOptions]> = defineComposite({
+  name: 'layerNorm',
+  compose(x: Tensor, normalizedShape: Shape, { weight = null, bias = null, eps = 1e-5 }: NormOptions = {}) {
+    needFloat('layerNorm', x);
+    const dims = trailing('layerNorm', x, normalizedShape);
+    checkAffine('layerNorm', normalizedShape, { weight, bias });
+    return normalizeOver('layerNorm', x, dims, eps, weight, bias)[0];
+  },
+  *samples(random): Iterable<[x: Tensor, normalizedShape: Shape, options?: NormOptions]> {
+    yield [random([2, 3, 4]), [4]];
+    yield [random([2, 3, 4]), [4], { weight: random([4]), bias: random([4]) }];
+    yield [random([2, 3, 4]), [3, 4], { weight: random([3, 4]), eps: 1e-3 }];
+    yield [random([4, 6], { low: 1000, high: 1010 }), [6]]; // a large mean must not eat the variance
+  },
+  *errors(random): Iterable<readonly [[x: Tensor, normalizedShape: Shape, options?: NormOptions], string]> {
+    yield [[random([2, 3]), [4]], 'must be normalizedShape'];
+    yield [[random([2, 3]), [3], { weight: random([2]) }], 'the weight must have shape'];
+  },
+  torch: functional('layer_norm'),
+});
+
+export interface RmsNormOptions {
+  /** Multiplies the result. Default: none. */
+  readonly weight?: Tensor | null;
+  /** Added to the mean square. Default: the smallest step of the type above 1. */
+  readonly eps?: number;
+}
+
+/** x / √(mean(x²) + eps) over the last dims, then · weight, which has the shape `normalizedShape`. */
+export const rmsNorm: Op<[x: Tensor, normalizedShape: Shape, options?: RmsNormOptions]> = defineComposite({
+  name: 'rmsNorm',
+  compose(x: Tensor, normalizedShape: Shape, { weight = null, eps = x.dtype === 'float64' ? 2 ** -52 : 2 ** -23 }: RmsNormOptions = {}) {
+    needFloat('rmsNorm', x);
+    const dims = trailing('rmsNorm', x, normalizedShape);
+    checkAffine('rmsNorm', normalizedShape, { weight });
+    return rmsOver(x, dims, eps, weight);
+  },
+  *samples(random): Iterable<[x: Tensor, normalizedShape: Shape, options?: RmsNormOptions]> {
+    yield [random([2, 3, 4]), [4]];
+    yield [random([2, 3, 4]), [3, 4], { weight: random([3, 4]), eps: 1e-5 }];
+  },
+  *errors(random): Iterable<readonly [[x: Tensor, normalizedShape: Shape, options?: RmsNormOptions], string]> {
+    yield [[random([2, 3]), [2]], 'must be normalizedShape'];
+  },
+  torch: functional('rms_norm'),
+});
+
+export interface BatchNormOptions extends NormOptions {
+  /** The running mean, (channels,): read when not training, moved towards the batch's when training. */
+  readonly runningMean?: Tensor | null;
+  /** The running variance, (channels,), unbiased. */
+  readonly runningVar?: Tensor | null;
+  /** Normalize by the batch's own statistics. Default false. */
+  readonly training?: boolean;
+  /** How far running statistics move. Default 0.1. */
+  readonly momentum?: number;
+}
+
+/**
+ * Normalizes each channel of x (batch, channels, …), then · weight + bias. Training: by mean and (biased) variance of the batch, and
+ * the running ones are moved in place; else by the running ones.
+ */
+export const batchNorm: Op<[x: Tensor, options?: BatchNormOptions]> = defineComposite({
+  name: 'batchNorm',
+  compose(x: Tensor, options: BatchNormOptions = {}) {
+    const { runningMean = null, runningVar = null, weight = null, bias = null, training = false, momentum = 0.1, eps = 1e-5 } = options;
+    needFloat('batchNorm', x);
+    if (x.ndim < 2) throw new LibError('shape', `batchNorm: the tensor must be (batch, channels, …), got shape ${formatShape(x.shape)}.`);
+    const channels = x.sizeAt(1);
+    checkAffine('batchNorm', [channels], { weight, bias });
+    checkRunning(channels, runningMean, runningVar);
+    const shape = x.shape.map((size, d) => (d === 1 ? size : 1));
+    const shaped = (t: Tensor | null): Tensor | null => t && t.reshape(shape);
+    if (!training) {
+      if (runningMean === null || runningVar === null) {
+        throw new LibError('value', 'batchNorm: without training, runningMean and runningVar must be given, got none.');
+      }
+      const centered = standardize(x, runningMean.reshape(shape), runningVar.reshape(shape), eps);
+      return affine('batchNorm', centered, shaped(weight), shaped(bias));
+    }
+    const count = x.size / Math.max(channels, 1);
+    if (count <= 1) throw new LibError('value', `batchNorm: training needs more than one value for each channel, got shape ${formatShape(x.shape)}.`);
+    const dims = x.shape.flatMap((_, d) => (d === 1 ? [] : [d]));
+    const [y, mean, variance] = normalizeOver('batchNorm', x, dims, eps, shaped(weight), shaped(bias));
+    if (runningMean !== null) updateRunning(runningMean, mean, momentum, 1);
+    if (runningVar !== null) updateRunning(runningVar, variance, momentum, count / (count - 1));
+    return y;
+  },
+  *samples(random): Iterable<[x: Tensor, options?: BatchNormOptions]> {
+    yield [random([4, 3]), { training: true }];
+    yield [random([2, 3, 2, 2]), { training: true, weight: random([3]), bias: random([3]), eps: 1e-3 }];
+    yield [random([2, 3, 4]), { runningMean: random([3]), runningVar: random([3], { low: 0.5, high: 2 }), weight: random([3]), bias: random([3]) }];
+  },
+  *errors(random): Iterable<readonly [[x: Tensor, options?: BatchNormOptions], string]> {
+    yield [[random([2, 3])], 'must be given'];
+    yield [[random([1, 3]), { training: true }], 'more than one value'];
+    yield [[random([3]), { training: true }], 'must be (batch, channels'];
+    yield [[random([2, 3]), { training: true, weight: random([2]) }], 'the weight must have shape'];
+    yield [[random([2, 3]), { training: true, runningMean: random([2]) }], 'runningMean must be'];
+  },
+  torch: {
+    call: 'torch.nn.functional.batch_norm(a[0], o.pop("running_mean", None), o.pop("running_var", None), **o)',
+  },
+});
+
+function checkRunning(channels: number, mean: Tensor | null, variance: Tensor | null): void {
+  for (const [name, t] of [['runningMean', mean], ['runningVar', variance]] as const) {
+    if (t && !sameShape(t.shape, [channels])) {
+      throw new LibError('shape', `batchNorm: ${name} must be (${channels},), got ${formatShape(t.shape)}.`);
+    }
+  }
+}
+
+/** Normalizes each group of neighbouring channels of each example of x (batch, channels, …), then · weight + bias (channels). */
+export const groupNorm: Op<[x: Tensor, numGroups: number, options?: NormOptions]> = defineComposite({
+  name: 'groupNorm',
+  compose: (x: Tensor, numGroups: number, options: NormOptions = {}) => normalizeGroups('groupNorm', x, numGroups, options),
+  *samples(random): Iterable<[x: Tensor, numGroups: number, options?: NormOptions]> {
+    yield [random([2, 4, 3]), 2];
+    yield [random([2, 6, 2, 2]), 3, { weight: random([6]), bias: random([6]) }];
+  },
+  *errors(random): Iterable<readonly [[x: Tensor, numGroups: number, options?: NormOptions], string]> {
+    yield [[random([2, 4, 3]), 3], 'must divide the channels'];
+  },
+  torch: functional('group_norm'),
+});
+
+function normalizeGroups(op: string, x: Tensor, groups: number, { weight = null, bias = null, eps = 1e-5 }: NormOptions): Tensor {
+  needFloat(op, x);
+  const [batch = 0, channels = 0, ...spatial] = x.shape;
+  if (x.ndim < 2 || !Number.isInteger(groups) || groups < 1 || channels % groups !== 0) {
+    throw new LibError('shape', `${op}: the number of groups must divide the channels, got ${groups} groups for shape ${formatShape(x.shape)}.`);
+  }
+  checkAffine(op, [channels], { weight, bias });
+  const inGroup = channels / groups;
+  const wide = [batch, groups, inGroup, sizeOf(spatial)];
+  const shaped = (t: Tensor | null): Tensor | null => t && t.reshape([groups, inGroup, 1]);
+  return normalizeOver(op, x.reshape(wide), [2, 3], eps, shaped(weight), shaped(bias))[0].reshape(x.shape);
+}
+
+export interface InstanceNormOptions extends NormOptions {}
+
+/** Normalizes each channel of each example of x (batch, channels, …) by itself, then · weight + bias (channels). */
+export const instanceNorm: Op<[x: Tensor, options?: InstanceNormOptions]> = defineComposite({
+  name: 'instanceNorm',
+  compose: (x: Tensor, options: InstanceNormOptions = {}) => normalizeGroups('instanceNorm', x, x.shape[1] ?? 0, options),
+  *samples(random): Iterable<[x: Tensor, options?: InstanceNormOptions]> {
+    yield [random([2, 3, 4])];
+    yield [random([2, 3, 2, 2]), { weight: random([3]), bias: random([3]) }];
+  },
+  *errors(random): Iterable<readonly [[x: Tensor, options?: InstanceNormOptions], string]> {
+    yield [[random([2, 3, 4]), { bias: random([4]) }], 'the bias must have shape'];
+  },
+  torch: functional('instance_norm'),
+});
+
+export interface NormalizeOptions {
+  /** Which norm. Default 2. */
+  readonly p?: number;
+  /** Default 1. */
+  readonly dim?: number;
+  /** The least that is divided by. Default 1e-12. */
+  readonly eps?: number;
+}
+
+/** x / max(‖x‖ₚ, eps) along `dim`. */
+export const normalize: Op<[x: Tensor, options?: NormalizeOptions]> = defineComposite({
+  name: 'normalize',
+  compose(x: Tensor, { p = 2, dim = 1, eps = 1e-12 }: NormalizeOptions = {}) {
+    needFloat('normalize', x);
+    return x.div(x.norm({ p, dim, keepdim: true }).clamp({ min: eps }));
+  },
+  *samples(random): Iterable<[x: Tensor, options?: NormalizeOptions]> {
+    yield [random([2, 3])];
+    yield [random([2, 3, 4], { low: 0.5, high: 2 }), { p: 1, dim: -1 }];
+    yield [random([5]), { dim: 0, p: 3 }];
+  },
+  torch: functional('normalize'),
+});

@@ -1,0 +1,8 @@
+/** The rows that compute: pointwise maths, reductions, scans and sorting. */
+export * from './compare.js';
+export * from './pointwiseRows.js';
+export * from './reduce.js';
+export * from './reduceExtrema.js';
+export * from './reduceStats.js';
+export * from './scan.js';
+export * from './sort.js';

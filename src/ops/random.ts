@@ -1,0 +1,121 @@
+import { isFloat } from '../core/dtype.js';
+import { LibError } from '../core/errors.js';
+import { specOf } from '../core/spec.js';
+import { type Expr, input, scalar } from '../expr/expr.js';
+import type { RandomKernel } from '../program/kernel.js';
+import type { TensorOptions } from '../tensor/creation.js';
+import { defaultGenerator, drawn, dropoutGenerator, type Generator, rand, type RandomOptions, randn } from '../tensor/random.js';
+import type { Tensor } from '../tensor/tensor.js';
+import { checkWritable } from './apply.js';
+import { defineComposite, type Op } from './define.js';
+import { mapTyped } from './mapTyped.js';
+
+/** Random ops of a tensor. In-place ones fill the tensor in order of its elements, whatever its strides are. */
+
+/** Draws into a tensor, then maps what was drawn (input 0) by an expression over some numbers. */
+function refill(op: string, x: Tensor, by: RandomKernel['by'], generator: Generator, expr: Expr, scalars: readonly number[]): Tensor {
+  if (!isFloat(x.dtype)) throw new LibError('dtype', `${op}: the tensor must be of a floating type, got ${x.dtype}.`);
+  checkWritable(op, x);
+  if (x.requiresGrad || !x.spec.contiguous) {
+    const fresh = drawn(op, by, specOf(x.dtype, x.shape), x.device, generator);
+    return x.copy_(expr === input(0) ? fresh : mapTyped(op, [fresh], expr, { scalars }));
+  }
+  drawn(op, by, x.spec, x.device, generator, { into: x });
+  return expr === input(0) ? x : mapTyped(op, [x], expr, { scalars, into: [x] });
+}
+
+const affine = input(0).mul(scalar(0)).add(scalar(1));
+
+/** Fills the tensor with uniform numbers in [low, high). */
+export function uniform_(x: Tensor, low = 0, high = 1, { generator = defaultGenerator() }: RandomOptions = {}): Tensor {
+  if (!(low <= high)) throw new LibError('value', `uniform_: low must not exceed high, got ${low} and ${high}.`);
+  return refill('uniform_', x, 'uniform', generator, low === 0 && high === 1 ? input(0) : affine, [high - low, low]);
+}
+/** Fills the tensor with normal numbers. */
+export function normal_(x: Tensor, mean = 0, std = 1, { generator = defaultGenerator() }: RandomOptions = {}): Tensor {
+  if (!(std >= 0)) throw new LibError('value', `normal_: the deviation must not be negative, got ${std}.`);
+  return refill('normal_', x, 'normal', generator, mean === 0 && std === 1 ? input(0) : affine, [std, mean]);
+}
+/** Fills the tensor with exponentially distributed numbers of mean 1 / lambd. */
+export function exponential_(x: Tensor, lambd = 1, { generator = defaultGenerator() }: RandomOptions = {}): Tensor {
+  if (!(lambd > 0)) throw new LibError('value', `exponential_: the rate must be positive, got ${lambd}.`);
+  return refill('exponential_', x, 'uniform', generator, input(0).neg().log1p().neg().div(scalar(0)), [lambd]);
+}
+/** Fills the tensor with ones, each with probability p, and zeros. */
+export function bernoulli_(x: Tensor, p = 0.5, { generator = defaultGenerator() }: RandomOptions = {}): Tensor {
+  checkProbability('bernoulli_', p);
+  return refill('bernoulli_', x, 'uniform', generator, input(0).less(scalar(0)), [p]);
+}
+
+function checkProbability(op: string, p: number): void {
+  if (!(p >= 0 && p <= 1)) throw new LibError('value', `${op}: the probability p must be in [0, 1], got ${p}.`);
+}
+
+/** Uniform numbers in [0, 1) with the shape, type and device of `x`. */
+export function randLike(x: Tensor, options: TensorOptions & RandomOptions = {}): Tensor {
+  return rand(x.shape, { dtype: x.dtype, device: x.device, ...options });
+}
+/** Normal numbers with the shape, type and device of `x`. */
+export function randnLike(x: Tensor, options: TensorOptions & RandomOptions = {}): Tensor {
+  return randn(x.shape, { dtype: x.dtype, device: x.device, ...options });
+}
+
+/** Ones where a uniform number falls below the probability `p`, elementwise; zeros elsewhere. No gradient flows. */
+export function bernoulli(p: Tensor, { generator = defaultGenerator() }: RandomOptions = {}): Tensor {
+  const u = drawn('bernoulli', 'uniform', specOf(p.dtype, p.shape), p.device, generator);
+  return mapTyped('bernoulli', [u, p.detach()], input(0).less(input(1)));
+}
+
+export interface MultinomialOptions extends RandomOptions {
+  /** Allow an index to be drawn more than once. Default false. */
+  readonly replacement?: boolean;
+}
+/**
+ * Indices drawn with probabilities proportional to the rows of `weights`, (…, n) to (…, count) in int32.
+ * @example tensor([0, 1, 0]).multinomial(1) // [1]
+ */
+export function multinomial(weights: Tensor, count: number, options: MultinomialOptions = {}): Tensor {
+  const { replacement = false, generator = defaultGenerator() } = options;
+  const w = weights.detach();
+  const n = w.shape.at(-1) ?? 1;
+  if (!replacement) {
+    if (count > n) throw new LibError('value', `multinomial: without replacement at most ${n} can be drawn, got count ${count}.`, 'pass { replacement: true }.');
+    // The largest of weight / exponential number is a draw in proportion to the weights (an exponential race).
+    const race = drawn('multinomial', 'uniform', specOf('float64', w.shape), w.device, generator);
+    const times = mapTyped('multinomial', [w, race], input(0).div(input(1).neg().log1p().neg()), { dtype: 'float64' });
+    return times.topk(count).indices;
+  }
+  const edges = w.double().cumsum(-1);
+  const shape = [...w.shape.slice(0, -1), count];
+  const u = drawn('multinomial', 'uniform', specOf('float64', shape), w.device, generator);
+  const total = edges.narrow(-1, n - 1, 1);
+  return edges.contiguous().searchsorted(u.mul(total), { right: true }).clamp({ max: n - 1 });
+}
+
+export interface DropoutOptions extends RandomOptions {
+  /** Probability of dropping an element. Default 0.5. */
+  readonly p?: number;
+  /** Drop; else the input is returned as it is. Default true. */
+  readonly training?: boolean;
+}
+const kept = scalar(0).lessEqual(input(1)).select(input(0).mul(scalar(1)), 0);
+/** Zeros each element with probability p and scales the rest by 1 / (1 - p), so that the mean stays. */
+export const dropout: Op<[x: Tensor, options?: DropoutOptions]> = defineComposite({
+  name: 'dropout',
+  compose(x: Tensor, { p = 0.5, training = true, generator = dropoutGenerator() }: DropoutOptions = {}) {
+    checkProbability('dropout', p);
+    if (p === 0 || !training) return x;
+    const u = drawn('dropout', 'uniform', specOf('float32', x.shape), x.device, generator);
+    return mapTyped('dropout', [x, u], kept, { scalars: [p, p === 1 ? 0 : 1 / (1 - p)], dtype: x.dtype });
+  },
+  torch: null,
+  *samples(random): Iterable<[x: Tensor, options?: DropoutOptions]> {
+    yield [random([4, 5])];
+    yield [random([3, 7]), { p: 0.2 }];
+    yield [random([5]), { p: 1 }];
+    yield [random([5]), { training: false }];
+  },
+  *errors(random): Iterable<readonly [[x: Tensor, options?: DropoutOptions], string]> {
+    yield [[random([2]), { p: 1.5 }], 'must be in [0, 1]'];
+  },
+});

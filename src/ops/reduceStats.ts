@@ -1,0 +1,206 @@
+import { computeType } from '../core/dtype.js';
+import { LibError } from '../core/errors.js';
+import { type Spec, specOf } from '../core/spec.js';
+import { type Expr, input } from '../expr/expr.js';
+import type { ReduceKernel } from '../program/kernel.js';
+import { tensor } from '../tensor/creation.js';
+import type { Tensor } from '../tensor/tensor.js';
+import { amax } from './reduceExtrema.js';
+import { customGrad } from './customGrad.js';
+import { defineComposite, defineOp, type Op, type Random } from './define.js';
+import { countOf, type DimOptions, type FoldParams, foldParams, needFloat, shareEvenly, spread } from './foldRows.js';
+import { reduceMap } from './map.js';
+import { mapTyped } from './mapTyped.js';
+import { mean } from './reduce.js';
+
+export interface VarOptions extends DimOptions {
+  /** What the count is lessened by: 1 for the unbiased estimate, 0 for the mean squared deviation. Default 1. */
+  readonly correction?: number;
+}
+type Spreading = Op<[x: Tensor, options?: VarOptions]>;
+
+const squaredDistance = input(0).sub(input(1)).mul(input(0).sub(input(1)));
+
+/** Two passes, mean and squared distances from it: the difference of mean square and squared mean would cancel. */
+function variance(name: string, x: Tensor, { dims, keepdim, out }: FoldParams, divisor: number): Tensor {
+  const center = mean(x, { dim: dims, keepdim: true });
+  const { shape, dtype } = x;
+  const params = { name, by: 'sum', expr: squaredDistance, dims, keepdim, shape, out, divisor, dtype, compute: computeType(dtype) } as const;
+  return reduceMap([x, center], params);
+}
+
+/** x minus its mean over dims: what the gradients of var and std are made of. */
+const centered = (x: Tensor, dims: readonly number[]): Tensor => x.sub(mean(x, { dim: dims, keepdim: true }));
+
+function spreadingRow(name: 'var' | 'std', grad: (g: Tensor, x: Tensor, y: Tensor, dims: readonly number[], divisor: number) => Tensor): Spreading {
+  return defineComposite({
+    name,
+    compose(x: Tensor, { correction = 1, ...options }: VarOptions = {}) {
+      needFloat(name, x);
+      const params = foldParams(name, x, options);
+      const { dims } = params;
+      const divisor = Math.max(0, countOf(x.shape, dims) - correction);
+      return customGrad({
+        name,
+        inputs: [x],
+        params: null,
+        saves: name === 'std' ? [0, 'output'] : [0],
+        compute: () => (name === 'std' ? variance(name, x, params, divisor).sqrt() : variance(name, x, params, divisor)),
+        grad: (g, { inputs: [of], output }) => [of ? grad(g, of, output, dims, divisor) : null],
+      });
+    },
+    *samples(random): Iterable<[x: Tensor, options?: VarOptions]> {
+      yield [random([7])];
+      yield [random([2, 3, 4]), { dim: 1 }];
+      yield [random([2, 3, 4]), { dim: [0, 2], keepdim: true, correction: 0 }];
+      yield [random([4, 5], { low: 1000, high: 1001 }), { dim: 1 }];
+    },
+    *errors(random): Iterable<readonly [[x: Tensor, options?: VarOptions], string]> {
+      yield [[random([2, 3]), { dim: 5 }], 'dim 5 is out of range'];
+      yield [[random.integers([3], 0, 5)], 'must be of a floating type'];
+    },
+    torch: { call: varCall(`torch.${name}`) },
+  });
+}
+/** PyTorch wants a dim (None: all) beside `correction`. */
+const varCall = (name: string): string => `${name}(a[0], **{"dim": None, "correction": 1, **o})`;
+
+const variances: Spreading = spreadingRow('var', (g, x, _, dims, divisor) => {
+  return mapTyped('varBackward', [spread(g, x, dims), centered(x, dims)], input(0).mul(input(1)).mul(2 / divisor));
+});
+/** The variance over `dim`, exact for large means. */
+export { variances as var };
+
+/** The standard deviation over `dim`. Where it is 0, so is the gradient. */
+export const std: Spreading = spreadingRow('std', (g, x, y, dims, divisor) => {
+  const [up, y0, off] = [spread(g, x, dims), spread(y, x, dims), centered(x, dims)];
+  const expr = input(1).equal(0).select(0, input(0).mul(input(2)).div(input(1)).div(divisor));
+  return mapTyped('stdBackward', [up, y0, off], expr);
+});
+
+function* momentSamples(random: Random): Iterable<[x: Tensor, options?: VarOptions]> {
+  yield [random([7])];
+  yield [random([2, 3, 4]), { dim: [0, 2], keepdim: true, correction: 0 }];
+}
+/** Variance and mean over `dim`. */
+export const varMean: Op<[x: Tensor, options?: VarOptions], { readonly var: Tensor; readonly mean: Tensor }> = defineComposite({
+  name: 'varMean',
+  compose: (x: Tensor, options: VarOptions = {}) => ({ var: variances(x, options), mean: mean(x, dimsOnly(options)) }),
+  samples: momentSamples,
+  torch: { call: varCall('torch.var_mean') },
+});
+/** Standard deviation and mean over `dim`. */
+export const stdMean: Op<[x: Tensor, options?: VarOptions], { readonly std: Tensor; readonly mean: Tensor }> = defineComposite({
+  name: 'stdMean',
+  compose: (x: Tensor, options: VarOptions = {}) => ({ std: std(x, options), mean: mean(x, dimsOnly(options)) }),
+  samples: momentSamples,
+  torch: { call: varCall('torch.std_mean') },
+});
+const dimsOnly = ({ dim, keepdim }: VarOptions): DimOptions => ({ ...(dim !== undefined && { dim }), ...(keepdim !== undefined && { keepdim }) });
+
+const shifted = input(0).sub(input(1)).exp();
+const shifting = input(0).abs().less(Number.POSITIVE_INFINITY).select(input(0), 0);
+const softness = input(1).equal(Number.NEGATIVE_INFINITY).select(0, input(0).mul(input(1).sub(input(2)).exp()));
+/** log Σ exp over `dim`, without overflow. The gradient is the softmax. */
+export const logsumexp: Op<[x: Tensor, options?: DimOptions]> = defineComposite({
+  name: 'logsumexp',
+  compose(x: Tensor, options: DimOptions = {}) {
+    needFloat('logsumexp', x);
+    const { dims, out } = foldParams('logsumexp', x, options);
+    const { shape, dtype } = x;
+    return customGrad({
+      name: 'logsumexp',
+      inputs: [x],
+      params: null,
+      saves: [0, 'output'],
+      compute() {
+        // An infinite maximum cannot be subtracted; without it, the sum is 0 or infinite, as it should be.
+        const top = mapTyped('logsumexp', [amax(x, { dim: dims, keepdim: true })], shifting);
+        const params = { name: 'logsumexp', by: 'sum', expr: shifted, dims, keepdim: false, shape, out, dtype, compute: computeType(dtype) } as const;
+        return mapTyped('logsumexp', [reduceMap([x, top], params), top.reshape(out)], input(0).log().add(input(1)));
+      },
+      grad: (g, { inputs: [of], output }) => [
+        of ? mapTyped('logsumexpBackward', [spread(g, of, dims), of, spread(output, of, dims)], softness) : null,
+      ],
+    });
+  },
+  torch: { call: 'torch.logsumexp(a[0], **{"dim": tuple(range(a[0].ndim)), **o})' },
+  *samples(random): Iterable<[x: Tensor, options?: DimOptions]> {
+    yield [random([7])];
+    yield [random([2, 3, 4]), { dim: 1 }];
+    yield [random([2, 3, 4]), { dim: [0, 2], keepdim: true }];
+    yield [tensor([[100, -100, 99], [-200, -300, -200]]), { dim: 1 }];
+  },
+  *errors(random): Iterable<readonly [[x: Tensor, options?: DimOptions], string]> {
+    yield [[random([2, 3]), { dim: 5 }], 'dim 5 is out of range'];
+  },
+});
+
+export interface NormOptions extends DimOptions {
+  /** 2 or 'fro': Euclidean (the default). 1: sum of sizes. ±Infinity: largest or smallest size. 0: how many are not 0. */
+  readonly p?: number | 'fro';
+}
+interface NormParams extends FoldParams {
+  readonly p: number;
+}
+type Norm = Op<[x: Tensor, options?: NormOptions]>;
+
+/** How a norm folds: Σ |x|ᵖ to the 1/p, or an extreme of |x|. */
+function normFold(p: number): Pick<ReduceKernel, 'by' | 'expr' | 'finish'> {
+  const size = input(0).abs();
+  if (p === Number.POSITIVE_INFINITY) return { by: 'max', expr: size };
+  if (p === Number.NEGATIVE_INFINITY) return { by: 'min', expr: size };
+  if (p === 0) return { by: 'sum', expr: input(0).notEqual(0) };
+  if (p === 1) return { by: 'sum', expr: size };
+  if (p === 2) return { by: 'sum', expr: input(0).mul(input(0)), finish: input(0).sqrt() };
+  return { by: 'sum', expr: size.pow(p), finish: input(0).pow(1 / p) };
+}
+
+/** The gradient over (gradient, x, norm): 0 where the norm is, and at elements that are 0. */
+function normSlope(p: number): Expr {
+  const [g, x, y] = [input(0), input(1), input(2)];
+  if (p === 1) return g.mul(x.sign());
+  if (p === 2) return y.equal(0).select(0, g.mul(x).div(y));
+  return x.equal(0).select(0, g.mul(x.sign()).mul(x.abs().div(y).pow(p - 1)));
+}
+
+/** The p-norm over `dim`. Its gradient at zero is 0. */
+export const norm: Norm = defineOp({
+  name: 'norm',
+  args(x: Tensor, { p = 2, ...options }: NormOptions = {}) {
+    const params: NormParams = { ...foldParams('norm', x, options), p: p === 'fro' ? 2 : p };
+    return { inputs: [x], params, key: `${params.p}|${params.dims}|${params.keepdim}` };
+  },
+  infer([x], { out, dtype, p, dims }: NormParams) {
+    if (computeType(dtype) === 'int32') throw new LibError('dtype', `norm: the tensor must be of a floating type, got ${dtype}.`, 'convert with float() first.');
+    if (Number.isNaN(p)) throw new LibError('value', 'norm: p must be a number, got NaN.');
+    if (Math.abs(p) === Number.POSITIVE_INFINITY && countOf((x as Spec).shape, dims) === 0) {
+      throw new LibError('shape', 'norm: there must be elements to choose from, got none.');
+    }
+    return specOf(dtype, out);
+  },
+  kernel: ({ p, dims }: NormParams, [x]) => {
+    const { shape, dtype } = x as Spec;
+    return { family: 'reduce', ...normFold(p), dims, shape, compute: computeType(dtype) };
+  },
+  saves: ({ p }) => (p === 0 ? [] : [0, 'output']),
+  grad([g], { inputs: [x], output, params: { p, dims } }) {
+    if (!g || !x || p === 0) return [null];
+    if (Math.abs(p) === Number.POSITIVE_INFINITY) return [shareEvenly(g, x.abs(), output, dims).mul(x.detach().sign())];
+    const inputs = [spread(g, x, dims), x, spread(output, x, dims)];
+    return [mapTyped('normBackward', inputs, normSlope(p), { dtype: x.dtype })];
+  },
+  // Infinity is null in JSON.
+  torch: { call: 'torch.norm(a[0], **{k: (float("inf") if k == "p" and v is None else v) for k, v in o.items()})' },
+  *samples(random): Iterable<[x: Tensor, options?: NormOptions]> {
+    yield [random([7])];
+    yield [random([2, 3, 4]), { dim: 1 }];
+    yield [random([2, 3, 4]), { dim: [0, 2], keepdim: true }];
+    for (const p of [0, 1, 3, 1.5, Number.POSITIVE_INFINITY]) yield [random([3, 4]), { p, dim: 1 }];
+    yield [random([3, 4], { low: 1, high: 2 }), { p: -2, dim: 1 }];
+  },
+  *errors(random): Iterable<readonly [[x: Tensor, options?: NormOptions], string]> {
+    yield [[random([2, 3]), { dim: 5 }], 'dim 5 is out of range'];
+    yield [[random.integers([3], 0, 5)], 'must be of a floating type'];
+  },
+});

@@ -1,0 +1,85 @@
+import { resolveDim } from '../core/shape.js';
+import { input } from '../expr/expr.js';
+import type { Tensor } from '../tensor/tensor.js';
+import { defineComposite, defineCustom, type Op } from './define.js';
+import { functional, fuse, fuseSum, maxOver, needFloat } from './fused.js';
+
+interface DimParams {
+  readonly dim: number;
+}
+
+type Softmax = Op<[x: Tensor, dim: number]>;
+
+const prepared = (op: string, x: Tensor, dim: number): { inputs: readonly Tensor[]; params: DimParams } => {
+  needFloat(op, x);
+  return { inputs: [x], params: { dim: resolveDim(op, dim, x.ndim) } };
+};
+
+/** (x - max, Σ e^(x - max)) need no pass of their own: they are read as the two columns of (x, max). */
+const shifted = input(0).sub(input(1));
+
+function* samples(random: (shape: readonly number[], range?: { low: number; high: number }) => Tensor): Iterable<[x: Tensor, dim: number]> {
+  yield [random([5]), 0];
+  yield [random([2, 3, 4]), -1];
+  yield [random([2, 3, 4]), 1];
+  yield [random([3, 4], { low: -200, high: 200 }), 1]; // overflows without the shift
+}
+
+/**
+ * e^x / Σ e^x over `dim`: positive numbers that sum to 1.
+ * @example tensor([0, 0]).softmax(0) // [0.5, 0.5]
+ */
+export const softmax: Softmax = defineCustom({
+  name: 'softmax',
+  args: (x: Tensor, dim: number) => prepared('softmax', x, dim),
+  forward: ([x], { dim }: DimParams) => {
+    const a = x as Tensor;
+    const dims = a.ndim === 0 ? [] : [dim];
+    const most = maxOver(a, dims);
+    const total = fuseSum('softmax', [a, most], shifted.exp(), dims, { keepdim: true });
+    return [fuse('softmax', [a, most, total], shifted.exp().div(input(2)))];
+  },
+  keeps: [0],
+  grad: ([g], { output: y, params: { dim } }) => {
+    if (!g) return [null];
+    const mean = fuseSum('softmaxBackward', [g, y], input(0).mul(input(1)), y.ndim === 0 ? [] : [dim], { keepdim: true });
+    return [fuse('softmaxBackward', [g, y, mean], input(1).mul(input(0).sub(input(2))))];
+  },
+  samples,
+  *errors(random) {
+    yield [[random([2, 3]), 2], 'dim 2 is out of range'];
+    yield [[random.integers([3], 0, 5), 0], 'must be of floating type'];
+  },
+});
+
+/** log(softmax(x)) over `dim`, without the loss of small probabilities. */
+export const logSoftmax: Softmax = defineCustom({
+  name: 'logSoftmax',
+  args: (x: Tensor, dim: number) => prepared('logSoftmax', x, dim),
+  forward: ([x], { dim }: DimParams) => {
+    const a = x as Tensor;
+    const dims = a.ndim === 0 ? [] : [dim];
+    const most = maxOver(a, dims);
+    const total = fuseSum('logSoftmax', [a, most], shifted.exp(), dims, { keepdim: true });
+    return [fuse('logSoftmax', [a, most, total], shifted.sub(input(2).log()))];
+  },
+  keeps: [0],
+  grad: ([g], { output: y, params: { dim } }) => {
+    if (!g) return [null];
+    const total = fuseSum('logSoftmaxBackward', [g], input(0), y.ndim === 0 ? [] : [dim], { keepdim: true });
+    return [fuse('logSoftmaxBackward', [g, y, total], input(0).sub(input(1).exp().mul(input(2))))];
+  },
+  samples,
+  *errors(random) {
+    yield [[random([2, 3]), 2], 'dim 2 is out of range'];
+    yield [[random.integers([3], 0, 5), 0], 'must be of floating type'];
+  },
+});
+
+/** softmax(-x) over `dim`. */
+export const softmin: Softmax = defineComposite({
+  name: 'softmin',
+  compose: (x: Tensor, dim: number) => softmax(x.neg(), dim),
+  samples,
+  torch: functional('softmin'),
+});

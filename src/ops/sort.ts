@@ -1,0 +1,294 @@
+import { LibError } from '../core/errors.js';
+import { formatShape, resolveDim, sameShape } from '../core/shape.js';
+import { type NestedData, ones, tensor, zeros } from '../tensor/creation.js';
+import type { Tensor } from '../tensor/tensor.js';
+import { defineComposite, type Op } from './define.js';
+import { needFloat, type Overloaded, type ValuesIndices } from './foldRows.js';
+import { lineOf, order, pick } from './sortRow.js';
+
+export interface SortOptions {
+  /** Default -1: the last. */
+  readonly dim?: number;
+  /** From large to small. Default false. */
+  readonly descending?: boolean;
+}
+type Sort<R> = Op<[x: Tensor, options?: SortOptions], R>;
+
+/** Sorts along `dim`: values, and where they were (int32). Stable; NaN counts as the largest. */
+export const sort: Sort<ValuesIndices> = defineComposite({
+  name: 'sort',
+  compose(x: Tensor, { dim = -1, descending = false }: SortOptions = {}) {
+    const { line, at } = lineOf('sort', x, dim);
+    const { values, indices } = order(line, at, descending);
+    return { values: values.reshape(x.shape), indices: indices.reshape(x.shape) };
+  },
+  torch: { call: 'torch.sort(a[0], stable=True, **o)' },
+  *samples(random): Iterable<[x: Tensor, options?: SortOptions]> {
+    yield [random([7])];
+    yield [random([3, 4]), { dim: 0, descending: true }];
+    yield [random([2, 3, 4]), { dim: 1 }];
+    yield [random.integers([8], 0, 4), { descending: true }];
+  },
+  *errors(random): Iterable<readonly [[x: Tensor, options?: SortOptions], string]> {
+    yield [[random([2, 3]), { dim: 5 }], 'dim 5 is out of range'];
+  },
+});
+
+/** Where the sorted elements are: the indices of {@link sort}. */
+export const argsort: Sort<Tensor> = defineComposite({
+  name: 'argsort',
+  compose: (x: Tensor, options: SortOptions = {}) => sort(x.detach(), options).indices,
+  torch: { call: 'torch.sort(a[0], stable=True, **o).indices' },
+  *samples(random): Iterable<[x: Tensor, options?: SortOptions]> {
+    yield [random([7])];
+    yield [random([3, 4]), { dim: 0, descending: true }];
+  },
+});
+
+/** The values sorted along the first dim. */
+export const msort: Op<[x: Tensor]> = defineComposite({
+  name: 'msort',
+  compose: (x: Tensor) => sort(x, { dim: 0 }).values,
+  *samples(random): Iterable<[x: Tensor]> {
+    yield [random([5, 2])];
+  },
+});
+
+export interface TopkOptions {
+  /** Default -1. */
+  readonly dim?: number;
+  /** Take the largest; else the smallest. Default true. */
+  readonly largest?: boolean;
+  /** The result is in order either way; kept for PyTorch's sake. */
+  readonly sorted?: boolean;
+}
+/** The k largest (or smallest) elements along `dim`, in order, and where they were. */
+export const topk: Op<[x: Tensor, k: number, options?: TopkOptions], ValuesIndices> = defineComposite({
+  name: 'topk',
+  compose(x: Tensor, k: number, { dim = -1, largest = true }: TopkOptions = {}) {
+    const { line, at } = lineOf('topk', x, dim);
+    const size = line.shape[at] ?? 1;
+    if (!Number.isInteger(k) || k < 0 || k > size) throw new LibError('value', `topk: k must be in 0..${size}, got ${k} for shape ${formatShape(x.shape)}.`);
+    if (x.ndim > 0) return order(line, at, largest, k);
+    return { values: x.clone(), indices: zeros([], { dtype: 'int32', device: x.device }) };
+  },
+  *samples(random): Iterable<[x: Tensor, k: number, options?: TopkOptions]> {
+    yield [random([7]), 3];
+    yield [random([3, 5]), 2, { dim: 0, largest: false }];
+    yield [random([2, 5, 3]), 4, { dim: 1 }];
+  },
+  *errors(random): Iterable<readonly [[x: Tensor, k: number], string]> {
+    yield [[random([3]), 4], 'k must be in 0..3'];
+  },
+});
+
+export interface KthOptions {
+  /** Default -1. */
+  readonly dim?: number;
+  /** Keep the reduced dimension, with size 1. Default false. */
+  readonly keepdim?: boolean;
+}
+/** The k-th smallest element along `dim` (k counts from 1), and where it is. */
+export const kthvalue: Op<[x: Tensor, k: number, options?: KthOptions], ValuesIndices> = defineComposite({
+  name: 'kthvalue',
+  compose(x: Tensor, k: number, { dim = -1, keepdim = false }: KthOptions = {}) {
+    const { line, at } = lineOf('kthvalue', x, dim);
+    const size = line.shape[at] ?? 1;
+    if (!Number.isInteger(k) || k < 1 || k > size) throw new LibError('value', `kthvalue: k must be in 1..${size}, got ${k}.`);
+    return pick(x, line, at, order(line.detach(), at, false, k).indices.narrow(at, k - 1, 1), keepdim);
+  },
+  *samples(random): Iterable<[x: Tensor, k: number, options?: KthOptions]> {
+    yield [random([7]), 3];
+    yield [random([3, 5]), 2, { dim: 0, keepdim: true }];
+  },
+  *errors(random): Iterable<readonly [[x: Tensor, k: number], string]> {
+    yield [[random([3]), 0], 'k must be in 1..3'];
+  },
+});
+
+export interface QuantileOptions extends KthOptions {
+  /** What to do between two elements. Default 'linear'. */
+  readonly interpolation?: 'linear' | 'lower' | 'higher' | 'nearest' | 'midpoint';
+}
+/** The q-quantile, 0 ≤ q ≤ 1, of all elements or along `dim`. */
+export const quantile: Op<[x: Tensor, q: number, options?: QuantileOptions]> = defineComposite({
+  name: 'quantile',
+  compose(x: Tensor, q: number, { dim, keepdim = false, interpolation = 'linear' }: QuantileOptions = {}) {
+    needFloat('quantile', x);
+    if (!(q >= 0 && q <= 1)) throw new LibError('value', `quantile: q must be in [0, 1], got ${q}.`);
+    const { line, at } = dim === undefined ? { line: x.reshape([-1]), at: 0 } : lineOf('quantile', x, dim);
+    const { values } = order(line, at, false);
+    const place = q * ((line.shape[at] ?? 1) - 1);
+    const [low, high] = [values.narrow(at, Math.floor(place), 1), values.narrow(at, Math.ceil(place), 1)];
+    const nearer = place % 1 === 0.5 ? Math.round(place / 2) * 2 - Math.floor(place) : Math.round(place % 1);
+    const weight = { linear: place % 1, lower: 0, higher: 1, nearest: nearer, midpoint: 0.5 }[interpolation];
+    const y = low.lerp(high, weight);
+    const nan = values.narrow(at, (line.shape[at] ?? 1) - 1, 1).isnan();
+    const kept = dim === undefined ? x.shape.map(() => 1) : x.shape.map((d, i) => (i === at ? 1 : d));
+    const shape = keepdim ? kept : dim === undefined ? [] : x.shape.filter((_, i) => i !== at);
+    return nan.where(Number.NaN, y).reshape(shape);
+  },
+  *samples(random): Iterable<[x: Tensor, q: number, options?: QuantileOptions]> {
+    yield [random([7]), 0.3];
+    yield [random([3, 4]), 0.5, { dim: 1 }];
+    yield [random([3, 4]), 0.9, { dim: 0, keepdim: true, interpolation: 'lower' }];
+    yield [random([6]), 0.5, { interpolation: 'nearest' }];
+  },
+});
+
+export interface UniqueOptions {
+  /** Also give, for each input element, where it is among the values. Default false. */
+  readonly returnInverse?: boolean;
+  /** Also give how often each value occurs. Default false. */
+  readonly returnCounts?: boolean;
+}
+export interface UniqueResult {
+  readonly values: Tensor;
+  /** Shape of the input, int32. */
+  readonly inverseIndices: Tensor;
+  /** int32. */
+  readonly counts: Tensor;
+}
+export interface UniqueMethod {
+  (): Tensor;
+  (options: UniqueOptions): UniqueResult;
+}
+export interface Unique extends Overloaded<UniqueMethod> {
+  (x: Tensor): Tensor;
+  (x: Tensor, options: UniqueOptions): UniqueResult;
+}
+/** The distinct values in order. Their number depends on the data, so they are read now. With options: inverse and counts too. */
+export const unique: Unique = defineComposite({
+  name: 'unique',
+  compose(x: Tensor, options?: UniqueOptions): Tensor | UniqueResult {
+    const data = x.toArray();
+    const values = Float64Array.from(new Set(data)).sort();
+    const made = (numbers: NestedData, dtype: 'int32' | typeof x.dtype, shape = [values.length]): Tensor =>
+      tensor(numbers, { dtype, device: x.device, shape });
+    if (options === undefined) return made(values, x.dtype);
+    const place = new Map(Array.from(values, (v, i) => [v, i]));
+    const inverse = Int32Array.from(data, (v) => place.get(v) ?? 0);
+    const counts = new Int32Array(values.length);
+    for (const i of inverse) counts[i] = (counts[i] ?? 0) + 1;
+    return { values: made(values, x.dtype), inverseIndices: made(inverse, 'int32', [...x.shape]), counts: made(counts, 'int32') };
+  },
+  differentiable: false,
+  torch: { call: 'torch.unique(a[0])' },
+  *samples(random): Iterable<[x: Tensor, options?: UniqueOptions]> {
+    yield [random.integers([9], 0, 4)];
+    yield [random.integers([2, 5], -2, 3)];
+  },
+}) as unknown as Unique;
+
+export interface BincountOptions {
+  /** What each element counts. Default 1. */
+  readonly weights?: Tensor;
+  /** The least size of the result. Default 0. */
+  readonly minlength?: number;
+}
+/** How often each of 0, 1, 2 … occurs in a vector of non-negative integers. The largest one is read now. */
+export const bincount: Op<[x: Tensor, options?: BincountOptions]> = defineComposite({
+  name: 'bincount',
+  compose(x: Tensor, { weights, minlength = 0 }: BincountOptions = {}) {
+    const values = x.toArray();
+    let [least, most] = [0, -1];
+    for (const v of values) [least, most] = [Math.min(least, v), Math.max(most, v)];
+    if (x.ndim !== 1 || least < 0) {
+      throw new LibError('value', `bincount: the tensor must be a vector of non-negative integers, got shape ${formatShape(x.shape)} with least ${least}.`);
+    }
+    if (weights && !sameShape(weights.shape, x.shape)) {
+      throw new LibError('shape', `bincount: weights must have the tensor's shape, got ${formatShape(weights.shape)} for ${formatShape(x.shape)}.`);
+    }
+    const counted = weights ?? ones(x.shape, { dtype: 'int32', device: x.device });
+    return zeros([Math.max(most + 1, minlength)], { dtype: counted.dtype, device: x.device }).scatterAdd(0, x.int(), counted);
+  },
+  *samples(random): Iterable<[x: Tensor, options?: BincountOptions]> {
+    yield [random.integers([9], 0, 5)];
+    yield [random.integers([9], 0, 5), { minlength: 8 }];
+    yield [random.integers([4], 0, 3), { weights: random([4]) }];
+  },
+  *errors(random): Iterable<readonly [[x: Tensor], string]> {
+    yield [[tensor([-1, 2], { dtype: 'int32' })], 'non-negative integers'];
+    yield [[random.integers([2, 2], 0, 3)], 'must be a vector'];
+  },
+});
+
+export interface HistcOptions {
+  /** Default 100. */
+  readonly bins?: number;
+  /** Lower end; with min = max, the data's range, which is read now. Default 0. */
+  readonly min?: number;
+  /** Upper end, included. Default 0. */
+  readonly max?: number;
+}
+/** How many elements fall into each of `bins` equal intervals of [min, max]; others are left out. */
+export const histc: Op<[x: Tensor, options?: HistcOptions]> = defineComposite({
+  name: 'histc',
+  compose(x: Tensor, { bins = 100, min = 0, max = 0 }: HistcOptions = {}) {
+    needFloat('histc', x);
+    const flat = x.detach().reshape([-1]);
+    let [low, high] = min === max && x.size > 0 ? [flat.amin().itemNow(), flat.amax().itemNow()] : [min, max];
+    if (low === high) [low, high] = [low - 1, high + 1];
+    if (!(low < high && Number.isFinite(high - low))) throw new LibError('value', `histc: the range must be finite and rise, got ${low} to ${high}.`);
+    const inside = flat.ge(low).logicalAnd(flat.le(high));
+    const place = flat.sub(low).mul(bins / (high - low)).clamp({ min: 0, max: bins - 1 });
+    const index = inside.where(place, 0).int();
+    return zeros([bins], { dtype: x.dtype, device: x.device }).scatterAdd(0, index, inside.to(x.dtype));
+  },
+  differentiable: false,
+  *samples(random): Iterable<[x: Tensor, options?: HistcOptions]> {
+    yield [random([20]), { bins: 4, min: -1, max: 1 }];
+    yield [random([20]), { bins: 5 }];
+  },
+  *errors(random): Iterable<readonly [[x: Tensor, options?: HistcOptions], string]> {
+    yield [[random([3]), { min: 2, max: 1 }], 'must be finite and rise'];
+  },
+});
+
+export interface SearchOptions {
+  /** Count elements ≤ v instead of < v. Default false. */
+  readonly right?: boolean;
+}
+/**
+ * For each v, how many elements of the sorted last dim are < v (≤ v with `right`): where v would be inserted. int32.
+ * `sorted` is (n) or has the leading dims of `values`.
+ */
+export const searchsorted: Op<[sorted: Tensor, values: Tensor, options?: SearchOptions]> = defineComposite({
+  name: 'searchsorted',
+  compose(sorted: Tensor, values: Tensor, { right = false }: SearchOptions = {}) {
+    const n = sorted.shape.at(-1) ?? 1;
+    const lead = values.shape.slice(0, -1);
+    if (sorted.ndim !== 1 && !sameShape(sorted.shape.slice(0, -1), lead)) {
+      throw new LibError('shape', `searchsorted: leading dims must agree, got ${formatShape(sorted.shape)} for values ${formatShape(values.shape)}.`);
+    }
+    const wanted = sorted.ndim === 1 ? values.detach().reshape([-1]) : values.detach();
+    const at = resolveDim('searchsorted', -1, wanted.ndim);
+    let place = zeros(wanted.shape, { dtype: 'int32', device: values.device });
+    if (n === 0) return place.reshape(values.shape);
+    // A binary search of all values at once: the answer's bits from the highest down.
+    for (let step = 2 ** Math.floor(Math.log2(n)); step >= 1; step /= 2) {
+      const next = place.add(step);
+      const there = sorted.detach().gather(at, next.sub(1).clamp({ max: n - 1 }));
+      const below = right ? there.le(wanted) : there.lt(wanted);
+      place = below.logicalAnd(next.le(n)).where(next, place);
+    }
+    return place.reshape(values.shape);
+  },
+  differentiable: false,
+  *samples(random): Iterable<[sorted: Tensor, values: Tensor, options?: SearchOptions]> {
+    yield [tensor([-1, 0, 0, 1, 2]), random([2, 3])];
+    yield [tensor([-1, 0, 0, 1, 2]), tensor([0, 2, 3, -4]), { right: true }];
+    yield [tensor([[0, 1, 2], [0, 0.5, 1]]), random([2, 4])];
+  },
+});
+
+/** The index of the bucket of each value between sorted boundaries: {@link searchsorted} with the arguments turned round. */
+export const bucketize: Op<[values: Tensor, boundaries: Tensor, options?: SearchOptions]> = defineComposite({
+  name: 'bucketize',
+  compose: (values: Tensor, boundaries: Tensor, options: SearchOptions = {}) => searchsorted(boundaries, values, options),
+  differentiable: false,
+  *samples(random): Iterable<[values: Tensor, boundaries: Tensor, options?: SearchOptions]> {
+    yield [random([2, 3]), tensor([-1, 0, 1])];
+    yield [tensor([0, 1, 2]), tensor([0, 1, 2]), { right: true }];
+  },
+});

@@ -1,0 +1,124 @@
+import { LibError } from '../core/errors.js';
+import type { AnyModule } from '../nn/module.js';
+import { noGrad } from '../tensor/autograd.js';
+import { isTensor, type Tensor } from '../tensor/tensor.js';
+import type { Scores } from './events.js';
+import type { Measured, Metric } from './metrics.js';
+import { withMode } from './modes.js';
+import { pause } from './pause.js';
+import { ReadQueue } from './readQueue.js';
+
+/** From outputs and targets to one number, the mean over the batch. */
+export type LossFn = (output: Tensor, target: Tensor) => Tensor;
+
+/** What a model makes of a batch, and what it should have made. */
+export interface Outcome {
+  readonly output: Tensor;
+  readonly target: Tensor;
+}
+export type ForwardFn<B> = (model: AnyModule, batch: B) => Outcome;
+
+/** Sums over the batches of a pass, as plain numbers. */
+export class Tally {
+  /** By metric; the loss is the first entry. */
+  sums: Record<string, number[]> = {};
+  examples = 0;
+
+  constructor(private readonly metrics: readonly Metric[]) {}
+
+  add(loss: number, values: readonly ArrayLike<number>[], batch: Measured): void {
+    const losses = (this.sums['loss'] ??= []);
+    losses[0] = (losses[0] ?? 0) + loss * batch.examples;
+    this.examples += batch.examples;
+    this.metrics.forEach((m, i) => m.add((this.sums[m.name] ??= []), values[i] as never, batch));
+  }
+
+  /** The loss's mean and every metric that is a number. */
+  scores(): Scores {
+    const scores: Record<string, number> = { loss: (this.sums['loss']?.[0] ?? Number.NaN) / this.examples };
+    for (const m of this.metrics) {
+      const value = m.value(this.sums[m.name] ?? []);
+      if (typeof value === 'number') scores[m.name] = value;
+    }
+    return scores;
+  }
+
+  tables(): Record<string, number[][]> {
+    const tables: Record<string, number[][]> = {};
+    for (const m of this.metrics) {
+      const value = m.value(this.sums[m.name] ?? []);
+      if (typeof value !== 'number') tables[m.name] = value;
+    }
+    return tables;
+  }
+}
+
+export interface EvaluateOptions<B> {
+  readonly loss: LossFn;
+  readonly metrics?: readonly Metric[];
+  /** How the model is applied to a batch. Default: `[input, target]` batches, `model.forward(input)`. */
+  readonly forward?: ForwardFn<B>;
+  /** Called after each batch with the share that is done. */
+  readonly onBatch?: (done: number) => void;
+  readonly signal?: AbortSignal;
+}
+
+export interface Evaluation {
+  readonly scores: Scores;
+  readonly tables: Readonly<Record<string, number[][]>>;
+  readonly examples: number;
+  readonly seconds: number;
+}
+
+/** The default way to apply a model to a batch. */
+export function forwardPair(model: AnyModule, batch: unknown): Outcome {
+  const [input, target] = Array.isArray(batch) ? (batch as readonly unknown[]) : [];
+  if (!isTensor(input) || !isTensor(target)) {
+    throw new LibError('data', 'fit: batches must be [input, target] tensors, got something else.', 'give a forward function that says what a batch is.');
+  }
+  return { output: (model as unknown as { forward(x: Tensor): Tensor }).forward(input), target };
+}
+
+/** How many examples a batch has: the first dimension of its first tensor. */
+export function examplesIn(batch: unknown): number {
+  if (isTensor(batch)) return batch.shape[0] ?? 1;
+  const parts = typeof batch === 'object' && batch !== null ? Object.values(batch) : [];
+  const first = parts.find(isTensor);
+  return first?.shape[0] ?? 1;
+}
+
+export const shapesOf = (batch: unknown, { output, target }: Outcome): Measured => ({
+  examples: examplesIn(batch),
+  output: output.shape,
+  target: target.shape,
+});
+
+/**
+ * Scores a model on data: evaluation mode, no gradients, sample-weighted means. The modes of before come back, also after an error.
+ * @example const { scores } = await evaluate(model, testLoader, { loss: crossEntropy, metrics: [accuracy()] })
+ */
+export function evaluate<B>(
+  model: AnyModule,
+  data: AsyncIterable<B> & { readonly length: number },
+  { loss, metrics = [], forward = forwardPair, onBatch, signal }: EvaluateOptions<B>,
+): Promise<Evaluation> {
+  return withMode(model, false, async () => {
+    const started = performance.now();
+    const tally = new Tally(metrics);
+    const queue = new ReadQueue();
+    let done = 0;
+    for await (const batch of data) {
+      const { outcome, values } = noGrad(() => {
+        const made = forward(model, batch);
+        return { outcome: made, values: [loss(made.output, made.target), ...metrics.map((m) => m.measure(made.output, made.target))] };
+      });
+      const shapes = shapesOf(batch, outcome);
+      await queue.push(values, ([value, ...measured]) => tally.add(value?.[0] ?? Number.NaN, measured, shapes));
+      onBatch?.(++done / data.length);
+      await pause();
+      if (signal?.aborted) break;
+    }
+    await queue.drain();
+    return { scores: tally.scores(), tables: tally.tables(), examples: tally.examples, seconds: (performance.now() - started) / 1000 };
+  });
+}

@@ -1,0 +1,314 @@
+import { LibError } from '../core/errors.js';
+import { clipGradNorm_ } from '../optim/clip.js';
+import type { AnyModule } from '../nn/module.js';
+import type { OptimizerState } from '../optim/optimizer.js';
+import type { SchedulerState } from '../optim/schedules.js';
+import { noGrad } from '../tensor/autograd.js';
+import { getRandomState, type RandomState, setRandomState } from '../tensor/random.js';
+import type { Tensor, TensorData } from '../tensor/tensor.js';
+import type { Callback, RunControl } from './callbacks.js';
+import { type Evaluation, evaluate, examplesIn, type ForwardFn, type LossFn, shapesOf, Tally } from './evaluate.js';
+import type { EpochEvent, Scores, StepEvent, TrainEvent, ValidationEvent } from './events.js';
+import type { Measured, Metric } from './metrics.js';
+import { withMode } from './modes.js';
+import type { Batches, TrainOptimizer, TrainSchedule } from './options.js';
+import { pause } from './pause.js';
+import { ReadQueue } from './readQueue.js';
+import type { Recorder, SavedRun } from './recorder.js';
+
+/** One epoch, in short. */
+export interface EpochRecord {
+  readonly epoch: number;
+  /** Steps of the optimizer at its end. */
+  readonly step: number;
+  readonly train: Scores;
+  readonly validation: Scores | null;
+  readonly lr: readonly number[];
+  readonly seconds: number;
+}
+
+/** The best weights so far, as the monitored score says. */
+export interface Best {
+  readonly monitor: string;
+  readonly value: number;
+  readonly epoch: number;
+  readonly step: number;
+}
+
+/** Where a run stands: plain data, saved in each checkpoint. */
+interface Progress {
+  epoch: number;
+  /** Batches of the epoch that are done. */
+  batch: number;
+  step: number;
+  tally: { readonly sums: Record<string, number[]>; readonly examples: number };
+  /** Seconds spent on the current epoch before the run was resumed. */
+  epochSeconds: number;
+  history: EpochRecord[];
+  best: Best | null;
+}
+
+interface SavedState {
+  readonly version: 1;
+  readonly model: ReadonlyMap<string, Tensor>;
+  readonly optimizer: OptimizerState;
+  readonly schedule: SchedulerState | null;
+  readonly callbacks: Readonly<Record<string, unknown>>;
+  readonly random: RandomState;
+  readonly progress: Progress;
+}
+
+/** A run with everything decided. */
+export interface Setup<B> {
+  readonly model: AnyModule;
+  readonly train: Batches<B>;
+  readonly validation: Batches<B> | null;
+  readonly loss: LossFn;
+  readonly forward: ForwardFn<B>;
+  readonly optimizer: TrainOptimizer;
+  readonly schedule: TrainSchedule | null;
+  readonly scheduleEvery: 'step' | 'epoch';
+  readonly metrics: readonly Metric[];
+  readonly epochs: number;
+  readonly clipGradNorm: number | null;
+  readonly accumulate: number;
+  readonly callbacks: readonly Callback[];
+  readonly monitor: string;
+  readonly evaluateTrain: boolean;
+  readonly restoreBest: boolean;
+  readonly recorder: Recorder | null;
+  readonly signal: AbortSignal | null;
+  readonly onEvent: (event: TrainEvent) => void;
+  readonly onEvaluate: (done: number) => void;
+}
+
+/** The training loop and its state. */
+export class Trainer<B> implements RunControl {
+  readonly model: AnyModule;
+  readonly optimizer: TrainOptimizer;
+  progress: Progress = { epoch: 0, batch: 0, step: 0, tally: { sums: {}, examples: 0 }, epochSeconds: 0, history: [], best: null };
+  stopped: string | null = null;
+  private keep = true;
+  private wantsCheckpoint = false;
+  private bestWeights: ReadonlyMap<string, Tensor> | null = null;
+  private readonly stepMetrics: readonly Metric[];
+  private readonly queue = new ReadQueue();
+  private tally: Tally;
+  private epochStarted = 0;
+  private epochExamples = 0;
+  private readonly started = performance.now();
+
+  constructor(private readonly setup: Setup<B>) {
+    this.model = setup.model;
+    this.optimizer = setup.optimizer;
+    this.stepMetrics = setup.metrics.filter((m) => m.evaluationOnly !== true);
+    this.tally = new Tally(this.stepMetrics);
+  }
+
+  stop(reason: string, { keep = true }: { readonly keep?: boolean } = {}): void {
+    this.stopped ??= reason;
+    this.keep &&= keep;
+  }
+  checkpoint(): void {
+    this.wantsCheckpoint = true;
+  }
+  note(text: string, level: 'info' | 'warning' = 'info'): void {
+    this.emit({ type: 'note', level, text, epoch: this.progress.epoch, step: this.progress.step });
+  }
+
+  /** Trains up to the last epoch or until something stops it. */
+  async run(): Promise<void> {
+    for (const c of this.setup.callbacks) await c.onStart?.(this);
+    await withMode(this.model, true, async () => {
+      while (this.stopped === null && this.progress.epoch < this.setup.epochs) await this.epoch();
+    });
+    if (this.stopped === 'interrupted' && this.keep) await this.saveLast();
+    else if (this.setup.restoreBest && this.bestWeights !== null) this.model.loadStateDict(this.bestWeights);
+    for (const c of this.setup.callbacks) await c.onEnd?.(this);
+    this.emit({ type: 'end', stopped: this.stopped ?? 'finished', epoch: this.progress.epoch, step: this.progress.step, seconds: this.seconds() });
+  }
+
+  private emit(event: TrainEvent): void {
+    this.setup.recorder?.event(event);
+    this.setup.onEvent(event);
+  }
+  private seconds(): number {
+    return (performance.now() - this.started) / 1000;
+  }
+
+  private async epoch(): Promise<void> {
+    const { train, accumulate } = this.setup;
+    const { progress } = this;
+    this.epochStarted = performance.now();
+    this.epochExamples = 0;
+    this.tally = new Tally(this.stepMetrics);
+    Object.assign(this.tally, structuredClone(progress.tally));
+    let group: B[] = [];
+    for await (const batch of train.batchesOf(progress.epoch, progress.batch)) {
+      group.push(batch);
+      if (group.length < accumulate) continue;
+      await this.step(group);
+      group = [];
+      if (this.stopped !== null) break;
+    }
+    if (group.length > 0 && this.stopped === null) await this.step(group);
+    await this.queue.drain();
+    // A stop between the last step and here still leaves a whole epoch.
+    if (progress.batch >= train.length && this.keep) await this.endEpoch();
+  }
+
+  /** One step of the optimizer, in the order that the names say. */
+  private async step(group: readonly B[]): Promise<void> {
+    const { optimizer, schedule, scheduleEvery, clipGradNorm } = this.setup;
+    optimizer.zeroGrad();
+    const parts = this.backward(group);
+    const norm = clipGradNorm === null ? null : clipGradNorm_(this.model.parameters(), clipGradNorm);
+    const lr = optimizer.paramGroups.map((g) => g.lr);
+    optimizer.step();
+    if (scheduleEvery === 'step') schedule?.step();
+    this.progress.step++;
+    this.progress.batch += group.length;
+    await this.report(parts, norm, lr);
+    if (this.wantsCheckpoint && this.keep) await this.saveLast();
+    await pause();
+    if (this.setup.signal?.aborted) this.stop('interrupted');
+  }
+
+  /** Gradients of the mean loss over all examples of the group; what is to be read back of each batch. */
+  private backward(group: readonly B[]): { readonly values: readonly Tensor[]; readonly shapes: Measured }[] {
+    const { forward, loss } = this.setup;
+    const total = group.reduce((n, batch) => n + examplesIn(batch), 0);
+    return group.map((batch) => {
+      const outcome = forward(this.model, batch);
+      const value = loss(outcome.output, outcome.target);
+      if (value.size !== 1) throw new LibError('shape', `fit: the loss must be one number, got shape (${value.shape.join(', ')}).`, "use reduction: 'mean'.");
+      const share = examplesIn(batch) / total;
+      (share === 1 ? value : value.mul(share)).backward();
+      const output = outcome.output.detach();
+      const measured = noGrad(() => this.stepMetrics.map((m) => m.measure(output, outcome.target)));
+      return { values: [value.detach(), ...measured], shapes: shapesOf(batch, outcome) };
+    });
+  }
+
+  /** Reads losses and metrics and tells everybody, at once or a few steps later. */
+  private async report(
+    parts: readonly { readonly values: readonly Tensor[]; readonly shapes: Measured }[],
+    norm: Tensor | null,
+    lr: readonly number[],
+  ): Promise<void> {
+    const { epoch, batch, step } = this.progress;
+    const width = this.stepMetrics.length + 1;
+    const tensors = [...parts.flatMap((p) => p.values), ...(norm === null ? [] : [norm])];
+    const events: StepEvent[] = [];
+    await this.queue.push(tensors, (values) => {
+      const group = new Tally(this.stepMetrics);
+      parts.forEach(({ shapes }, i) => {
+        const [value, ...measured] = values.slice(i * width, (i + 1) * width) as TensorData[];
+        for (const tally of [group, this.tally]) tally.add(value?.[0] ?? Number.NaN, measured, shapes);
+      });
+      const { loss = Number.NaN, ...metrics } = group.scores();
+      this.epochExamples += group.examples;
+      const gradNorm = norm === null ? {} : { gradNorm: values.at(-1)?.[0] ?? Number.NaN };
+      const seconds = this.seconds();
+      const { length: batches } = this.setup.train;
+      events.push({ type: 'step', epoch, batch, batches, step, examples: group.examples, loss, metrics, lr, ...gradNorm, seconds });
+      this.emit(events[0] as StepEvent);
+      for (const c of this.setup.callbacks) void c.onStep?.(events[0] as StepEvent, this);
+    });
+  }
+
+  private async endEpoch(): Promise<void> {
+    const { train, schedule, scheduleEvery, callbacks, evaluateTrain } = this.setup;
+    const { progress } = this;
+    const { epoch, step } = progress;
+    const seconds = (performance.now() - this.epochStarted) / 1000;
+    const scores = evaluateTrain ? (await this.evaluate(train)).scores : this.tally.scores();
+    const examplesPerSecond = this.epochExamples / seconds;
+    const event: EpochEvent = { type: 'epoch', epoch, step, train: scores, seconds: seconds + progress.epochSeconds, examplesPerSecond };
+    this.emit(event);
+    const validation = await this.validate();
+    const lr = this.optimizer.paramGroups.map((g) => g.lr);
+    progress.history.push({ epoch, step, train: scores, validation: validation?.scores ?? null, lr, seconds: event.seconds });
+    await this.keepBest(validation?.scores ?? (evaluateTrain ? scores : null));
+    if (scheduleEvery === 'epoch') schedule?.step();
+    for (const c of callbacks) await c.onEpoch?.(event, validation, this);
+    progress.epoch++;
+    progress.batch = 0;
+    progress.epochSeconds = 0;
+    this.tally = new Tally(this.stepMetrics);
+    if (this.keep) await this.saveLast();
+  }
+
+  private evaluate(data: Batches<B>): Promise<Evaluation> {
+    const { loss, metrics, forward, onEvaluate } = this.setup;
+    return evaluate(this.model, data, { loss, metrics, forward, onBatch: onEvaluate });
+  }
+
+  private async validate(): Promise<ValidationEvent | null> {
+    const { validation } = this.setup;
+    if (validation === null) return null;
+    const { epoch, step } = this.progress;
+    const event: ValidationEvent = { type: 'validation', epoch, step, ...(await this.evaluate(validation)) };
+    this.emit(event);
+    return event;
+  }
+
+  private async keepBest(scores: Scores | null): Promise<void> {
+    const { monitor, metrics, recorder } = this.setup;
+    const { epoch, step, best } = this.progress;
+    const higher = metrics.find((m) => m.name === monitor)?.better === 'higher';
+    const value = scores?.[monitor] ?? Number.NaN;
+    const better = best === null || (higher ? value > best.value : value < best.value);
+    if (scores !== null && (!better || Number.isNaN(value))) return;
+    if (scores !== null) this.progress.best = { monitor, value, epoch, step };
+    // Without anything to judge by, the latest weights are the best ones.
+    const weights = this.model.stateDict();
+    this.bestWeights = scores === null ? null : noGrad(() => new Map([...weights].map(([name, t]) => [name, t.detach().clone()])));
+    if (recorder === null) return;
+    await recorder.best(weights, { epoch: `${epoch}`, step: `${step}`, ...(scores === null ? {} : { monitor, value: `${value}` }) });
+    this.emit({ type: 'checkpoint', kind: 'best', epoch, step, ...(scores === null ? {} : { value }) });
+  }
+
+  /** The state of everything, from which a run goes on exactly. */
+  state(): SavedState {
+    const { callbacks, schedule } = this.setup;
+    const { progress } = this;
+    const started = progress.batch === 0 ? 0 : (performance.now() - this.epochStarted) / 1000;
+    return {
+      version: 1,
+      model: this.model.stateDict(),
+      optimizer: this.optimizer.stateDict(),
+      schedule: schedule?.stateDict() ?? null,
+      callbacks: Object.fromEntries(callbacks.flatMap((c) => (c.stateDict ? [[c.name, c.stateDict()]] : []))),
+      random: getRandomState(),
+      progress: {
+        ...progress,
+        epochSeconds: progress.epochSeconds + started,
+        tally: { sums: this.tally.sums, examples: this.tally.examples },
+      },
+    };
+  }
+
+  /** Takes up an earlier run. */
+  resume({ state, best }: SavedRun): void {
+    const saved = state as SavedState;
+    this.model.loadStateDict(saved.model);
+    this.optimizer.loadStateDict(saved.optimizer);
+    if (saved.schedule !== null) this.setup.schedule?.loadStateDict(saved.schedule);
+    for (const c of this.setup.callbacks) {
+      if (c.name in saved.callbacks) c.loadStateDict?.(saved.callbacks[c.name] as never);
+    }
+    this.progress = saved.progress;
+    this.bestWeights = saved.progress.best === null ? null : best;
+    setRandomState(saved.random);
+  }
+
+  private async saveLast(): Promise<void> {
+    const { recorder } = this.setup;
+    this.wantsCheckpoint = false;
+    if (recorder === null) return;
+    await this.queue.drain();
+    await recorder.last(this.state());
+    this.emit({ type: 'checkpoint', kind: 'last', epoch: this.progress.epoch, step: this.progress.step });
+  }
+}

@@ -1,0 +1,22 @@
+// Every row on every engine: results and gradients are those of the reference backend.
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { agreesWithReference, gradientsAgreeWithReference } from '../../dist/testing/properties.js';
+import { engines, reference } from '../support/backends.js';
+import { ops } from '../support/table.js';
+
+for (const { name, backend, why } of engines) {
+  describe(name, { skip: backend === null && `no ${name}: ${why}` }, () => {
+    for (const op of ops) {
+      test(`${op.row.name}: ${name} computes what the reference computes`, () => {
+        assert.ok(backend);
+        agreesWithReference(op, backend, reference);
+      });
+      if (!op.row.differentiable) continue;
+      test(`${op.row.name}: gradients on ${name} are those of the reference`, () => {
+        assert.ok(backend);
+        gradientsAgreeWithReference(op, backend, reference);
+      });
+    }
+  });
+}
