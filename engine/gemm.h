@@ -48,13 +48,14 @@ template <class T, bool INDEXED, int ROWS, int VECTORS> void kernel(const Feed<T
   for (int g = 0; g < G; ++g) a[g] = feed.a[g];
 #pragma GCC unroll 4
   for (int v = 0; v < VECTORS; ++v) b[v] = INDEXED ? feed.b[v] : feed.b[0] + v * L;
-  const int64_t aRow = feed.aRow, aNext = feed.aNext, bNext = feed.bNext;
+  const ptrdiff_t aRow = ptrdiff_t(feed.aRow), aNext = ptrdiff_t(feed.aNext), aSkip = ptrdiff_t(feed.aSkip);
+  const ptrdiff_t bNext = ptrdiff_t(feed.bNext), cNext = ptrdiff_t(ld);
   const int32_t* offset = feed.offsets;
   for (int run = INDEXED ? 1 : feed.repeat; run > 0; --run) {
     for (int p = feed.k; p > 0; --p) {
       V x[VECTORS];
       if constexpr (INDEXED) {
-        const int64_t o = *offset++;
+        const ptrdiff_t o = *offset++;
 #pragma GCC unroll 4
         for (int v = 0; v < VECTORS; ++v) x[v] = load(b[v] + o);
       } else {
@@ -72,12 +73,12 @@ template <class T, bool INDEXED, int ROWS, int VECTORS> void kernel(const Feed<T
       for (int g = 0; g < G; ++g) a[g] += aNext;
     }
 #pragma GCC unroll 4
-    for (int g = 0; g < G; ++g) a[g] += feed.aSkip;
+    for (int g = 0; g < G; ++g) a[g] += aSkip;
   }
 #pragma GCC unroll 16
   for (int r = 0; r < ROWS; ++r)
 #pragma GCC unroll 4
-    for (int v = 0; v < VECTORS; ++v) store(c + r * ld + v * L, acc[r][v]);
+    for (int v = 0; v < VECTORS; ++v) store(c + r * cNext + v * L, acc[r][v]);
 }
 
 template <class T> using Kernel = void (*)(const Feed<T>&, T*, int64_t);
@@ -208,7 +209,7 @@ INLINE bool small_work(int64_t m, int64_t n, int64_t k) { return m * n * k < 64 
 template <class T> NOINLINE void multiply(const MatMul<T>& job, Strided<T> a, Strided<T> b, bool alone, int worker) {
   constexpr int W = panelWidth<T>, L = lanes<T>;
   const int m = job.m, n = job.n, k = job.k;
-  const bool packA = n > 4 * W && int64_t(m) * k * sizeof(T) > 48 * 1024;
+  const bool packA = n > 4 * W && int64_t(m) * k * sizeof(T) > (a.col == 1 ? 48 : 16) * 1024;
   const bool packB = b.col != 1 || (m > 4 * MR && int64_t(n) * k * sizeof(T) > 32 * 1024);
   const int slices = max(1, (k + KC - 1) / KC), depth = (k + slices - 1) / slices;
   const int mcMax = min(m, MC), ncMax = min(n, NC), tail = n % W;

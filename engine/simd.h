@@ -37,11 +37,14 @@ namespace chainrule::VARIANT {
 
 #if defined(__AVX512F__)
 #define CHAINRULE_AVX512 1
+constexpr bool MASKED = true;                      // load_first and store_first are single instructions
 constexpr int VECTOR_BYTES = 64;
 #elif defined(__AVX2__)
 #define CHAINRULE_AVX2 1
+constexpr bool MASKED = true;
 constexpr int VECTOR_BYTES = 32;
 #else
+constexpr bool MASKED = false;
 constexpr int VECTOR_BYTES = 16;
 #endif
 

@@ -81,7 +81,7 @@ NOINLINE void pack_vector(const T* from, int64_t across, int64_t along, int coun
         for (int i = 0; i < L; ++i) store_part<T>(row + int64_t(i) * pitch, v[i], room);
       }
     }
-  } else if (across == 1) {
+  } else if (across == 1 && (count == L || MASKED)) {
     const T* safe = end - L;
     for (; p < k; ++p) {
       T* row = to + int64_t(p) * pitch;

@@ -32,7 +32,7 @@ export function broadcastShapes(op: string, a: Shape, b: Shape): Shape {
     if (da !== db && da !== 1 && db !== 1) {
       throw new LibError(
         'shape',
-        `${op}: shapes ${formatShape(a)} and ${formatShape(b)} do not broadcast: dimension ${i - rank} is ${da} and ${db}.`,
+        `${op}: sizes must be equal or 1, got shapes ${formatShape(a)} and ${formatShape(b)}, which do not broadcast: dim ${i - rank} is ${da} and ${db}.`,
       );
     }
     return da === 1 ? db : da;

@@ -151,11 +151,16 @@ export interface RandomSplitOptions {
  * (then what rounding leaves over goes to the first parts, one each).
  * @example const [train, validation] = randomSplit(dataset, [0.9, 0.1], { seed: 1 })
  */
-export function randomSplit<T>(dataset: Dataset<T>, sizes: readonly number[], { seed }: RandomSplitOptions = {}): Subset<T>[] {
+export function randomSplit<T, const S extends readonly number[]>(
+  dataset: Dataset<T>,
+  sizes: S,
+  { seed }: RandomSplitOptions = {},
+): { -readonly [K in keyof S]: Subset<T> } {
   const counts = splitCounts(sizes, dataset.length);
   const order = permutation(dataset.length, epochKey(orderKey('randomSplit', seed), 'split', 0));
   let at = 0;
-  return counts.map((count) => new Subset(dataset, order.subarray(at, (at += count))));
+  const parts = counts.map((count) => new Subset(dataset, order.subarray(at, (at += count))));
+  return parts as { -readonly [K in keyof S]: Subset<T> };
 }
 
 function splitCounts(sizes: readonly number[], length: number): number[] {

@@ -25,7 +25,7 @@ export class Buffer extends Tensor {
   readonly persistent: boolean;
 }
 
-/** Values by dotted name, in field order. */
+/** Values by dotted name: of each module its parameters, its buffers and then its modules, in field order. */
 export type StateDict = ReadonlyMap<string, Tensor>;
 
 export type ForwardHook = (module: AnyModule, inputs: readonly unknown[], output: unknown) => unknown;
@@ -62,19 +62,35 @@ export abstract class Module<Inputs extends readonly unknown[] = readonly [Tenso
     return Array.from(this.namedParameters(), ([, p]) => p);
   }
 
+  /** Buffers by dotted path. A shared buffer is named once. */
   *namedBuffers(prefix = ''): Generator<readonly [name: string, buffer: Buffer]> {
-    for (const [name, value] of walk(this, prefix)) if (value instanceof Buffer) yield [name, value];
+    const seen = new Set<Tensor>();
+    for (const [name, value] of walk(this, prefix)) {
+      if (!(value instanceof Buffer) || seen.has(value)) continue;
+      seen.add(value);
+      yield [name, value];
+    }
   }
 
-  /** The module itself (under the name '') and every module inside it. */
+  /** The module itself (under the name '') and every module inside it. A shared module is named once. */
   *namedModules(prefix = ''): Generator<readonly [name: string, module: AnyModule]> {
-    yield [prefix, this as unknown as AnyModule];
-    for (const [key, value] of fields(this)) {
-      if (value instanceof Module) yield* value.namedModules(prefix === '' ? key : `${prefix}.${key}`);
-    }
+    yield* walkModules(this as unknown as AnyModule, prefix, new Set());
   }
   modules(): AnyModule[] {
     return Array.from(this.namedModules(), ([, m]) => m);
+  }
+
+  /** The modules directly inside this one, by field name. A shared module is named once. */
+  *namedChildren(): Generator<readonly [name: string, module: AnyModule]> {
+    const seen = new Set<unknown>();
+    for (const [name, value] of fields(this)) {
+      if (!(value instanceof Module) || seen.has(value)) continue;
+      seen.add(value);
+      yield [name, value as unknown as AnyModule];
+    }
+  }
+  children(): AnyModule[] {
+    return Array.from(this.namedChildren(), ([, m]) => m);
   }
 
   /** Sets the mode of this module and of all inside it. */
@@ -97,9 +113,10 @@ export abstract class Module<Inputs extends readonly unknown[] = readonly [Tenso
     for (const p of this.parameters()) p.grad = null;
   }
 
-  /** Calls `fn` with every module inside and then with this one. */
+  /** Calls `fn` with every module inside, each after its own children, and then with this one. */
   apply(fn: (module: AnyModule) => void): this {
-    for (const m of this.modules().reverse()) fn(m);
+    for (const child of this.children()) child.apply(fn);
+    fn(this as unknown as AnyModule);
     return this;
   }
 
@@ -190,13 +207,25 @@ function* fields(module: object): Generator<readonly [key: string, value: unknow
   }
 }
 
-/** Every tensor field of a module and of those inside, by dotted path. */
+const pathTo = (prefix: string, key: string): string => (prefix === '' ? key : `${prefix}.${key}`);
+
+/** Every tensor field of a module and of those inside, by dotted path. In each module parameters come first, then buffers, as in PyTorch. */
 function* walk(module: object, prefix: string): Generator<readonly [name: string, value: Tensor]> {
+  const others: (readonly [string, Tensor])[] = [];
   const nested: (readonly [string, object])[] = [];
   for (const [key, value] of fields(module)) {
-    const name = prefix === '' ? key : `${prefix}.${key}`;
-    if (isTensor(value)) yield [name, value];
+    const name = pathTo(prefix, key);
+    if (value instanceof Parameter) yield [name, value];
+    else if (isTensor(value)) others.push([name, value]);
     else if (value instanceof Module) nested.push([name, value]);
   }
+  yield* others;
   for (const [name, value] of nested) yield* walk(value, name);
+}
+
+function* walkModules(module: AnyModule, name: string, seen: Set<AnyModule>): Generator<readonly [name: string, module: AnyModule]> {
+  if (seen.has(module)) return;
+  seen.add(module);
+  yield [name, module];
+  for (const [key, child] of module.namedChildren()) yield* walkModules(child, pathTo(name, key), seen);
 }

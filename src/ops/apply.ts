@@ -101,7 +101,9 @@ function compilePlan({ kernel, inputs, outputs, device, name }: Plan): Executabl
 }
 
 function named(op: string, error: unknown): unknown {
-  return error instanceof KernelError ? new LibError(error.code, `${op}: ${error.facts}.`) : error;
+  if (!(error instanceof KernelError)) return error;
+  const rule = error.code === 'index' ? 'indices must lie inside the tensor' : 'the engine must be able to run the call';
+  return new LibError(error.code, `${op}: ${rule}, got ${error.facts}.`);
 }
 
 let executor: Executor = eager;

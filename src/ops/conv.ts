@@ -1,9 +1,9 @@
 import { LibError } from '../core/errors.js';
-import { formatShape } from '../core/shape.js';
+import { formatShape, type Shape } from '../core/shape.js';
 import type { ConvGeometry } from '../program/kernel.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { conv, convInput } from './convRows.js';
-import { batched, type ConvNumbers, checkWeight, convGeometry, type PerDim, perDim, transposedGeometry } from './convShape.js';
+import { batched, checkWeight, convGeometry, type PerDim, perDim, transposedGeometry } from './convShape.js';
 import { defineComposite, type Op } from './define.js';
 import { functional } from './fused.js';
 import { pad } from './pad.js';
@@ -28,12 +28,18 @@ export interface ConvTransposeOptions extends Omit<ConvOptions, 'padding'> {
   readonly outputPadding?: PerDim;
 }
 
-const geometries = new Map<string, ConvGeometry>();
+/** What a call's shapes and options come to. Decided once: equal calls find the same object, and gradients reuse its geometry. */
+interface ConvPlan {
+  readonly geometry: ConvGeometry;
+  /** Zeros that padding 'same' puts on the far ends of x beyond the symmetric ones; null: none. */
+  readonly extra: readonly number[] | null;
+}
 
-/** Geometries are shared objects: calls of one shape find the same one, and backward passes reuse its key. */
-function remembered(key: string, make: () => ConvGeometry): ConvGeometry {
-  let known = geometries.get(key);
-  if (known === undefined) geometries.set(key, (known = make()));
+const plans = new Map<string, ConvPlan>();
+
+function planned(signature: string, make: () => ConvPlan): ConvPlan {
+  let known = plans.get(signature);
+  if (known === undefined) plans.set(signature, (known = make()));
   return known;
 }
 
@@ -43,47 +49,48 @@ function checkBias(op: string, bias: Tensor | null, channels: number): void {
   }
 }
 
-/** Symmetric padding as numbers; what 'same' needs beyond that is put on the far ends of x. */
-function paddingOf(op: string, x: Tensor, weight: Tensor, padding: PerDim | 'same' | 'valid', numbers: ConvNumbers): [x: Tensor, padding: number[]] {
-  const rank = weight.ndim - 2;
-  if (padding === 'valid') return [x, new Array<number>(rank).fill(0)];
-  if (padding !== 'same') return [x, perDim(op, 'padding', padding, rank, 0)];
+function planConv(op: string, rank: number, x: Shape, weight: Shape, { stride = 1, padding = 0, dilation = 1, groups = 1 }: ConvOptions): ConvPlan {
+  const numbers = { stride: perDim(op, 'stride', stride, rank, 1), dilation: perDim(op, 'dilation', dilation, rank, 1), groups };
+  if (padding !== 'same') {
+    const pads = perDim(op, 'padding', padding === 'valid' ? 0 : padding, rank, 0);
+    return { geometry: convGeometry(op, x, weight, { ...numbers, padding: pads }), extra: null };
+  }
   if (numbers.stride.some((s) => s !== 1)) {
     throw new LibError('value', `${op}: padding 'same' needs stride 1, got stride [${numbers.stride.join(', ')}].`);
   }
-  const total = numbers.dilation.map((d, i) => d * ((weight.shape[i + 2] ?? 1) - 1));
+  const total = numbers.dilation.map((d, i) => d * ((weight[i + 2] ?? 1) - 1));
   const odd = total.map((t) => t % 2);
-  const x2 = odd.some((o) => o > 0) ? pad(x, [...odd].reverse().flatMap((o) => [0, o])) : x;
-  return [x2, total.map((t) => Math.floor(t / 2))];
+  const padded = x.map((size, d) => size + (odd[d - 2] ?? 0));
+  const geometry = convGeometry(op, padded, weight, { ...numbers, padding: total.map((t) => Math.floor(t / 2)) });
+  return { geometry, extra: odd.some((o) => o > 0) ? [...odd].reverse().flatMap((o) => [0, o]) : null };
 }
 
 function convolve(op: string, rank: number, x: Tensor, weight: Tensor, options: ConvOptions): Tensor {
-  const { bias = null, stride = 1, padding = 0, dilation = 1, groups = 1 } = options;
-  const signature = `${op}|${x.shape}|${weight.shape}|${stride}|${padding}|${dilation}|${groups}`;
+  const { bias = null, stride, padding, dilation, groups } = options;
   checkWeight(op, x, weight, rank);
   checkBias(op, bias, weight.shape[0] ?? 0);
   const whole = batched(op, x, rank);
-  const numbers = { stride: perDim(op, 'stride', stride, rank, 1), padding: [], dilation: perDim(op, 'dilation', dilation, rank, 1), groups };
-  const [padded, pads] = paddingOf(op, whole, weight, padding, numbers);
-  const geometry = remembered(signature, () => convGeometry(op, padded.shape, weight.shape, { ...numbers, padding: pads }));
-  const y = conv(padded, weight, geometry, rank, bias ?? undefined);
+  const signature = `${rank}|${whole.shape}|${weight.shape}|${stride}|${padding}|${dilation}|${groups}`;
+  const { geometry, extra } = planned(signature, () => planConv(op, rank, whole.shape, weight.shape, options));
+  const y = conv(extra ? pad(whole, extra) : whole, weight, geometry, rank, bias ?? undefined);
   return x.ndim === rank + 1 ? y.reshape(y.shape.slice(1)) : y;
 }
 
 function convolveTransposed(op: string, rank: number, x: Tensor, weight: Tensor, options: ConvTransposeOptions): Tensor {
   const { bias = null, stride = 1, padding = 0, outputPadding = 0, dilation = 1, groups = 1 } = options;
-  const signature = `${op}|${x.shape}|${weight.shape}|${stride}|${padding}|${outputPadding}|${dilation}|${groups}`;
   checkWeight(op, x, weight, rank);
   checkBias(op, bias, (weight.shape[1] ?? 0) * groups);
   const whole = batched(op, x, rank);
-  const geometry = remembered(signature, () => {
+  const signature = `T${rank}|${whole.shape}|${weight.shape}|${stride}|${padding}|${outputPadding}|${dilation}|${groups}`;
+  const { geometry } = planned(signature, () => {
     const numbers = {
       stride: perDim(op, 'stride', stride, rank, 1),
       padding: perDim(op, 'padding', padding, rank, 0),
       dilation: perDim(op, 'dilation', dilation, rank, 1),
       groups,
     };
-    return transposedGeometry(op, whole.shape, weight.shape, numbers, perDim(op, 'outputPadding', outputPadding, rank, 0));
+    const extra = perDim(op, 'outputPadding', outputPadding, rank, 0);
+    return { geometry: transposedGeometry(op, whole.shape, weight.shape, numbers, extra), extra: null };
   });
   const product = convInput(whole, weight, geometry, rank);
   const y = bias === null ? product : product.add(bias.reshape([bias.size, ...new Array<number>(rank).fill(1)]));

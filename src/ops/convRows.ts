@@ -2,6 +2,7 @@ import { type Spec, specOf } from '../core/spec.js';
 import { input } from '../expr/expr.js';
 import type { ConvGeometry } from '../program/kernel.js';
 import type { Tensor } from '../tensor/tensor.js';
+import { convGeometry } from './convShape.js';
 import { defineOp, type Op } from './define.js';
 import { fuseSum } from './fused.js';
 
@@ -34,7 +35,7 @@ const canonical = (a: Tensor, b: Tensor, geometry: ConvGeometry, rank: number, b
 
 const dtypeOf = (specs: readonly Spec[]): Spec['dtype'] => (specs[0] as Spec).dtype;
 
-function* sample(): Iterable<never> {}
+const sizes = convGeometry('conv', [2, 4, 6], [6, 2, 3], { stride: [2], padding: [1], dilation: [1], groups: 2 });
 
 /** x, w (, bias) → y. */
 export const conv: ConvOp = defineOp({
@@ -51,7 +52,10 @@ export const conv: ConvOp = defineOp({
       ...(bias ? [needs[2] ? fuseSum('convBackward', [g], input(0), g.shape.flatMap((_, d) => (d === 1 ? [] : [d]))) : null] : []),
     ];
   },
-  samples: sample,
+  *samples(random) {
+    yield [random([2, 4, 6]), random([6, 2, 3]), sizes, 1];
+  },
+  torch: null,
 });
 
 /** g (like y), w → like x. */
@@ -65,11 +69,14 @@ export const convInput: ConvOp = defineOp({
     if (!g || !x || !w) return [];
     return [needs[0] ? conv(x, w, geometry, rank) : null, needs[1] ? convWeight(g, x, geometry, rank) : null];
   },
-  samples: sample,
+  *samples(random) {
+    yield [random([2, 6, 3]), random([6, 2, 3]), sizes, 1];
+  },
+  torch: null,
 });
 
 /** g (like y), x → like w. */
-const convWeight: ConvOp = defineOp({
+export const convWeight: ConvOp = defineOp({
   name: 'convWeight',
   args: canonical,
   infer: (specs, { geometry: g, rank }: ConvParams) => {
@@ -81,5 +88,8 @@ const convWeight: ConvOp = defineOp({
     if (!g || !x || !w) return [];
     return [needs[0] ? conv(x, w, geometry, rank) : null, needs[1] ? convInput(g, w, geometry, rank) : null];
   },
-  samples: sample,
+  *samples(random) {
+    yield [random([2, 6, 3]), random([2, 4, 6]), sizes, 1];
+  },
+  torch: null,
 });

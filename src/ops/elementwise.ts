@@ -19,6 +19,8 @@ export interface UnaryRule {
   readonly result?: ResultType;
   /** The expression for bool tensors, where it is another one. */
   bools?(x: Expr): Expr;
+  /** The expression for integer and bool tensors, where it is another one. */
+  ints?(x: Expr): Expr;
   /** Where samples are drawn from; default [-2, 2]. */
   readonly domain?: readonly [low: number, high: number];
   /** Further places to sample: far out, near zero, special points. Gradients are checked there too. */
@@ -35,10 +37,11 @@ export function unary(name: string, rule: UnaryRule): Pointwise<[x: Tensor]> {
   const [low, high] = rule.domain ?? [-2, 2];
   const slopes = rule.grad ? { slopes: [rule.grad(input(1), input(0), input(2))] } : {};
   const paramsByType = new Map<DType, MapParams>();
-  const boolExpr = rule.bools?.(input(0)) ?? expr;
+  const intExpr = rule.ints?.(input(0)) ?? expr;
+  const boolExpr = rule.bools?.(input(0)) ?? intExpr;
   const paramsFor = (dtype: DType): MapParams => {
     let p = paramsByType.get(dtype);
-    const own = dtype === 'bool' ? boolExpr : expr;
+    const own = dtype === 'bool' ? boolExpr : isFloat(dtype) ? expr : intExpr;
     if (p === undefined) paramsByType.set(dtype, (p = { name, expr: own, ...typesOf(name, dtype, rule.result ?? 'float', rule.only), ...slopes }));
     return p;
   };

@@ -30,24 +30,40 @@ export function fuseSum(name: string, inputs: readonly Tensor[], expr: Expr, dim
   return reduceMap(inputs, { name, by: 'sum', expr, dims, keepdim, shape, out, dtype, compute: computeType(dtype) }, scalars);
 }
 
-interface MaxParams {
+interface FoldParams {
+  readonly by: 'sum' | 'max';
+  readonly expr: Expr;
+  readonly finish: Expr | null;
   readonly dims: readonly number[];
 }
 
-/** The largest value over `dims`, which stay with size 1. Has no gradient: for rows whose result does not depend on it. */
-export const maxOver: Op<[x: Tensor, dims: readonly number[]]> = defineOp({
-  name: 'maxOver',
-  args: (x: Tensor, dims: readonly number[]) => ({ inputs: [x], params: { dims }, key: `${dims}` }),
-  infer: ([x], { dims }: MaxParams) => specOf((x as Spec).dtype, reducedShape((x as Spec).shape, dims, true)),
-  kernel: ({ dims }: MaxParams, [x]) => {
-    const { shape, dtype } = x as Spec;
-    return { family: 'reduce', by: 'max', dims, expr: input(0), shape, compute: computeType(dtype) };
+/** A fold that no gradient goes through, for forward passes of custom rows: of the inputs' expression, then of `finish`. */
+const folded: Op<[inputs: readonly Tensor[], params: FoldParams]> = defineOp({
+  name: 'fold',
+  args: (inputs: readonly Tensor[], params: FoldParams) => {
+    const { by, expr, finish, dims } = params;
+    return { inputs, params, key: `${by}${expr.id}|${finish?.id}|${dims}` };
   },
-  *samples(random) {
-    yield [random([2, 3, 4]), [1]];
+  infer: (specs, { dims }: FoldParams) => specOf((specs[0] as Spec).dtype, reducedShape(broadcastOf(specs), dims, true)),
+  kernel: ({ by, expr, finish, dims }: FoldParams, specs) => {
+    const compute = computeType((specs[0] as Spec).dtype);
+    return { family: 'reduce', by, dims, expr, ...(finish && { finish }), shape: broadcastOf(specs), compute };
   },
+  *samples() {},
   torch: null,
 });
+
+const broadcastOf = (specs: readonly Spec[]): Shape => specs.reduce<Shape>((s, t) => broadcastShapes('fold', s, t.shape), []);
+
+/** The largest value over `dims`, which stay with size 1. Has no gradient: for rows whose result does not depend on it. */
+export const maxOver = (x: Tensor, dims: readonly number[]): Tensor => folded([x], { by: 'max', expr: input(0), finish: null, dims });
+
+/** The mean over `dims` of an expression; the dims stay with size 1. Has no gradient. */
+export function meanOver(inputs: readonly Tensor[], expr: Expr, dims: readonly number[]): Tensor {
+  const shape = broadcastOf(inputs.map((t) => t.spec));
+  const count = dims.reduce((n, d) => n * (shape[d] ?? 1), 1);
+  return folded(inputs, { by: 'sum', expr, finish: input(0).mul(1 / count), dims });
+}
 
 const typeOf = (inputs: readonly Tensor[]): DType => inputs[0]?.dtype ?? 'float32';
 
@@ -100,3 +116,9 @@ export function needFloat(op: string, ...tensors: readonly (Tensor | undefined)[
 
 /** The PyTorch spelling of a row that lives in torch.nn.functional under its own snake_case name. */
 export const functional = (name: string): TorchName => ({ call: `torch.nn.functional.${name}(*a, **o)` });
+
+/** The same, where PyTorch has no gradient by some of the options (class weights, running statistics). */
+export function functionalOf(name: string, args: string, ...constants: readonly string[]): TorchName {
+  const options = `{k: v.detach() if k in ${JSON.stringify(constants)} else v for k, v in o.items()}`;
+  return { call: `torch.nn.functional.${name}(${args}, **${options})` };
+}

@@ -1,8 +1,9 @@
 import { LibError } from '../core/errors.js';
-import { formatShape, sameShape, type Shape, sizeOf } from '../core/shape.js';
+import { formatShape, resolveDim, sameShape, type Shape, sizeOf } from '../core/shape.js';
+import { input } from '../expr/expr.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { defineComposite, type Op } from './define.js';
-import { functional, needFloat } from './fused.js';
+import { functional, fuse, fuseSum, needFloat } from './fused.js';
 import { affine, normalizeOver, rmsOver, standardize, updateRunning } from './normRows.js';
 
 export interface AffineOptions {
@@ -12,7 +13,7 @@ export interface AffineOptions {
   readonly bias?: Tensor | null;
 }
 
-export interface NormOptions extends AffineOptions {
+export interface LayerNormOptions extends AffineOptions {
   /** Added to the variance. Default 1e-5. */
   readonly eps?: number;
 }
@@ -35,21 +36,21 @@ function checkAffine(op: string, shape: Shape, { weight, bias }: AffineOptions):
 }
 
 /** (x - mean) / √(var + eps) over the last dims, then · weight + bias, which have the shape `normalizedShape`. */
-export const layerNorm: Op<[x: Tensor, normalizedShape: Shape, options?: NormOptions]> = defineComposite({
+export const layerNorm: Op<[x: Tensor, normalizedShape: Shape, options?: LayerNormOptions]> = defineComposite({
   name: 'layerNorm',
-  compose(x: Tensor, normalizedShape: Shape, { weight = null, bias = null, eps = 1e-5 }: NormOptions = {}) {
+  compose(x: Tensor, normalizedShape: Shape, { weight = null, bias = null, eps = 1e-5 }: LayerNormOptions = {}) {
     needFloat('layerNorm', x);
     const dims = trailing('layerNorm', x, normalizedShape);
     checkAffine('layerNorm', normalizedShape, { weight, bias });
     return normalizeOver('layerNorm', x, dims, eps, weight, bias)[0];
   },
-  *samples(random): Iterable<[x: Tensor, normalizedShape: Shape, options?: NormOptions]> {
+  *samples(random): Iterable<[x: Tensor, normalizedShape: Shape, options?: LayerNormOptions]> {
     yield [random([2, 3, 4]), [4]];
     yield [random([2, 3, 4]), [4], { weight: random([4]), bias: random([4]) }];
     yield [random([2, 3, 4]), [3, 4], { weight: random([3, 4]), eps: 1e-3 }];
     yield [random([4, 6], { low: 1000, high: 1010 }), [6]]; // a large mean must not eat the variance
   },
-  *errors(random): Iterable<readonly [[x: Tensor, normalizedShape: Shape, options?: NormOptions], string]> {
+  *errors(random): Iterable<readonly [[x: Tensor, normalizedShape: Shape, options?: LayerNormOptions], string]> {
     yield [[random([2, 3]), [4]], 'must be normalizedShape'];
     yield [[random([2, 3]), [3], { weight: random([2]) }], 'the weight must have shape'];
   },
@@ -82,7 +83,7 @@ export const rmsNorm: Op<[x: Tensor, normalizedShape: Shape, options?: RmsNormOp
   torch: functional('rms_norm'),
 });
 
-export interface BatchNormOptions extends NormOptions {
+export interface BatchNormOptions extends LayerNormOptions {
   /** The running mean, (channels,): read when not training, moved towards the batch's when training. */
   readonly runningMean?: Tensor | null;
   /** The running variance, (channels,), unbiased. */
@@ -136,7 +137,7 @@ export const batchNorm: Op<[x: Tensor, options?: BatchNormOptions]> = defineComp
     yield [[random([2, 3]), { training: true, runningMean: random([2]) }], 'runningMean must be'];
   },
   torch: {
-    call: 'torch.nn.functional.batch_norm(a[0], o.pop("running_mean", None), o.pop("running_var", None), **o)',
+    call: 'torch.nn.functional.batch_norm(a[0], *[(lambda t: None if t is None else t.detach())(o.pop(k, None)) for k in ("running_mean", "running_var")], **o)',
   },
 });
 
@@ -149,20 +150,20 @@ function checkRunning(channels: number, mean: Tensor | null, variance: Tensor | 
 }
 
 /** Normalizes each group of neighbouring channels of each example of x (batch, channels, …), then · weight + bias (channels). */
-export const groupNorm: Op<[x: Tensor, numGroups: number, options?: NormOptions]> = defineComposite({
+export const groupNorm: Op<[x: Tensor, numGroups: number, options?: LayerNormOptions]> = defineComposite({
   name: 'groupNorm',
-  compose: (x: Tensor, numGroups: number, options: NormOptions = {}) => normalizeGroups('groupNorm', x, numGroups, options),
-  *samples(random): Iterable<[x: Tensor, numGroups: number, options?: NormOptions]> {
+  compose: (x: Tensor, numGroups: number, options: LayerNormOptions = {}) => normalizeGroups('groupNorm', x, numGroups, options),
+  *samples(random): Iterable<[x: Tensor, numGroups: number, options?: LayerNormOptions]> {
     yield [random([2, 4, 3]), 2];
     yield [random([2, 6, 2, 2]), 3, { weight: random([6]), bias: random([6]) }];
   },
-  *errors(random): Iterable<readonly [[x: Tensor, numGroups: number, options?: NormOptions], string]> {
+  *errors(random): Iterable<readonly [[x: Tensor, numGroups: number, options?: LayerNormOptions], string]> {
     yield [[random([2, 4, 3]), 3], 'must divide the channels'];
   },
   torch: functional('group_norm'),
 });
 
-function normalizeGroups(op: string, x: Tensor, groups: number, { weight = null, bias = null, eps = 1e-5 }: NormOptions): Tensor {
+function normalizeGroups(op: string, x: Tensor, groups: number, { weight = null, bias = null, eps = 1e-5 }: LayerNormOptions): Tensor {
   needFloat(op, x);
   const [batch = 0, channels = 0, ...spatial] = x.shape;
   if (x.ndim < 2 || !Number.isInteger(groups) || groups < 1 || channels % groups !== 0) {
@@ -175,7 +176,7 @@ function normalizeGroups(op: string, x: Tensor, groups: number, { weight = null,
   return normalizeOver(op, x.reshape(wide), [2, 3], eps, shaped(weight), shaped(bias))[0].reshape(x.shape);
 }
 
-export interface InstanceNormOptions extends NormOptions {}
+export interface InstanceNormOptions extends LayerNormOptions {}
 
 /** Normalizes each channel of each example of x (batch, channels, …) by itself, then · weight + bias (channels). */
 export const instanceNorm: Op<[x: Tensor, options?: InstanceNormOptions]> = defineComposite({
@@ -205,7 +206,10 @@ export const normalize: Op<[x: Tensor, options?: NormalizeOptions]> = defineComp
   name: 'normalize',
   compose(x: Tensor, { p = 2, dim = 1, eps = 1e-12 }: NormalizeOptions = {}) {
     needFloat('normalize', x);
-    return x.div(x.norm({ p, dim, keepdim: true }).clamp({ min: eps }));
+    const size = input(0).abs();
+    const powers = fuseSum('normalize', [x], p === 2 ? size.mul(size) : p === 1 ? size : size.pow(p), [resolveDim('normalize', dim, x.ndim)], { keepdim: true });
+    const norm = p === 2 ? input(1).sqrt() : p === 1 ? input(1) : input(1).pow(1 / p);
+    return fuse('normalize', [x, powers], input(0).div(norm.less(eps).select(eps, norm)));
   },
   *samples(random): Iterable<[x: Tensor, options?: NormalizeOptions]> {
     yield [random([2, 3])];

@@ -3,7 +3,7 @@ import { type Expr, input, scalar } from '../expr/expr.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { setGradEnabled } from './apply.js';
 import { defineCustom, type Op } from './define.js';
-import { fuse, fuseSum } from './fused.js';
+import { fuse, fuseSum, meanOver } from './fused.js';
 import { map } from './map.js';
 import { sumToShape } from './reduce.js';
 
@@ -39,53 +39,87 @@ const normalized: Op<[x: Tensor, weight: Tensor | null, bias: Tensor | null, par
     const x = inputs[0] as Tensor;
     const weight = weighted ? (inputs[1] as Tensor) : null;
     const bias = biased ? (inputs.at(-1) as Tensor) : null;
-    const share = [1 / countOf(x, dims)];
-    const mean = total(name, [x], first.mul(scalar(0)), dims, share);
+    const mean = meanOver([x], first, dims);
     const off = first.sub(second);
-    const variance = total(name, [x, mean], off.mul(off).mul(scalar(0)), dims, share);
+    const variance = meanOver([x, mean], off.mul(off), dims);
     const rstd = fuse(name, [variance], first.add(scalar(0)).rsqrt(), [eps]);
-    return [scaled(name, x, mean, rstd, weight, bias), mean, rstd, variance];
+    return [scaled(name, x, mean, rstd, weight, bias, dims), mean, rstd, variance];
   },
   result: (outputs) => outputs,
   saves: [0, 1],
   keeps: [1, 2],
   differentiable: [0, 1, 2],
   grad: ([g, gMean, gRstd], { inputs, outputs, params, needs }) => {
+    const { name, dims, weighted, biased } = params;
     const x = inputs[0] as Tensor;
     const [, mean, rstd] = outputs as readonly [Tensor, Tensor, Tensor];
-    const weight = params.weighted ? (inputs[1] as Tensor) : null;
-    const gx = needs[0] ? inputGradient(g ?? null, gMean ?? null, gRstd ?? null, { x, mean, rstd, weight, params }) : null;
-    if (!g) return [gx, ...inputs.slice(1).map(() => null)];
-    const op = `${params.name}Backward`;
-    const gradients: (Tensor | null)[] = [gx];
-    if (weight) {
-      const perElement = first.mul(second.sub(third)).mul(fourth);
-      gradients.push(needs[1] ? sumOnto(op, [g, x, mean, rstd], perElement, weight) : null);
-    }
-    if (params.biased) gradients.push(needs.at(-1) ? sumToShape(g, (inputs.at(-1) as Tensor).shape) : null);
-    return gradients;
+    const weight = weighted ? (inputs[1] as Tensor) : null;
+    const bias = biased ? (inputs.at(-1) as Tensor) : null;
+    const saved = { op: `${name}Backward`, x, mean, rstd, weight, dims };
+    if (!g) return [needs[0] ? statisticsGradient(gMean ?? null, gRstd ?? null, saved) : null, ...inputs.slice(1).map(() => null)];
+    const sums = sumsOf(g, saved);
+    const gx = needs[0] ? inputGradient(g, gMean ?? null, gRstd ?? null, sums, saved) : null;
+    return [
+      gx,
+      ...(weight ? [needs[1] ? weightGradient(g, sums, weight, saved) : null] : []),
+      ...(bias ? [needs.at(-1) ? sumToShape(sums.constant && isConstantAlong(bias, x, dims) ? sums.sum : g, bias.shape) : null] : []),
+    ];
   },
   *samples() {},
 });
 
+/** Whether a tensor that broadcasts to x has one value along all of `dims` (batch norm's scale, but not layer norm's). */
+const isConstantAlong = (t: Tensor, x: Tensor, dims: readonly number[]): boolean => dims.every((d) => (t.shape[d - x.ndim + t.ndim] ?? 1) === 1);
+
 /** One pass over x. Where scale and shift are constant along the statistics' dims, they are multiplied out beforehand. */
-function scaled(op: string, x: Tensor, mean: Tensor, rstd: Tensor, weight: Tensor | null, bias: Tensor | null): Tensor {
-  const off = first.sub(second);
-  if (weight && weight.size <= rstd.size) {
-    const scale = fuse(op, [rstd, weight], first.mul(second));
-    return bias ? fuse(op, [x, mean, scale, bias], off.mul(third).add(fourth)) : fuse(op, [x, mean, scale], off.mul(third));
-  }
-  const y = off.mul(third);
-  if (weight) return bias ? fuse(op, [x, mean, rstd, weight, bias], y.mul(fourth).add(input(4))) : fuse(op, [x, mean, rstd, weight], y.mul(fourth));
-  return bias ? fuse(op, [x, mean, rstd, bias], y.add(fourth)) : fuse(op, [x, mean, rstd], y);
+function scaled(
+  op: string,
+  x: Tensor,
+  mean: Tensor,
+  rstd: Tensor,
+  weight: Tensor | null,
+  bias: Tensor | null,
+  dims: readonly number[],
+): Tensor {
+  const early = weight !== null && isConstantAlong(weight, x, dims);
+  const scale = early ? fuse(op, [rstd, weight], first.mul(second)) : rstd;
+  const late = weight !== null && !early;
+  const y = first.sub(second).mul(third);
+  const weightedY = late ? y.mul(fourth) : y;
+  const tensors = [x, mean, scale, ...(late ? [weight] : []), ...(bias ? [bias] : [])];
+  return fuse(op, tensors, bias ? weightedY.add(input(tensors.length - 1)) : weightedY);
 }
 
 interface Saved {
+  readonly op: string;
   readonly x: Tensor;
   readonly mean: Tensor;
   readonly rstd: Tensor;
   readonly weight: Tensor | null;
-  readonly params: NormParams;
+  readonly dims: readonly number[];
+}
+
+/** Σ h and Σ h (x - mean) over the statistics' dims. */
+interface Sums {
+  /** h is the gradient itself, the weight being constant along the dims (or absent); else gradient · weight. */
+  readonly constant: boolean;
+  readonly sum: Tensor;
+  readonly along: Tensor;
+}
+
+/** The two reductions over the data that a gradient needs. */
+function sumsOf(g: Tensor, { op, x, mean, weight, dims }: Saved): Sums {
+  const constant = weight === null || isConstantAlong(weight, x, dims);
+  const h = constant ? [g] : [g, weight];
+  const expr = constant ? first : first.mul(second);
+  const off = input(h.length).sub(input(h.length + 1));
+  return { constant, sum: total(op, h, expr, dims), along: total(op, [...h, x, mean], expr.mul(off), dims) };
+}
+
+/** Σ g · x̂ over all that the weight was broadcast along. */
+function weightGradient(g: Tensor, { constant, along }: Sums, weight: Tensor, { op, x, mean, rstd }: Saved): Tensor {
+  if (constant) return sumToShape(fuse(op, [along, rstd], first.mul(second)), weight.shape);
+  return sumOnto(op, [g, x, mean, rstd], first.mul(second.sub(third)).mul(fourth), weight);
 }
 
 /**
@@ -93,36 +127,30 @@ interface Saved {
  *   ∂/∂mean = gMean - rstd Σh,   ∂/∂rstd = gRstd + Σ h (x - mean),   rstd' = -rstd³ (x - mean) / n,   mean' = 1 / n
  * so gx = h · rstd + slope · (x - mean) + shift, where slope and shift are constant along the dims.
  */
-function inputGradient(g: Tensor | null, gMean: Tensor | null, gRstd: Tensor | null, { x, mean, rstd, weight, params }: Saved): Tensor | null {
-  const { dims } = params;
-  const op = `${params.name}Backward`;
-  const share = 1 / countOf(x, dims);
-  const h = weight && g ? [g, weight] : g ? [g] : [];
-  const hExpr = weight ? first.mul(second) : first;
-  const at = h.length;
-  let shift = gMean && fuse(op, [gMean], first.mul(scalar(0)), [share]);
-  let pull = gRstd;
-  if (g) {
-    const sum = total(op, h, hExpr, dims);
-    const along = total(op, [...h, x, mean], hExpr.mul(input(at).sub(input(at + 1))), dims);
-    const own = fuse(op, [sum, rstd], first.mul(second).mul(scalar(0)), [-share]);
-    shift = shift ? shift.add(own) : own;
-    pull = pull ? pull.add(along) : along;
-  }
-  if (!pull) return shift && shift.expand(x.shape);
-  const slope = fuse(op, [pull, rstd], first.mul(second).mul(second).mul(second).mul(scalar(0)), [-share]);
-  const bent = (k: number): Expr => input(k).sub(input(k + 1)).mul(input(k + 2));
-  if (!g) {
-    const y = fuse(op, [x, mean, slope], bent(0));
-    return shift ? y.add(shift) : y;
-  }
-  const tail = [x, mean, slope, ...(shift ? [shift] : [])];
-  const rest = (k: number): Expr => (shift ? bent(k).add(input(k + 3)) : bent(k));
-  if (weight && weight.size <= rstd.size) {
-    const scale = fuse(op, [rstd, weight], first.mul(second));
-    return fuse(op, [g, scale, ...tail], first.mul(second).add(rest(2)));
-  }
-  return fuse(op, [...h, rstd, ...tail], hExpr.mul(input(at)).add(rest(at + 1)));
+function inputGradient(g: Tensor, gMean: Tensor | null, gRstd: Tensor | null, { constant, sum, along }: Sums, saved: Saved): Tensor {
+  const { op, x, mean, rstd, weight, dims } = saved;
+  const share = [-1 / countOf(x, dims)];
+  const factor = constant && weight ? [weight] : [];
+  const times = (e: Expr, at: number): Expr => (factor.length > 0 ? e.mul(input(at)) : e);
+  const ownShift = fuse(op, [sum, rstd, ...factor], times(first.mul(second), 2).mul(scalar(0)), share);
+  const cube = second.mul(second).mul(second);
+  const ownSlope = fuse(op, [along, rstd, ...factor], times(first, 2).mul(cube).mul(scalar(0)), share);
+  const shift = gMean ? fuse(op, [ownShift, gMean], first.sub(second.mul(scalar(0))), share) : ownShift;
+  const slope = gRstd ? fuse(op, [ownSlope, gRstd, rstd], first.add(second.mul(third.mul(third).mul(third)).mul(scalar(0))), share) : ownSlope;
+  const scale = factor.length > 0 ? fuse(op, [rstd, ...factor], first.mul(second)) : rstd;
+  const late = weight && !constant ? [weight] : [];
+  const h = late.length > 0 ? first.mul(second).mul(input(6)) : first.mul(second);
+  return fuse(op, [g, scale, x, mean, slope, shift, ...late], h.add(third.sub(fourth).mul(input(4))).add(input(5)));
+}
+
+/** What comes through mean and rstd alone: in second derivatives. */
+function statisticsGradient(gMean: Tensor | null, gRstd: Tensor | null, { op, x, mean, rstd, dims }: Saved): Tensor | null {
+  const share = [1 / countOf(x, dims)];
+  const shift = gMean && fuse(op, [gMean], first.mul(scalar(0)), share);
+  if (!gRstd) return shift && shift.expand(x.shape);
+  const slope = fuse(op, [gRstd, rstd], first.mul(second).mul(second).mul(second).mul(scalar(0)).neg(), share);
+  const bent = first.sub(second).mul(third);
+  return shift ? fuse(op, [x, mean, slope, shift], bent.add(fourth)) : fuse(op, [x, mean, slope], bent);
 }
 
 /** Σ of an expression over all that was broadcast from the shape of `like`. */
@@ -183,7 +211,7 @@ const rms: Op<[x: Tensor, weight: Tensor | null, params: RmsParams]> = defineCus
   args: (x: Tensor, weight: Tensor | null, params: RmsParams) => ({ inputs: weight ? [x, weight] : [x], params }),
   forward: ([x, weight], { dims, eps }: RmsParams) => {
     const a = x as Tensor;
-    const square = total('rmsNorm', [a], first.mul(first).mul(scalar(0)), dims, [1 / countOf(a, dims)]);
+    const square = meanOver([a], first.mul(first), dims);
     const r = fuse('rmsNorm', [square], first.add(scalar(0)).rsqrt(), [eps]);
     const y = weight ? fuse('rmsNorm', [a, r, weight], first.mul(second).mul(third)) : fuse('rmsNorm', [a, r], first.mul(second));
     return [y, r];
@@ -199,7 +227,7 @@ const rms: Op<[x: Tensor, weight: Tensor | null, params: RmsParams]> = defineCus
     const share = [-1 / countOf(x, dims)];
     const slope = pull && fuse(op, [pull, r], first.mul(second).mul(second).mul(second).mul(scalar(0)), share);
     const gx = h && slope ? fuse(op, [h, r, x, slope], first.mul(second).add(third.mul(fourth))) : slope && x.mul(slope);
-    const gWeight = (w: Tensor): Tensor | null => g && sumOnto(op, [g, x, r], first.mul(second).mul(third), w);
+    const gWeight = (w: Tensor): Tensor | null => (g ? sumOnto(op, [g, x, r], first.mul(second).mul(third), w) : null);
     return [needs[0] ? gx : null, ...(weight ? [needs[1] ? gWeight(weight) : null] : [])];
   },
   *samples() {},

@@ -131,7 +131,7 @@ export const fmin: Binary = binary('fmin', {
   torch: asTensor('fmin'),
 });
 /** The angle of the point (b, a) in (-π, π]: the arc tangent of a / b in the right quadrant. */
-export const atan2: Binary = binary('atan2', { expr: (a, b) => a.atan2(b), torch: asTensor('atan2') });
+export const atan2: Binary = binary('atan2', { expr: (a, b) => a.atan2(b), result: 'float', torch: asTensor('atan2') });
 /** √(a² + b²), without overflow of the squares. The gradient at (0, 0) is 0. */
 export const hypot: Binary = binary('hypot', {
   expr: (a, b) => {
@@ -142,27 +142,32 @@ export const hypot: Binary = binary('hypot', {
     return easy.select(long, long.mul(ratio.mul(ratio).add(1).sqrt()));
   },
   grad: (g, a, b, y) => [y.equal(0).select(0, g.mul(a).div(y)), y.equal(0).select(0, g.mul(b).div(y))],
-  points: [[1e30, 1e30], [3, 4], [-5, 12], [1, 0]],
+  points: [[3, 4], [-5, 12], [1, 0]],
+  result: 'float',
   torch: asTensor('hypot'),
 });
 /** log(eᵃ + eᵇ), without overflow; logarithms of probabilities add so. */
 export const logaddexp: Binary = binary('logaddexp', {
   expr: (a, b) => a.equal(b).select(a.add(Math.LN2), a.max(b).add(a.sub(b).abs().neg().exp().log1p())),
   grad: (g, a, b) => {
-    const share = a.equal(b).select(0.5, a.sub(b).sigmoid());
+    const apart = a.sub(b);
+    const share = apart.isnan().select(0.5, apart.sigmoid()); // two equal infinities
     return [g.mul(share), g.mul(share.neg().add(1))];
   },
   points: [[100, -100], [-100, -100], [90, 91], [0, 0]],
+  result: 'float',
   torch: asTensor('logaddexp'),
 });
 /** log₂(2ᵃ + 2ᵇ), without overflow. */
 export const logaddexp2: Binary = binary('logaddexp2', {
   expr: (a, b) => a.equal(b).select(a.add(1), a.max(b).add(a.sub(b).abs().neg().exp2().log1p().mul(Math.LOG2E))),
   grad: (g, a, b) => {
-    const share = a.equal(b).select(0.5, a.sub(b).mul(Math.LN2).sigmoid());
+    const apart = a.sub(b);
+    const share = apart.isnan().select(0.5, apart.mul(Math.LN2).sigmoid());
     return [g.mul(share), g.mul(share.neg().add(1))];
   },
   points: [[100, -100], [-100, -100], [90, 91], [0, 0]],
+  result: 'float',
   torch: asTensor('logaddexp2'),
 });
 /** a · log b, which is 0 where a is 0 (unless b is NaN). */
@@ -179,6 +184,7 @@ export const copysign: Binary = binary('copysign', {
   grad: (g, a, b, y) => [a.equal(0).select(0, y.div(a).mul(g)), null],
   result: 'float',
   points: [[1.5, -0], [-1.5, 0], [2, -3]],
+  kinks: true,
 });
 /** a · 2ᵇ. */
 export const ldexp: Binary = binary('ldexp', { expr: (a, b) => a.mul(b.exp2()), result: 'float', torch: asTensor('ldexp') });
@@ -248,7 +254,7 @@ export const positive: Unary = unary('positive', { expr: (x) => x, result: 'same
 /** |x|. The gradient at 0 is 0. */
 export const abs: Unary = unary('abs', { expr: (x) => x.abs(), result: 'same' });
 /** -1, 0 or 1. The gradient is zero. */
-export const sign: Unary = unary('sign', { expr: (x) => x.sign(), result: 'same', points: [-2, 0, 3] });
+export const sign: Unary = unary('sign', { expr: (x) => x.sign(), result: 'same', points: [-2, 0, 3], kinks: true });
 /** eˣ. */
 export const exp: Unary = unary('exp', { expr: (x) => x.exp() });
 /** 2ˣ. */
@@ -298,9 +304,9 @@ export const atanh: Unary = unary('atanh', { expr: (x) => x.atanh(), domain: [-0
 /** 1 / (1 + e⁻ˣ). */
 export const sigmoid: Unary = unary('sigmoid', { expr: (x) => x.sigmoid(), points: [-100, -1e-3, 0, 1e-3, 100] });
 /** The error function, 2/√π ∫₀ˣ exp(-t²) dt. */
-export const erf: Unary = unary('erf', { expr: (x) => x.erf(), points: [-6, 0, 6] });
+export const erf: Unary = unary('erf', { expr: (x) => x.erf(), points: [-3, 0, 3] });
 /** 1 - erf(x), exact for large x. */
-export const erfc: Unary = unary('erfc', { expr: (x) => x.erfc(), points: [-6, 0, 4] });
+export const erfc: Unary = unary('erfc', { expr: (x) => x.erfc(), points: [-3, 0, 2.5] });
 /** The inverse of erf, for x in [-1, 1]. */
 export const erfinv: Unary = unary('erfinv', { expr: (x) => x.erfinv(), domain: [-0.9, 0.9] });
 /** log |Γ(x)|. */
@@ -396,6 +402,7 @@ export const nanToNum: Pointwise<[x: Tensor, options?: NanToNumOptions]> = tuned
     const finite = x.equal(Number.NEGATIVE_INFINITY).select(neginf, x);
     return x.isnan().select(nan, x.equal(Number.POSITIVE_INFINITY).select(posinf, finite));
   },
+  ints: (x) => x,
   grad: (g, x) => x.abs().less(Number.POSITIVE_INFINITY).select(g, 0),
   result: 'same',
   points: [1, -2, 0],

@@ -98,10 +98,8 @@ export const gelu: Pointwise<[x: Tensor, options?: GeluOptions]> = Object.assign
     compose: (x: Tensor, { approximate = 'none' }: GeluOptions = {}) => (approximate === 'tanh' ? tanhGelu(x) : exactGelu(x)),
     torch: { call: 'torch.nn.functional.gelu(a[0], **o)' },
     *samples(random): Iterable<[x: Tensor, options?: GeluOptions]> {
-      for (const [x] of exactGelu.row.samples(random) as Iterable<[Tensor]>) {
-        yield [x];
-        yield [x, { approximate: 'tanh' }];
-      }
+      yield* exactGelu.row.samples(random) as Iterable<[Tensor]>;
+      for (const [x] of tanhGelu.row.samples(random) as Iterable<[Tensor]>) yield [x, { approximate: 'tanh' }];
     },
   }),
   { inPlace: (x: Tensor, { approximate = 'none' }: GeluOptions = {}) => (approximate === 'tanh' ? tanhGelu : exactGelu).inPlace(x) },

@@ -1,3 +1,4 @@
+import type { Expr } from '../expr/expr.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { asTensor, binary, type Pointwise, type TensorOrNumber, unary } from './elementwise.js';
 
@@ -21,29 +22,36 @@ export const gt: Binary = binary('gt', { expr: (a, b) => b.less(a), result: 'boo
 /** a ≥ b, as bool. */
 export const ge: Binary = binary('ge', { expr: (a, b) => b.lessEqual(a), result: 'bool', points: ORDERED });
 
+/** False: integers are never infinite. */
+const never = (x: Expr): Expr => x.notEqual(x);
+
 /** Whether an element is NaN. */
 export const isnan: Unary = unary('isnan', { expr: (x) => x.isnan(), result: 'bool', points: [0, Number.NaN, Number.POSITIVE_INFINITY] });
 /** Whether an element is +∞ or -∞. */
 export const isinf: Unary = unary('isinf', {
   expr: (x) => x.abs().equal(Number.POSITIVE_INFINITY),
+  ints: never,
   result: 'bool',
   points: [0, Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY],
 });
 /** Whether an element is +∞. */
 export const isposinf: Unary = unary('isposinf', {
   expr: (x) => x.equal(Number.POSITIVE_INFINITY),
+  ints: never,
   result: 'bool',
   points: [0, Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY],
 });
 /** Whether an element is -∞. */
 export const isneginf: Unary = unary('isneginf', {
   expr: (x) => x.equal(Number.NEGATIVE_INFINITY),
+  ints: never,
   result: 'bool',
   points: [0, Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY],
 });
 /** Whether an element is neither NaN nor infinite. */
 export const isfinite: Unary = unary('isfinite', {
   expr: (x) => x.abs().less(Number.POSITIVE_INFINITY),
+  ints: (x) => x.equal(x),
   result: 'bool',
   points: [0, Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY],
 });

@@ -13,18 +13,23 @@ import { scatterOnto } from './scatterRows.js';
 
 export type Indexed = readonly [values: Tensor, indices: Tensor];
 
-interface WindowParams {
+interface WindowSizes {
   readonly geometry: WindowGeometry;
-  readonly divisor: WindowKernel['divisor'];
   /** Of the result. */
   readonly shape: Shape;
+  /** Names the geometry in caches. */
+  readonly key: string;
+}
+
+interface WindowParams extends WindowSizes {
+  readonly divisor: WindowKernel['divisor'];
 }
 
 const area = (sizes: readonly number[]): number => sizeOf(sizes);
 
 const maxWindows: Op<[x: Tensor, params: WindowParams], Indexed> = defineOp({
   name: 'maxPool',
-  args: (x: Tensor, params: WindowParams) => ({ inputs: [x.contiguous()], params }),
+  args: (x: Tensor, params: WindowParams) => ({ inputs: [x.contiguous()], params, key: params.key }),
   infer: ([x], { shape }: WindowParams) => [specOf((x as Spec).dtype, shape), specOf('int32', shape)],
   kernel: ({ geometry, divisor }: WindowParams) => ({ family: 'window', by: 'max', geometry, divisor }),
   saves: ['output'],
@@ -45,37 +50,59 @@ type Means = Op<[x: Tensor, params: WindowParams, back: Shape]>;
 function meanRow(by: 'mean' | 'meanAdjoint', transposed: () => Means): Means {
   return defineOp<[x: Tensor, params: WindowParams, back: Shape], WindowParams & { readonly back: Shape }>({
     name: by === 'mean' ? 'avgPool' : 'avgPoolBackward',
-    args: (x, params, back) => ({ inputs: [x.contiguous()], params: { ...params, back } }),
+    args: (x, params, back) => ({ inputs: [x.contiguous()], params: { ...params, back }, key: `${params.key}${params.divisor}${params.shape}` }),
     infer: ([x], { shape }) => specOf((x as Spec).dtype, shape),
     kernel: ({ geometry, divisor }) => ({ family: 'window', by, geometry, divisor }),
-    grad: ([g], { params: { geometry, divisor, shape, back } }) => [g ? transposed()(g, { geometry, divisor, shape: back }, shape) : null],
+    grad: ([g], { params: { back, ...params } }) => [g ? transposed()(g, { ...params, shape: back }, params.shape) : null],
     *samples() {},
   });
 }
 const meanWindows: Means = meanRow('mean', () => meanAdjoint);
 const meanAdjoint: Means = meanRow('meanAdjoint', () => meanWindows);
 
-interface Pooled {
+interface Pooled extends WindowSizes {
   readonly whole: Tensor;
-  readonly geometry: WindowGeometry;
-  readonly shape: Shape;
   readonly finish: (y: Tensor) => Tensor;
 }
 
-function prepare(op: string, rank: number, x: Tensor, sizes: Omit<WindowGeometry, 'planes' | 'input' | 'output'>, output: readonly number[]): Pooled {
+const plans = new Map<string, WindowSizes>();
+
+/** Adds the batch dim, and finds or makes the sizes that a call's shapes and options come to. */
+function prepare(rank: number, op: string, x: Tensor, options: string, make: (input: Shape) => WindowSizes): Pooled {
   const whole = batched(op, x, rank);
-  const [batch = 1, channels = 1, ...input] = whole.shape;
-  const geometry = { ...sizes, planes: batch * channels, input: triple(input, 1), output: triple(output, 1) };
-  const shape = [batch, channels, ...output];
-  return { whole, geometry, shape, finish: (y) => (x.ndim === rank + 1 ? y.reshape(shape.slice(1)) : y) };
+  const signature = `${rank}|${whole.shape}|${options}`;
+  let sizes = plans.get(signature);
+  if (sizes === undefined) plans.set(signature, (sizes = make(whole.shape.slice(2))));
+  const { geometry, shape, key } = sizes;
+  return { whole, geometry, shape, key, finish: (y) => (x.ndim === rank + 1 ? y.reshape(shape.slice(1)) : y) };
+}
+
+type WindowOptions = Omit<WindowGeometry, 'planes' | 'input' | 'output'>;
+
+function sized([batch = 1, channels = 1, ...input]: Shape, output: readonly number[], options: WindowOptions): WindowSizes {
+  const geometry = { ...options, planes: batch * channels, input: triple(input, 1), output: triple(output, 1) };
+  return { geometry, shape: [batch, channels, ...output], key: JSON.stringify(geometry) };
 }
 
 function windowed(op: string, rank: number, x: Tensor, kernelSize: PerDim, options: MaxPoolOptions): Pooled {
+  const { stride, padding, dilation, ceilMode } = options;
+  const words = `${kernelSize}|${stride}|${padding}|${dilation}|${ceilMode}`;
+  return prepare(rank, op, x, words, (input) => {
+    const { output, sizes } = windowSizes(op, rank, input, kernelSize, options);
+    return sized(batched(op, x, rank).shape, output, sizes);
+  });
+}
+
+interface Windows {
+  readonly output: readonly number[];
+  readonly sizes: WindowOptions;
+}
+
+function windowSizes(op: string, rank: number, input: Shape, kernelSize: PerDim, options: MaxPoolOptions): Windows {
   const kernel = perDim(op, 'kernelSize', kernelSize, rank, 1);
   const stride = options.stride === undefined ? kernel : perDim(op, 'stride', options.stride, rank, 1);
   const padding = perDim(op, 'padding', options.padding ?? 0, rank, 0);
   const dilation = perDim(op, 'dilation', options.dilation ?? 1, rank, 1);
-  const input = batched(op, x, rank).shape.slice(2);
   const output = input.map((size, i) => {
     const [k, s, p, d] = [kernel[i] ?? 1, stride[i] ?? 1, padding[i] ?? 0, dilation[i] ?? 1];
     const reach = d * (k - 1) + 1;
@@ -89,27 +116,29 @@ function windowed(op: string, rank: number, x: Tensor, kernelSize: PerDim, optio
     throw new LibError('shape', `${op}: the window must fit the padded input, got input (${input.join(', ')}) and kernel (${kernel.join(', ')}).`);
   }
   const sizes = { kernel: triple(kernel, 1), stride: triple(stride, 1), padding: triple(padding, 0), dilation: triple(dilation, 1), adaptive: false };
-  return prepare(op, rank, x, sizes, output);
+  return { output, sizes };
 }
+
+const UNUSED: WindowOptions = { kernel: [1, 1, 1], stride: [1, 1, 1], padding: [0, 0, 0], dilation: [1, 1, 1], adaptive: true };
 
 function adaptive(op: string, rank: number, x: Tensor, outputSize: OutputSize): Pooled {
-  const input = batched(op, x, rank).shape.slice(2);
-  const sizes = typeof outputSize === 'number' ? new Array<number>(rank).fill(outputSize) : outputSize;
-  const output = sizes.map((size, i) => size ?? input[i] ?? 1);
-  if (output.length !== rank || !output.every((n) => Number.isInteger(n) && n >= 1)) {
-    throw new LibError('value', `${op}: outputSize must be a whole number of at least 1, or ${rank} of them, got [${output.join(', ')}].`);
-  }
-  const unused = { kernel: [1, 1, 1], stride: [1, 1, 1], padding: [0, 0, 0], dilation: [1, 1, 1] } as const;
-  return prepare(op, rank, x, { ...unused, adaptive: true }, output);
+  return prepare(rank, op, x, `adaptive ${JSON.stringify(outputSize)}`, (input) => {
+    const sizes = typeof outputSize === 'number' ? new Array<number>(rank).fill(outputSize) : outputSize;
+    const output = sizes.map((size, i) => size ?? input[i] ?? 1);
+    if (output.length !== rank || !output.every((n) => Number.isInteger(n) && n >= 1)) {
+      throw new LibError('value', `${op}: outputSize must be a whole number of at least 1, or ${rank} of them, got [${output.join(', ')}].`);
+    }
+    return sized(batched(op, x, rank).shape, output, UNUSED);
+  });
 }
 
-function maxOf({ whole, geometry, shape, finish }: Pooled): Indexed {
-  const [values, indices] = maxWindows(whole, { geometry, divisor: 'real', shape });
+function maxOf({ whole, geometry, shape, key, finish }: Pooled): Indexed {
+  const [values, indices] = maxWindows(whole, { geometry, divisor: 'real', shape, key });
   return [finish(values), finish(indices)];
 }
 
-function meanOf({ whole, geometry, shape, finish }: Pooled, divisor: WindowKernel['divisor']): Tensor {
-  return finish(meanWindows(whole, { geometry, divisor, shape }, whole.shape));
+function meanOf({ whole, geometry, shape, key, finish }: Pooled, divisor: WindowKernel['divisor']): Tensor {
+  return finish(meanWindows(whole, { geometry, divisor, shape, key }, whole.shape));
 }
 
 export const largest = (op: string, rank: number, x: Tensor, kernelSize: PerDim, options: MaxPoolOptions): Indexed =>

@@ -4,10 +4,12 @@ import { specOf } from '../core/spec.js';
 import { type Expr, input, scalar } from '../expr/expr.js';
 import type { RandomKernel } from '../program/kernel.js';
 import type { TensorOptions } from '../tensor/creation.js';
-import { defaultGenerator, drawn, dropoutGenerator, type Generator, rand, type RandomOptions, randn } from '../tensor/random.js';
+import { defaultGenerator, drawn, dropoutGenerator, type Generator } from '../tensor/generator.js';
+import { rand, type RandomOptions, randn } from '../tensor/random.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { checkWritable } from './apply.js';
 import { defineComposite, type Op } from './define.js';
+import { needFloat } from './foldRows.js';
 import { mapTyped } from './mapTyped.js';
 
 /** Random ops of a tensor. In-place ones fill the tensor in order of its elements, whatever its strides are. */
@@ -105,6 +107,7 @@ export const dropout: Op<[x: Tensor, options?: DropoutOptions]> = defineComposit
   compose(x: Tensor, { p = 0.5, training = true, generator = dropoutGenerator() }: DropoutOptions = {}) {
     checkProbability('dropout', p);
     if (p === 0 || !training) return x;
+    needFloat('dropout', x);
     const u = drawn('dropout', 'uniform', specOf('float32', x.shape), x.device, generator);
     return mapTyped('dropout', [x, u], kept, { scalars: [p, p === 1 ? 0 : 1 / (1 - p)], dtype: x.dtype });
   },

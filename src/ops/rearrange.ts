@@ -7,7 +7,7 @@ import { defineComposite, defineOp, type Op } from './define.js';
 import { constantTable, fuse } from './fused.js';
 import { indexSelect } from './indexing.js';
 import { cat } from './join.js';
-import { clone, type DiagonalOptions, diagonal, embed } from './view.js';
+import { clone, type DiagonalDims, diagonal, embed } from './view.js';
 
 interface FlipParams {
   readonly dims: readonly number[];
@@ -207,9 +207,9 @@ export const diag: Op<[x: Tensor, options?: TriangleOptions]> = defineComposite(
 });
 
 /** Matrices (in dims `dim1`, default -2, and `dim2`, default -1) whose diagonals are the rows of x; zeros elsewhere. */
-export const diagEmbed: Op<[x: Tensor, options?: DiagonalOptions]> = defineComposite({
+export const diagEmbed: Op<[x: Tensor, options?: DiagonalDims]> = defineComposite({
   name: 'diagEmbed',
-  compose(x: Tensor, { offset = 0, dim1 = -2, dim2 = -1 }: DiagonalOptions = {}) {
+  compose(x: Tensor, { offset = 0, dim1 = -2, dim2 = -1 }: DiagonalDims = {}) {
     const rank = x.ndim + 1;
     const [i, j] = [resolveDim('diagEmbed', dim1, rank), resolveDim('diagEmbed', dim2, rank)];
     if (i === j) throw new LibError('index', `diagEmbed: dim1 and dim2 must differ, got ${dim1} and ${dim2}.`);
@@ -225,12 +225,12 @@ export const diagEmbed: Op<[x: Tensor, options?: DiagonalOptions]> = defineCompo
     };
     return embed(x, shape, layout);
   },
-  *samples(random): Iterable<[x: Tensor, options?: DiagonalOptions]> {
+  *samples(random): Iterable<[x: Tensor, options?: DiagonalDims]> {
     yield [random([2, 3])];
     yield [random([2, 3]), { offset: 1, dim1: 0, dim2: 2 }];
     yield [random([3]), { offset: -2 }];
   },
-  *errors(random): Iterable<readonly [[x: Tensor, options?: DiagonalOptions], string]> {
+  *errors(random): Iterable<readonly [[x: Tensor, options?: DiagonalDims], string]> {
     yield [[random([3]), { dim1: 1 }], 'must differ'];
   },
 });

@@ -53,7 +53,7 @@ function spreadingRow(name: 'var' | 'std', grad: (g: Tensor, x: Tensor, y: Tenso
       yield [random([7])];
       yield [random([2, 3, 4]), { dim: 1 }];
       yield [random([2, 3, 4]), { dim: [0, 2], keepdim: true, correction: 0 }];
-      yield [random([4, 5], { low: 1000, high: 1001 }), { dim: 1 }];
+      yield [random([4, 5], { low: 30, high: 31 }), { dim: 1 }];
     },
     *errors(random): Iterable<readonly [[x: Tensor, options?: VarOptions], string]> {
       yield [[random([2, 3]), { dim: 5 }], 'dim 5 is out of range'];
@@ -136,14 +136,14 @@ export const logsumexp: Op<[x: Tensor, options?: DimOptions]> = defineComposite(
   },
 });
 
-export interface NormOptions extends DimOptions {
+export interface PNormOptions extends DimOptions {
   /** 2 or 'fro': Euclidean (the default). 1: sum of sizes. ±Infinity: largest or smallest size. 0: how many are not 0. */
   readonly p?: number | 'fro';
 }
 interface NormParams extends FoldParams {
   readonly p: number;
 }
-type Norm = Op<[x: Tensor, options?: NormOptions]>;
+type Norm = Op<[x: Tensor, options?: PNormOptions]>;
 
 /** How a norm folds: Σ |x|ᵖ to the 1/p, or an extreme of |x|. */
 function normFold(p: number): Pick<ReduceKernel, 'by' | 'expr' | 'finish'> {
@@ -167,7 +167,7 @@ function normSlope(p: number): Expr {
 /** The p-norm over `dim`. Its gradient at zero is 0. */
 export const norm: Norm = defineOp({
   name: 'norm',
-  args(x: Tensor, { p = 2, ...options }: NormOptions = {}) {
+  args(x: Tensor, { p = 2, ...options }: PNormOptions = {}) {
     const params: NormParams = { ...foldParams('norm', x, options), p: p === 'fro' ? 2 : p };
     return { inputs: [x], params, key: `${params.p}|${params.dims}|${params.keepdim}` };
   },
@@ -192,14 +192,14 @@ export const norm: Norm = defineOp({
   },
   // Infinity is null in JSON.
   torch: { call: 'torch.norm(a[0], **{k: (float("inf") if k == "p" and v is None else v) for k, v in o.items()})' },
-  *samples(random): Iterable<[x: Tensor, options?: NormOptions]> {
+  *samples(random): Iterable<[x: Tensor, options?: PNormOptions]> {
     yield [random([7])];
     yield [random([2, 3, 4]), { dim: 1 }];
     yield [random([2, 3, 4]), { dim: [0, 2], keepdim: true }];
     for (const p of [0, 1, 3, 1.5, Number.POSITIVE_INFINITY]) yield [random([3, 4]), { p, dim: 1 }];
     yield [random([3, 4], { low: 1, high: 2 }), { p: -2, dim: 1 }];
   },
-  *errors(random): Iterable<readonly [[x: Tensor, options?: NormOptions], string]> {
+  *errors(random): Iterable<readonly [[x: Tensor, options?: PNormOptions], string]> {
     yield [[random([2, 3]), { dim: 5 }], 'dim 5 is out of range'];
     yield [[random.integers([3], 0, 5)], 'must be of a floating type'];
   },

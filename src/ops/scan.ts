@@ -29,6 +29,8 @@ function* scanErrors(random: Random): Iterable<readonly [ScanArgs, string]> {
   yield [[random([2, 3]), 5], 'dim 5 is out of range'];
 }
 
+const dense = ({ dtype, shape }: Spec): Spec => specOf(dtype, shape);
+
 type ScanRow = Pick<KernelRow<ScanArgs, ScanParams>, 'grad' | 'saves' | 'samples'>;
 
 /** A row that is one scan kernel with one output. Integers and bool run in int32. */
@@ -36,7 +38,7 @@ function scanRow(name: string, by: ScanKernel['by'], { samples, ...row }: ScanRo
   const plain: Scan = defineOp({
     name,
     args: (x: Tensor, dim: number) => ({ inputs: [x], params: { dim }, key: `${dim}` }),
-    infer: ([x]) => (x as Spec),
+    infer: ([x]) => dense(x as Spec),
     kernel: ({ dim }: ScanParams) => ({ family: 'scan', by, dim }),
     ...row,
     samples,
@@ -79,7 +81,7 @@ export const cumprod: Scan = scanRow('cumprod', 'prod', {
   },
   *samples(random) {
     yield* scanSamples(random);
-    yield [tensor([[2, 0, 3, 0.5], [1, 0, 0, 2], [1, 2, 3, 4]]), 1];
+    yield [tensor([[2, 0, 3, 0.5], [0, 1, 5, 2], [1, 2, 3, 4]]), 1];
   },
 });
 
@@ -118,7 +120,7 @@ export const cummin: Op<ScanArgs, ValuesIndices> = winnerRow('cummin', 'min');
 const rawLogScan: Scan = defineOp({
   name: 'logcumsumexp',
   args: (x: Tensor, dim: number) => ({ inputs: [x], params: { dim }, key: `${dim}` }),
-  infer: ([x]) => (x as Spec),
+  infer: ([x]) => dense(x as Spec),
   kernel: ({ dim }: ScanParams) => ({ family: 'scan', by: 'logSumExp', dim }),
   *samples() {},
 });

@@ -8,9 +8,14 @@ interface DimParams {
   readonly dim: number;
 }
 
-type Softmax = Op<[x: Tensor, dim: number]>;
+export interface SoftmaxOptions {
+  /** The dim whose entries sum to 1. Default -1. */
+  readonly dim?: number;
+}
 
-const prepared = (op: string, x: Tensor, dim: number): { inputs: readonly Tensor[]; params: DimParams } => {
+type Softmax = Op<[x: Tensor, options?: SoftmaxOptions]>;
+
+const prepared = (op: string, x: Tensor, { dim = -1 }: SoftmaxOptions = {}): { inputs: readonly Tensor[]; params: DimParams } => {
   needFloat(op, x);
   return { inputs: [x], params: { dim: resolveDim(op, dim, x.ndim) } };
 };
@@ -18,20 +23,20 @@ const prepared = (op: string, x: Tensor, dim: number): { inputs: readonly Tensor
 /** (x - max, Σ e^(x - max)) need no pass of their own: they are read as the two columns of (x, max). */
 const shifted = input(0).sub(input(1));
 
-function* samples(random: (shape: readonly number[], range?: { low: number; high: number }) => Tensor): Iterable<[x: Tensor, dim: number]> {
-  yield [random([5]), 0];
-  yield [random([2, 3, 4]), -1];
-  yield [random([2, 3, 4]), 1];
-  yield [random([3, 4], { low: -200, high: 200 }), 1]; // overflows without the shift
+function* samples(random: (shape: readonly number[], range?: { low: number; high: number }) => Tensor): Iterable<[x: Tensor, options?: SoftmaxOptions]> {
+  yield [random([5]), { dim: 0 }];
+  yield [random([2, 3, 4]), { dim: -1 }];
+  yield [random([2, 3, 4]), { dim: 1 }];
+  yield [random([3, 4], { low: -200, high: 200 }), { dim: 1 }]; // overflows without the shift
 }
 
 /**
  * e^x / Σ e^x over `dim`: positive numbers that sum to 1.
- * @example tensor([0, 0]).softmax(0) // [0.5, 0.5]
+ * @example tensor([0, 0]).softmax() // [0.5, 0.5]
  */
 export const softmax: Softmax = defineCustom({
   name: 'softmax',
-  args: (x: Tensor, dim: number) => prepared('softmax', x, dim),
+  args: (x: Tensor, options?: SoftmaxOptions) => prepared('softmax', x, options),
   forward: ([x], { dim }: DimParams) => {
     const a = x as Tensor;
     const dims = a.ndim === 0 ? [] : [dim];
@@ -46,16 +51,16 @@ export const softmax: Softmax = defineCustom({
     return [fuse('softmaxBackward', [g, y, mean], input(1).mul(input(0).sub(input(2))))];
   },
   samples,
-  *errors(random) {
-    yield [[random([2, 3]), 2], 'dim 2 is out of range'];
-    yield [[random.integers([3], 0, 5), 0], 'must be of floating type'];
+  *errors(random): Iterable<readonly [[x: Tensor, options?: SoftmaxOptions], string]> {
+    yield [[random([2, 3]), { dim: 2 }], 'dim 2 is out of range'];
+    yield [[random.integers([3], 0, 5)], 'must be of floating type'];
   },
 });
 
 /** log(softmax(x)) over `dim`, without the loss of small probabilities. */
 export const logSoftmax: Softmax = defineCustom({
   name: 'logSoftmax',
-  args: (x: Tensor, dim: number) => prepared('logSoftmax', x, dim),
+  args: (x: Tensor, options?: SoftmaxOptions) => prepared('logSoftmax', x, options),
   forward: ([x], { dim }: DimParams) => {
     const a = x as Tensor;
     const dims = a.ndim === 0 ? [] : [dim];
@@ -70,16 +75,16 @@ export const logSoftmax: Softmax = defineCustom({
     return [fuse('logSoftmaxBackward', [g, y, total], input(0).sub(input(1).exp().mul(input(2))))];
   },
   samples,
-  *errors(random) {
-    yield [[random([2, 3]), 2], 'dim 2 is out of range'];
-    yield [[random.integers([3], 0, 5), 0], 'must be of floating type'];
+  *errors(random): Iterable<readonly [[x: Tensor, options?: SoftmaxOptions], string]> {
+    yield [[random([2, 3]), { dim: 2 }], 'dim 2 is out of range'];
+    yield [[random.integers([3], 0, 5)], 'must be of floating type'];
   },
 });
 
 /** softmax(-x) over `dim`. */
 export const softmin: Softmax = defineComposite({
   name: 'softmin',
-  compose: (x: Tensor, dim: number) => softmax(x.neg(), dim),
+  compose: (x: Tensor, options?: SoftmaxOptions) => softmax(x.neg(), options),
   samples,
   torch: functional('softmin'),
 });

@@ -1,4 +1,4 @@
-import { promoteNumber } from '../core/dtype.js';
+import { isFloat, promoteNumber } from '../core/dtype.js';
 import { type Expr, input, scalar } from '../expr/expr.js';
 import { tensor } from '../tensor/creation.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -11,6 +11,8 @@ export interface TunedRule<Rest extends readonly unknown[]> {
   /** The numbers that the expression reads, from the call's other arguments. Defaults live here. */
   numbers(x: Tensor, ...rest: Rest): readonly number[];
   expr(x: Expr, ...numbers: Expr[]): Expr;
+  /** The expression for integers, where it is another one. */
+  ints?(x: Expr, ...numbers: Expr[]): Expr;
   /** The gradient from (output gradient, input, output, numbers), when it should not be the symbolic one. */
   grad?(g: Expr, x: Expr, y: Expr, ...numbers: Expr[]): Expr | null;
   /** Default 'float'. `promoted`: as the numbers demand, so that an integer tensor meets a fraction as a float. */
@@ -32,6 +34,7 @@ const MOST_NUMBERS = 4;
 export function tuned<Rest extends readonly unknown[]>(name: string, rule: TunedRule<Rest>): Pointwise<[x: Tensor, ...rest: Rest]> {
   const numbers = Array.from({ length: MOST_NUMBERS }, (_, i) => scalar(i));
   const expr = rule.expr(input(0), ...numbers);
+  const intExpr = rule.ints?.(input(0), ...numbers) ?? expr;
   const slopes = rule.grad ? { slopes: [rule.grad(input(1), input(0), input(2), ...numbers)] } : {};
   const [low, high] = rule.domain ?? [-2, 2];
   const result = rule.result ?? 'float';
@@ -41,7 +44,7 @@ export function tuned<Rest extends readonly unknown[]>(name: string, rule: Tuned
     const dtype = result === 'promoted' ? scalars.filter(Number.isFinite).reduce(promoteNumber, x.dtype) : x.dtype;
     let params = paramsByType.get(dtype);
     if (params === undefined) {
-      params = { name, expr, ...typesOf(name, dtype, result === 'promoted' ? 'same' : result), ...slopes };
+      params = { name, expr: isFloat(dtype) ? expr : intExpr, ...typesOf(name, dtype, result === 'promoted' ? 'same' : result), ...slopes };
       paramsByType.set(dtype, params);
     }
     return map([x], params, scalars, into);

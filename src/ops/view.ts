@@ -56,7 +56,7 @@ export const asStrided: Op<[x: Tensor, layout: ViewLayout]> = defineView({
   *samples(random) {
     yield [random([3, 4]), { shape: [2, 2], strides: [4, 1], offset: 1 }];
   },
-  torch: { call: 'torch.as_strided(a[0], a[1]["shape"], a[1]["strides"], a[1]["offset"])' },
+  torch: { call: 'torch.as_strided(a[0], o["shape"], o["strides"], o["offset"])' },
 });
 
 setViewAdjoint((g, base, view) => embed(g, base.shape, view));
@@ -444,7 +444,7 @@ export const slice: Op<[x: Tensor, ...ranges: Range[]]> = defineView({
   torch: { call: 'a[0][tuple(slice(None) if r is None else slice(*r) for r in a[1:])]' },
 });
 
-export interface DiagonalOptions {
+export interface DiagonalDims {
   /** Which diagonal: above (positive) or below the main one. Default 0. */
   readonly offset?: number;
   /** Default 0. */
@@ -454,10 +454,10 @@ export interface DiagonalOptions {
 }
 
 /** A diagonal of the matrices in two dims, as a new last dim. */
-export const diagonal: Op<[x: Tensor, options?: DiagonalOptions]> = defineView({
+export const diagonal: Op<[x: Tensor, options?: DiagonalDims]> = defineView({
   name: 'diagonal',
-  args: (x: Tensor, { offset = 0, dim1 = 0, dim2 = 1 }: DiagonalOptions = {}) => ({ inputs: [x], params: { offset, dim1, dim2 } }),
-  view: ({ shape, strides }, { offset, dim1, dim2 }: Required<DiagonalOptions>) => {
+  args: (x: Tensor, { offset = 0, dim1 = 0, dim2 = 1 }: DiagonalDims = {}) => ({ inputs: [x], params: { offset, dim1, dim2 } }),
+  view: ({ shape, strides }, { offset, dim1, dim2 }: Required<DiagonalDims>) => {
     const [i, j] = [resolveDim('diagonal', dim1, shape.length), resolveDim('diagonal', dim2, shape.length)];
     if (i === j) throw new LibError('index', `diagonal: dim1 and dim2 must differ, got ${dim1} and ${dim2}.`);
     const [rows, columns, down, right] = [shape[i] ?? 1, shape[j] ?? 1, strides[i] ?? 0, strides[j] ?? 0];
@@ -466,13 +466,13 @@ export const diagonal: Op<[x: Tensor, options?: DiagonalOptions]> = defineView({
     const start = length === 0 ? 0 : offset >= 0 ? offset * right : -offset * down;
     return { shape: [...others(shape), length], strides: [...others(strides), down + right], offset: start };
   },
-  *samples(random): Iterable<[x: Tensor, options?: DiagonalOptions]> {
+  *samples(random): Iterable<[x: Tensor, options?: DiagonalDims]> {
     yield [random([3, 4])];
     yield [random([3, 4]), { offset: 2 }];
     yield [random([2, 3, 4]), { offset: -1, dim1: 1, dim2: -1 }];
     yield [random([2, 2]), { offset: 5 }];
   },
-  *errors(random): Iterable<readonly [[x: Tensor, options?: DiagonalOptions], string]> {
+  *errors(random): Iterable<readonly [[x: Tensor, options?: DiagonalDims], string]> {
     yield [[random([3, 4]), { dim2: 0 }], 'must differ'];
   },
 });

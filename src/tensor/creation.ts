@@ -1,11 +1,9 @@
-import { computeType, type DType, isFloat, type TypedArray, typedArray, writeElement } from '../core/dtype.js';
+import { type DType, isFloat, type TypedArray, typedArray, writeElement } from '../core/dtype.js';
 import { LibError } from '../core/errors.js';
 import { checkShape, formatShape, type Shape, sizeOf } from '../core/shape.js';
 import { type Spec, specOf } from '../core/spec.js';
-import { constant, type Expr, scalar } from '../expr/expr.js';
-import type { Kernel } from '../program/kernel.js';
-import { apply, type Definition } from '../ops/apply.js';
 import { type Device, defaultDevice } from './device.js';
+import { fill } from './make.js';
 import { Tensor } from './tensor.js';
 
 export interface TensorOptions {
@@ -114,40 +112,6 @@ function finished(t: Tensor, { requiresGrad = false }: TensorOptions): Tensor {
   return requiresGrad ? t.requiresGrad_() : t;
 }
 
-interface MadeParams {
-  readonly device: Device;
-  readonly spec: Spec;
-  readonly kernel: Kernel;
-}
-
-/** @internal Runs a kernel that reads no tensors: fills and random numbers. They are steps of a program like any other. */
-export function make(name: string, spec: Spec, device: Device, kernel: Kernel, scalars: readonly number[], key: string, into?: Tensor): Tensor {
-  let definition = makers.get(name);
-  if (definition === undefined) makers.set(name, (definition = makerOf(name) as unknown as Definition));
-  const params: MadeParams = { device, spec, kernel };
-  const call = { inputs: [], params, scalars, key: `${spec.id};${key}` };
-  return apply(definition, call, into === undefined ? undefined : [into])[0] as Tensor;
-}
-const makers = new Map<string, Definition>();
-const makerOf = (name: string) => ({
-  name,
-  infer: (_: readonly Spec[], { spec }: MadeParams): Spec => spec,
-  kernel: ({ kernel }: MadeParams): Kernel => kernel,
-  plans: new Map(),
-  foreign: false,
-});
-
-/** 0 and 1 are constants of the program; any other value is read at each run, so that no program is made per value. */
-const fillExpr = (value: number): Expr => (value === 0 || value === 1 ? constant(value) : scalar(0));
-
-/** @internal Fills a new tensor, or an old one, with one number. */
-export function fill(name: string, spec: Spec, value: number, device: Device, into?: Tensor): Tensor {
-  const expr = fillExpr(value);
-  const compute = computeType(spec.dtype);
-  const kernel: Kernel = expr === scalar(0) ? { family: 'map', exprs: [expr], compute } : { family: 'copy', fill: value };
-  return make(name, spec, device, kernel, expr === scalar(0) ? [value] : [], `${expr.id}`, into);
-}
-
 function filled(name: string, shape: Shape, value: number, options: TensorOptions): Tensor {
   checkShape(name, shape);
   const { dtype = fallback, device = defaultDevice() } = options;
@@ -231,16 +195,16 @@ export function logspace(start: number, end: number, steps: number, options: Ten
 export function eye(rows: number, columns: number = rows, options: TensorOptions = {}): Tensor {
   return computed('eye', [rows, columns], options, (i) => Number(Math.floor(i / columns) === i % columns));
 }
-export interface DiagonalOptions {
+export interface TriangleIndicesOptions {
   /** 0 is the main diagonal, positive ones are above it. Default 0. */
   readonly diagonal?: number;
 }
 /** The row and column indices of a matrix's lower triangle, (2, count) in int32. */
-export function trilIndices(rows: number, columns: number, { diagonal = 0 }: DiagonalOptions = {}): Tensor {
+export function trilIndices(rows: number, columns: number, { diagonal = 0 }: TriangleIndicesOptions = {}): Tensor {
   return triangle(rows, columns, (i, j) => j - i <= diagonal);
 }
 /** The row and column indices of a matrix's upper triangle, (2, count) in int32. */
-export function triuIndices(rows: number, columns: number, { diagonal = 0 }: DiagonalOptions = {}): Tensor {
+export function triuIndices(rows: number, columns: number, { diagonal = 0 }: TriangleIndicesOptions = {}): Tensor {
   return triangle(rows, columns, (i, j) => j - i >= diagonal);
 }
 function triangle(rows: number, columns: number, inside: (i: number, j: number) => boolean): Tensor {

@@ -1,3 +1,4 @@
+import { isFloat } from '../core/dtype.js';
 import { LibError } from '../core/errors.js';
 import { formatShape, sameShape } from '../core/shape.js';
 import { setTangentTap, type TangentTap } from '../ops/apply.js';
@@ -53,7 +54,8 @@ function push(node: GradNode, inputs: readonly Tensor[], outputs: readonly Tenso
   const tangents = inputs.map((x) => carried.get(x) ?? null);
   if (tangents.every((t) => t === null)) return;
   enableGrad(() => {
-    const probes = outputs.map((y) => zerosLike(y).requiresGrad_());
+    const probes = outputs.map((y) => (isFloat(y.dtype) ? zerosLike(y).requiresGrad_() : null));
+    const floats = probes.filter((p) => p !== null);
     const context = { ...node.context(), needs: tangents.map((t) => t !== null) };
     const transposed = node.recording.rule(probes, context);
     const roots: Tensor[] = [];
@@ -65,9 +67,10 @@ function push(node: GradNode, inputs: readonly Tensor[], outputs: readonly Tenso
       seeds.push(t);
     });
     if (roots.length === 0) return;
-    const pushed = gradMany('jvp', roots, seeds, probes, { createGraph: true, allowUnused: true });
+    const pushed = gradMany('jvp', roots, seeds, floats, { createGraph: true, allowUnused: true });
     outputs.forEach((y, i) => {
-      const t = pushed[i] ?? null;
+      const probe = probes[i] ?? null;
+      const t = probe && (pushed[floats.indexOf(probe)] ?? null);
       if (t !== null) carried.set(y, t);
     });
   });

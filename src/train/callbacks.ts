@@ -19,7 +19,7 @@ export interface RunControl {
 export interface Callback {
   readonly name: string;
   onStart?(run: RunControl): void | Promise<void>;
-  onStep?(event: StepEvent, run: RunControl): void | Promise<void>;
+  onStep?(event: StepEvent, run: RunControl): void;
   /** After an epoch's validation; without validation data, `validation` is null. */
   onEpoch?(event: EpochEvent, validation: ValidationEvent | null, run: RunControl): void | Promise<void>;
   onEnd?(run: RunControl): void | Promise<void>;

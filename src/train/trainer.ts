@@ -1,4 +1,5 @@
 import { LibError } from '../core/errors.js';
+import { matchNames } from '../io/names.js';
 import { clipGradNorm_ } from '../optim/clip.js';
 import type { AnyModule } from '../nn/module.js';
 import type { OptimizerState } from '../optim/optimizer.js';
@@ -76,11 +77,13 @@ export interface Setup<B> {
   readonly monitor: string;
   readonly evaluateTrain: boolean;
   readonly restoreBest: boolean;
-  readonly recorder: Recorder | null;
   readonly signal: AbortSignal | null;
   readonly onEvent: (event: TrainEvent) => void;
   readonly onEvaluate: (done: number) => void;
 }
+
+/** Milliseconds between checkpoints at the ends of short epochs. */
+const SAVE_EVERY = 1000;
 
 /** The training loop and its state. */
 export class Trainer<B> implements RunControl {
@@ -88,8 +91,14 @@ export class Trainer<B> implements RunControl {
   readonly optimizer: TrainOptimizer;
   progress: Progress = { epoch: 0, batch: 0, step: 0, tally: { sums: {}, examples: 0 }, epochSeconds: 0, history: [], best: null };
   stopped: string | null = null;
+  recorder: Recorder | null = null;
   private keep = true;
   private wantsCheckpoint = false;
+  /** Whether steps were taken since the last checkpoint. */
+  private unsaved = false;
+  private lastSave = Number.NEGATIVE_INFINITY;
+  /** Writes the best weights; they reach the disk with the next checkpoint, as epochs can be very short. */
+  private unsavedBest: (() => Promise<void>) | null = null;
   private bestWeights: ReadonlyMap<string, Tensor> | null = null;
   private readonly stepMetrics: readonly Metric[];
   private readonly queue = new ReadQueue();
@@ -120,16 +129,27 @@ export class Trainer<B> implements RunControl {
   async run(): Promise<void> {
     for (const c of this.setup.callbacks) await c.onStart?.(this);
     await withMode(this.model, true, async () => {
-      while (this.stopped === null && this.progress.epoch < this.setup.epochs) await this.epoch();
+      while (this.stopped === null && this.progress.epoch < this.setup.epochs) {
+        await this.epoch();
+        if (this.setup.signal?.aborted) this.stop('interrupted');
+      }
     });
-    if (this.stopped === 'interrupted' && this.keep) await this.saveLast();
-    else if (this.setup.restoreBest && this.bestWeights !== null) this.model.loadStateDict(this.bestWeights);
+    if (this.unsaved && this.keep) await this.saveLast();
+    if (this.stopped !== 'interrupted' && this.setup.restoreBest && this.bestWeights !== null) this.model.loadStateDict(this.bestWeights);
     for (const c of this.setup.callbacks) await c.onEnd?.(this);
     this.emit({ type: 'end', stopped: this.stopped ?? 'finished', epoch: this.progress.epoch, step: this.progress.step, seconds: this.seconds() });
   }
 
+  /** The first event of a run. */
+  announce(seed: number, resumed: boolean, engine: string): void {
+    const { train, epochs } = this.setup;
+    const parameters = this.model.parameters().reduce((n, p) => n + p.size, 0);
+    const { epoch, step } = this.progress;
+    this.emit({ type: 'start', epochs, batches: train.length, batchSize: train.batchSize, parameters, seed, engine, resumed, epoch, step });
+  }
+
   private emit(event: TrainEvent): void {
-    this.setup.recorder?.event(event);
+    this.recorder?.event(event);
     this.setup.onEvent(event);
   }
   private seconds(): number {
@@ -166,6 +186,7 @@ export class Trainer<B> implements RunControl {
     const lr = optimizer.paramGroups.map((g) => g.lr);
     optimizer.step();
     if (scheduleEvery === 'step') schedule?.step();
+    this.unsaved = true;
     this.progress.step++;
     this.progress.batch += group.length;
     await this.report(parts, norm, lr);
@@ -199,7 +220,6 @@ export class Trainer<B> implements RunControl {
     const { epoch, batch, step } = this.progress;
     const width = this.stepMetrics.length + 1;
     const tensors = [...parts.flatMap((p) => p.values), ...(norm === null ? [] : [norm])];
-    const events: StepEvent[] = [];
     await this.queue.push(tensors, (values) => {
       const group = new Tally(this.stepMetrics);
       parts.forEach(({ shapes }, i) => {
@@ -211,9 +231,9 @@ export class Trainer<B> implements RunControl {
       const gradNorm = norm === null ? {} : { gradNorm: values.at(-1)?.[0] ?? Number.NaN };
       const seconds = this.seconds();
       const { length: batches } = this.setup.train;
-      events.push({ type: 'step', epoch, batch, batches, step, examples: group.examples, loss, metrics, lr, ...gradNorm, seconds });
-      this.emit(events[0] as StepEvent);
-      for (const c of this.setup.callbacks) void c.onStep?.(events[0] as StepEvent, this);
+      const event: StepEvent = { type: 'step', epoch, batch, batches, step, examples: group.examples, loss, metrics, lr, ...gradNorm, seconds };
+      this.emit(event);
+      for (const c of this.setup.callbacks) c.onStep?.(event, this);
     });
   }
 
@@ -235,8 +255,9 @@ export class Trainer<B> implements RunControl {
     progress.epoch++;
     progress.batch = 0;
     progress.epochSeconds = 0;
+    progress.tally = { sums: {}, examples: 0 };
     this.tally = new Tally(this.stepMetrics);
-    if (this.keep) await this.saveLast();
+    if (this.keep && (progress.epoch >= this.setup.epochs || performance.now() - this.lastSave > SAVE_EVERY)) await this.saveLast();
   }
 
   private evaluate(data: Batches<B>): Promise<Evaluation> {
@@ -254,7 +275,7 @@ export class Trainer<B> implements RunControl {
   }
 
   private async keepBest(scores: Scores | null): Promise<void> {
-    const { monitor, metrics, recorder } = this.setup;
+    const { monitor, metrics } = this.setup;
     const { epoch, step, best } = this.progress;
     const higher = metrics.find((m) => m.name === monitor)?.better === 'higher';
     const value = scores?.[monitor] ?? Number.NaN;
@@ -264,9 +285,11 @@ export class Trainer<B> implements RunControl {
     // Without anything to judge by, the latest weights are the best ones.
     const weights = this.model.stateDict();
     this.bestWeights = scores === null ? null : noGrad(() => new Map([...weights].map(([name, t]) => [name, t.detach().clone()])));
-    if (recorder === null) return;
-    await recorder.best(weights, { epoch: `${epoch}`, step: `${step}`, ...(scores === null ? {} : { monitor, value: `${value}` }) });
-    this.emit({ type: 'checkpoint', kind: 'best', epoch, step, ...(scores === null ? {} : { value }) });
+    this.unsavedBest = async () => {
+      const facts: Readonly<Record<string, string>> = scores === null ? {} : { monitor, value: `${value}` };
+      await this.recorder?.best(this.bestWeights ?? weights, { epoch: `${epoch}`, step: `${step}`, ...facts });
+      this.emit({ type: 'checkpoint', kind: 'best', epoch, step, ...(scores === null ? {} : { value }) });
+    };
   }
 
   /** The state of everything, from which a run goes on exactly. */
@@ -299,16 +322,20 @@ export class Trainer<B> implements RunControl {
       if (c.name in saved.callbacks) c.loadStateDict?.(saved.callbacks[c.name] as never);
     }
     this.progress = saved.progress;
-    this.bestWeights = saved.progress.best === null ? null : best;
+    const names = [...this.model.stateDict().keys()];
+    this.bestWeights = saved.progress.best === null || best === null ? null : matchNames(best, names);
     setRandomState(saved.random);
   }
 
   private async saveLast(): Promise<void> {
-    const { recorder } = this.setup;
     this.wantsCheckpoint = false;
-    if (recorder === null) return;
+    this.unsaved = false;
+    this.lastSave = performance.now();
+    if (this.recorder === null) return;
     await this.queue.drain();
-    await recorder.last(this.state());
+    await this.unsavedBest?.();
+    this.unsavedBest = null;
+    await this.recorder.last(this.state());
     this.emit({ type: 'checkpoint', kind: 'last', epoch: this.progress.epoch, step: this.progress.step });
   }
 }

@@ -180,7 +180,7 @@ test('detach cuts the graph and shares the bytes', () => {
 test('backward wants a scalar or a gradient of the right shape, and something to differentiate by', () => {
   const x = leaf([1, 2]);
   assert.throws(() => x.mul(2).backward(), /backward: the tensor must have one element/);
-  assert.throws(() => x.mul(2).backward({ gradient: ones([3]) }), /must have the shape of the tensor, got \(3\) for \(2\)/);
+  assert.throws(() => x.mul(2).backward({ gradient: ones([3]) }), /must have the shape of the tensor, got \(3,\) for \(2,\)/);
   assert.throws(() => tensor([1]).backward(), /must depend on one that requires grad/);
   backward(x.mul(2), { gradient: tensor([1, 10]) });
   assert.deepEqual(values(x.grad), [2, 20]);

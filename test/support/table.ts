@@ -1,9 +1,11 @@
-// The whole table: every op that any module of the package exports.
+// The table: every op of the package.
 import { readdirSync } from 'node:fs';
-import '../../dist/index.js';
+import * as library from '../../dist/index.js';
+import { methods } from '../../dist/ops/index.js';
+import { withDevice } from '../../dist/tensor/device.js';
+import { samplesOf } from '../../dist/testing/properties.js';
 import { type AnyOp, opsIn } from '../../dist/testing/table.js';
-
-const folders = ['ops', 'tensor'];
+import { reference } from './backends.js';
 
 async function modulesIn(folder: string): Promise<object[]> {
   const url = new URL(`../../dist/${folder}/`, import.meta.url);
@@ -11,4 +13,10 @@ async function modulesIn(folder: string): Promise<object[]> {
   return Promise.all(files.map((file) => import(new URL(file, url).href) as Promise<object>));
 }
 
-export const ops: readonly AnyOp[] = opsIn(...(await Promise.all(folders.map(modulesIn))).flat());
+/** Those that users know: exported, or methods of Tensor. */
+export const publicOps: readonly AnyOp[] = opsIn(library, methods);
+
+const generic = (op: AnyOp): boolean => !publicOps.includes(op) && withDevice(reference, () => samplesOf(op.row)).length === 0;
+
+/** Those, and the rows beneath them that have samples of their own. */
+export const ops: readonly AnyOp[] = opsIn(library, methods, ...(await modulesIn('ops'))).filter((op) => !generic(op));

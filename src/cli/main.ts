@@ -1,0 +1,136 @@
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { formatError } from './errors.js';
+import type { TrainFlags } from './train.js';
+
+// Commands are imported when they run: `--help` must not wait for an engine, and flags choose the engine before it starts.
+
+const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string };
+
+/** Runs the command line; sets the exit code: 0, 1 for errors, 2 for wrong usage, 130 after Ctrl-C. */
+export async function main(argv: readonly string[]): Promise<void> {
+  try {
+    await program().parseAsync([...argv], { from: 'user' });
+  } catch (error) {
+    if (error instanceof CommanderError) {
+      process.exitCode = error.exitCode === 0 ? 0 : 2;
+      return;
+    }
+    process.exitCode = 1;
+    process.stderr.write(`${formatError(error, argv.includes('--debug'))}\n`);
+  }
+}
+
+function program(): Command {
+  const chainrule = new Command('chainrule')
+    .description('Train neural networks that are described in experiment files.')
+    .version(version, '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print this help')
+    .helpCommand('help [command]', 'print the help of a command')
+    .exitOverride()
+    .showSuggestionAfterError()
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ chainrule train examples/mnist.ts
+  $ chainrule train examples/mnist.ts --epochs 1 --set optimizer.lr=3e-4
+  $ chainrule info
+
+Environment:
+  CHAINRULE_BACKEND  native, wasm or reference: like --engine
+  CHAINRULE_THREADS  like --threads
+  NO_COLOR           print without colors`,
+    );
+  addTrain(chainrule);
+  addInfo(chainrule);
+  return chainrule;
+}
+
+function addTrain(parent: Command): void {
+  const command = parent
+    .command('train')
+    .description('Train the experiment that a TypeScript or JavaScript file exports, and test it in the end.')
+    .argument('<file>', 'experiment file: export default experiment({ … })')
+    .option('--epochs <n>', 'passes over the training data', integer(1))
+    .option('--set <key=value>', 'change a plain value of the experiment; can be repeated', collect)
+    .option('--seed <n>', 'seed of all random numbers', integer(0))
+    .option('--batch-size <n>', 'examples in a batch', integer(1))
+    .option('--out <folder>', 'where run folders are made', 'runs')
+    .option('--name <name>', "name of the run (default: the experiment's name and the time)")
+    .option('--resume <run>', 'go on with an earlier run: its folder')
+    .option('--quiet', 'print errors and the result only');
+  common(command).addHelpText(
+    'after',
+    `
+Examples:
+  $ chainrule train examples/mnist.ts --epochs 3 --seed 1
+  $ chainrule train examples/mnist.ts --set optimizer.lr=3e-4 --set optimizer.weightDecay=0
+  $ chainrule train examples/mnist.ts --engine wasm --threads 1
+  $ chainrule train examples/mnist.ts --resume runs/mnist-20260101-120000 --epochs 6
+
+Ctrl-C finishes the current step and saves a checkpoint (exit code 130); --resume goes on from it.`,
+  );
+  command.action(async (file: string, flags: TrainFlags) => {
+    chooseEngine(flags);
+    const { train } = await import('./train.js');
+    await train(file, flags);
+  });
+}
+
+function addInfo(parent: Command): void {
+  const command = parent.command('info').description('Print versions, the engine and why it was chosen, instruction sets, threads and memory.');
+  common(command).addHelpText(
+    'after',
+    `
+Examples:
+  $ chainrule info
+  $ chainrule info --engine wasm`,
+  );
+  command.action(async (flags: EngineFlags) => {
+    chooseEngine(flags);
+    const { info } = await import('./info.js');
+    info();
+  });
+}
+
+export interface EngineFlags {
+  readonly engine?: string;
+  readonly threads?: number;
+}
+
+function common(command: Command): Command {
+  return command
+    .addOption(new Option('--engine <name>', 'what computes (default: the fastest there is)').choices(['native', 'wasm', 'reference']))
+    .option('--threads <n>', 'threads of the engine (default: one per processor)', integer(1))
+    .option('--no-color', 'print without colors')
+    .option('--debug', 'print the stack of errors')
+    .helpOption('-h, --help', 'print this help');
+}
+
+/** The package reads these when it is imported; worker threads inherit them. */
+function chooseEngine({ engine, threads }: EngineFlags): void {
+  if (engine !== undefined) process.env['CHAINRULE_BACKEND'] = engine;
+  if (threads !== undefined) process.env['CHAINRULE_THREADS'] = String(threads);
+}
+
+const integer =
+  (least: number) =>
+  (text: string): number => {
+    const value = Number(text);
+    if (text.trim() !== '' && Number.isSafeInteger(value) && value >= least) return value;
+    throw new InvalidArgumentError(`It must be an integer >= ${least}.`);
+  };
+
+/** `optimizer.lr=3e-4`: JSON where it is JSON, else text. */
+function collect(text: string, before: Readonly<Record<string, unknown>> = {}): Record<string, unknown> {
+  const at = text.indexOf('=');
+  if (at < 1) throw new InvalidArgumentError('It must be key=value.');
+  const [key, value] = [text.slice(0, at), text.slice(at + 1)];
+  try {
+    return { ...before, [key]: JSON.parse(value) as unknown };
+  } catch {
+    return { ...before, [key]: value };
+  }
+}
+

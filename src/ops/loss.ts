@@ -1,0 +1,439 @@
+import { computeType, isFloat } from '../core/dtype.js';
+import { LibError } from '../core/errors.js';
+import { formatShape, sameShape } from '../core/shape.js';
+import { constant, type Expr, input } from '../expr/expr.js';
+import type { Tensor } from '../tensor/tensor.js';
+import { defineComposite, type Op } from './define.js';
+import { functional, functionalOf, fuse, fuseSum, needFloat } from './fused.js';
+import { classEntropy, probabilityEntropy, type ClassOptions, negativeLogLikelihood, smoothedEntropy } from './lossRows.js';
+import { map } from './map.js';
+
+/** 'mean' over elements (or examples), 'sum', or 'none' to get each one. Default 'mean'. */
+export type LossReduction = 'mean' | 'sum' | 'none';
+
+export interface LossOptions {
+  /** Default 'mean'. */
+  readonly reduction?: LossReduction;
+}
+
+const [a, b, c, d] = [input(0), input(1), input(2), input(3)];
+const relu = (x: Expr): Expr => x.lessEqual(0).select(0, x);
+
+/** A loss that is an expression of each element, in one pass with its reduction. */
+function elementwise(op: string, tensors: readonly Tensor[], expr: Expr, reduction: LossReduction): Tensor {
+  needFloat(op, tensors[0]);
+  checkReduction(op, reduction);
+  if (reduction === 'none') return fuse(op, tensors, expr);
+  const { ndim, size } = tensors[0] as Tensor;
+  const dims = Array.from({ length: ndim }, (_, i) => i);
+  return fuseSum(op, tensors, reduction === 'sum' ? expr : expr.mul(constant(1 / size)), dims);
+}
+
+function checkReduction(op: string, reduction: string): void {
+  if (reduction !== 'mean' && reduction !== 'sum' && reduction !== 'none') {
+    throw new LibError('option', `${op}: reduction must be 'mean', 'sum' or 'none', got '${String(reduction)}'.`);
+  }
+}
+
+function checkShapes(op: string, x: Tensor, target: Tensor, name = 'target'): void {
+  if (sameShape(x.shape, target.shape)) return;
+  throw new LibError('shape', `${op}: input and ${name} must have one shape, got ${formatShape(x.shape)} and ${formatShape(target.shape)}.`);
+}
+
+/** The mean of (x - target)². */
+export const mseLoss: Op<[x: Tensor, target: Tensor, options?: LossOptions]> = defineComposite({
+  name: 'mseLoss',
+  compose(x: Tensor, target: Tensor, { reduction = 'mean' }: LossOptions = {}) {
+    checkShapes('mseLoss', x, target);
+    const off = a.sub(b);
+    return elementwise('mseLoss', [x, target], off.mul(off), reduction);
+  },
+  *samples(random): Iterable<[x: Tensor, target: Tensor, options?: LossOptions]> {
+    yield [random([3, 2]), random([3, 2])];
+    yield [random([3, 2]), random([3, 2]), { reduction: 'none' }];
+    yield [random([4]), random([4]), { reduction: 'sum' }];
+  },
+  *errors(random): Iterable<readonly [[x: Tensor, target: Tensor, options?: LossOptions], string]> {
+    yield [[random([3, 1]), random([3])], 'must have one shape, got (3, 1) and (3,)'];
+  },
+  torch: functional('mse_loss'),
+});
+
+/** The mean of |x - target|. */
+export const l1Loss: Op<[x: Tensor, target: Tensor, options?: LossOptions]> = defineComposite({
+  name: 'l1Loss',
+  compose(x: Tensor, target: Tensor, { reduction = 'mean' }: LossOptions = {}) {
+    checkShapes('l1Loss', x, target);
+    return elementwise('l1Loss', [x, target], a.sub(b).abs(), reduction);
+  },
+  *samples(random): Iterable<[x: Tensor, target: Tensor, options?: LossOptions]> {
+    yield [random([3, 2]), random([3, 2])];
+    yield [random([3]), random([3]), { reduction: 'none' }];
+  },
+  torch: functional('l1_loss'),
+});
+
+export interface SmoothL1Options extends LossOptions {
+  /** Where the parabola ends. Default 1. */
+  readonly beta?: number;
+}
+
+/** Half a square over beta for errors below beta, |error| - beta / 2 beyond. */
+export const smoothL1Loss: Op<[x: Tensor, target: Tensor, options?: SmoothL1Options]> = defineComposite({
+  name: 'smoothL1Loss',
+  compose(x: Tensor, target: Tensor, { reduction = 'mean', beta = 1 }: SmoothL1Options = {}) {
+    checkShapes('smoothL1Loss', x, target);
+    const off = a.sub(b);
+    const expr = beta === 0 ? off.abs() : off.abs().less(beta).select(off.mul(off).mul(0.5 / beta), off.abs().sub(0.5 * beta));
+    return elementwise('smoothL1Loss', [x, target], expr, reduction);
+  },
+  *samples(random): Iterable<[x: Tensor, target: Tensor, options?: SmoothL1Options]> {
+    yield [random([3, 4]), random([3, 4])];
+    yield [random([3, 4]), random([3, 4]), { beta: 0.5, reduction: 'sum' }];
+  },
+  torch: functional('smooth_l1_loss'),
+});
+
+export interface HuberOptions extends LossOptions {
+  /** Where the parabola ends. Default 1. */
+  readonly delta?: number;
+}
+
+/** Half a square for errors below delta, delta · (|error| - delta / 2) beyond. */
+export const huberLoss: Op<[x: Tensor, target: Tensor, options?: HuberOptions]> = defineComposite({
+  name: 'huberLoss',
+  compose(x: Tensor, target: Tensor, { reduction = 'mean', delta = 1 }: HuberOptions = {}) {
+    checkShapes('huberLoss', x, target);
+    const off = a.sub(b);
+    const expr = off.abs().lessEqual(delta).select(off.mul(off).mul(0.5), off.abs().sub(0.5 * delta).mul(delta));
+    return elementwise('huberLoss', [x, target], expr, reduction);
+  },
+  *samples(random): Iterable<[x: Tensor, target: Tensor, options?: HuberOptions]> {
+    yield [random([3, 4]), random([3, 4])];
+    yield [random([3, 4]), random([3, 4]), { delta: 0.5 }];
+  },
+  torch: functional('huber_loss'),
+});
+
+export interface BinaryOptions extends LossOptions {
+  /** Multiplies each element's loss; broadcasts. */
+  readonly weight?: Tensor | null;
+}
+
+/** -(t log x + (1 - t) log(1 - x)) for probabilities x in [0, 1]; logarithms end at -100. */
+export const binaryCrossEntropy: Op<[x: Tensor, target: Tensor, options?: BinaryOptions]> = defineComposite({
+  name: 'binaryCrossEntropy',
+  compose(x: Tensor, target: Tensor, { reduction = 'mean', weight = null }: BinaryOptions = {}) {
+    checkShapes('binaryCrossEntropy', x, target);
+    needFloat('binaryCrossEntropy', x);
+    const bounded = (p: Expr): Expr => p.log().less(-100).select(-100, p.log());
+    const no = constant(1).sub(a);
+    const expr = b.mul(bounded(a)).add(constant(1).sub(b).mul(bounded(no))).neg();
+    // The slope of the unbounded logarithm, so that a saturated wrong answer still learns.
+    const slopes = [c.mul(a.sub(b)).div(a.mul(no).max(1e-12)), c.mul(bounded(no).sub(bounded(a)))];
+    const each = map([x, target], { name: 'binaryCrossEntropy', expr, dtype: x.dtype, compute: computeType(x.dtype), slopes });
+    return weight ? elementwise('binaryCrossEntropy', [each, weight], a.mul(b), reduction) : elementwise('binaryCrossEntropy', [each], a, reduction);
+  },
+  *samples(random): Iterable<[x: Tensor, target: Tensor, options?: BinaryOptions]> {
+    const inside = { low: 0.1, high: 0.9 };
+    yield [random([3, 2], inside), random([3, 2], inside)];
+    yield [random([3, 2], inside), random([3, 2], inside), { weight: random([2], inside), reduction: 'none' }];
+  },
+  *errors(random): Iterable<readonly [[x: Tensor, target: Tensor, options?: BinaryOptions], string]> {
+    yield [[random([3, 1]), random([3])], 'must have one shape'];
+  },
+  torch: functionalOf('binary_cross_entropy', '*a', 'weight'),
+});
+
+export interface LogitsOptions extends BinaryOptions {
+  /** Multiplies the loss of positive targets; broadcasts. */
+  readonly posWeight?: Tensor | null;
+}
+
+/** {@link binaryCrossEntropy} of sigmoid(x), computed so that nothing overflows. */
+export const binaryCrossEntropyWithLogits: Op<[x: Tensor, target: Tensor, options?: LogitsOptions]> = defineComposite({
+  name: 'binaryCrossEntropyWithLogits',
+  compose(x: Tensor, target: Tensor, { reduction = 'mean', weight = null, posWeight = null }: LogitsOptions = {}) {
+    checkShapes('binaryCrossEntropyWithLogits', x, target);
+    // log(1 + e^-x) without overflow, times the weight of the target
+    const softplus = a.neg().max(0).add(a.abs().neg().exp().log1p());
+    const factor = posWeight ? b.mul(c.sub(1)).add(1) : constant(1);
+    const loss = constant(1).sub(b).mul(a).add(factor.mul(softplus));
+    const tensors = [x, target, ...(posWeight ? [posWeight] : []), ...(weight ? [weight] : [])];
+    const expr = weight ? loss.mul(posWeight ? d : c) : loss;
+    return elementwise('binaryCrossEntropyWithLogits', tensors, expr, reduction);
+  },
+  *samples(random): Iterable<[x: Tensor, target: Tensor, options?: LogitsOptions]> {
+    const unit = { low: 0, high: 1 };
+    yield [random([3, 2]), random([3, 2], unit)];
+    yield [random([3, 2], { low: -50, high: 50 }), random([3, 2], unit), { reduction: 'sum' }];
+    yield [random([3, 2]), random([3, 2], unit), { weight: random([3, 1], unit), posWeight: random([2], unit), reduction: 'none' }];
+  },
+  *errors(random): Iterable<readonly [[x: Tensor, target: Tensor, options?: LogitsOptions], string]> {
+    yield [[random([3, 1]), random([3])], 'must have one shape'];
+  },
+  torch: functionalOf('binary_cross_entropy_with_logits', '*a', 'weight'),
+});
+
+export interface CrossEntropyOptions extends ClassOptions {
+  /** How much of each target is spread evenly over all classes, 0 to 1. Default 0. */
+  readonly labelSmoothing?: number;
+}
+
+/**
+ * The cross entropy of softmax(x) over the class dim: x is (C), (N, C) or (N, C, d1, …); targets are class indices (int32) of shape
+ * (), (N) or (N, d1, …), or probabilities of x's own shape. The mean leaves out targets that equal `ignoreIndex` (default -100).
+ * @example crossEntropy(logits, labels) // logits (batch, classes), labels (batch)
+ */
+export const crossEntropy: Op<[x: Tensor, target: Tensor, options?: CrossEntropyOptions]> = defineComposite({
+  name: 'crossEntropy',
+  compose(x: Tensor, target: Tensor, options: CrossEntropyOptions = {}) {
+    const { weight = null, reduction = 'mean', labelSmoothing = 0 } = options;
+    needFloat('crossEntropy', x);
+    checkReduction('crossEntropy', reduction);
+    if (!(labelSmoothing >= 0 && labelSmoothing <= 1)) {
+      throw new LibError('option', `crossEntropy: labelSmoothing must be in 0..1, got ${labelSmoothing}.`);
+    }
+    if (isFloat(target.dtype)) return probabilityEntropy(x, target, options);
+    return weight === null && labelSmoothing === 0 ? classEntropy(x, target, options) : smoothedEntropy(x, target, options);
+  },
+  *samples(random): Iterable<[x: Tensor, target: Tensor, options?: CrossEntropyOptions]> {
+    const positive = { low: 0.1, high: 1 };
+    yield [random([4, 3]), random.integers([4], 0, 3)];
+    yield [random([4, 3]), random.integers([4], 0, 3), { reduction: 'none', ignoreIndex: 1 }];
+    yield [random([2, 3, 2, 2]), random.integers([2, 2, 2], 0, 3), { reduction: 'sum' }];
+    yield [random([4, 3]), random.integers([4], 0, 3), { weight: random([3], positive), labelSmoothing: 0.1 }];
+    yield [random([4, 3]), random.integers([4], 0, 3), { weight: random([3], positive), ignoreIndex: 2 }];
+    yield [random([4, 3]), random([4, 3], positive), { labelSmoothing: 0.2 }];
+    yield [random([2, 3, 2]), random([2, 3, 2], positive), { weight: random([3], positive), reduction: 'none' }];
+    yield [random([3]), random.integers([], 0, 3)];
+  },
+  *errors(random): Iterable<readonly [[x: Tensor, target: Tensor, options?: CrossEntropyOptions], string]> {
+    yield [[random([4, 3]), random.integers([4], 3, 4)], 'out of range for dimension of size 3'];
+    yield [[random([4, 3]), random.integers([5], 0, 3)], 'got (4, 3) and (5,)'];
+    yield [[random([4, 3]), random([4, 2])], 'got (4, 3) and (4, 2)'];
+    yield [[random([4, 3]), random.integers([4], 0, 3), { labelSmoothing: 2 }], 'must be in 0..1'];
+    yield [[random([4, 3]), random.integers([4], 0, 3), { weight: random([4]) }], 'the weight must be (3,)'];
+  },
+  torch: functionalOf('cross_entropy', 'a[0], a[1] if a[1].is_floating_point() else a[1].long()', 'weight'),
+});
+
+/** The mean of -x[target]: {@link crossEntropy} for x that are log-probabilities already. Shapes as there. */
+export const nllLoss: Op<[x: Tensor, target: Tensor, options?: ClassOptions]> = defineComposite({
+  name: 'nllLoss',
+  compose(x: Tensor, target: Tensor, options: ClassOptions = {}) {
+    needFloat('nllLoss', x);
+    checkReduction('nllLoss', options.reduction ?? 'mean');
+    return negativeLogLikelihood('nllLoss', x, target, options);
+  },
+  *samples(random): Iterable<[x: Tensor, target: Tensor, options?: ClassOptions]> {
+    yield [random([4, 3]), random.integers([4], 0, 3)];
+    yield [random([4, 3]), random.integers([4], 0, 3), { weight: random([3], { low: 0.1, high: 1 }), ignoreIndex: 0 }];
+    yield [random([2, 3, 4]), random.integers([2, 4], 0, 3), { reduction: 'none' }];
+  },
+  *errors(random): Iterable<readonly [[x: Tensor, target: Tensor, options?: ClassOptions], string]> {
+    yield [[random([4, 3]), random.integers([4], -5, -4)], 'out of range for dimension of size 3'];
+    yield [[random([4, 3]), random.integers([4, 3], 0, 3)], 'got (4, 3) and (4, 3)'];
+  },
+  torch: functionalOf('nll_loss', 'a[0], a[1].long()', 'weight'),
+});
+
+export interface KlDivOptions {
+  /** 'batchmean' divides the sum by the first dim, which is the divergence proper. Default 'mean'. */
+  readonly reduction?: LossReduction | 'batchmean';
+  /** Targets are log-probabilities too. Default false. */
+  readonly logTarget?: boolean;
+}
+
+/** target · (log target - x) for log-probabilities x: the Kullback–Leibler divergence of x from the target. */
+export const klDiv: Op<[x: Tensor, target: Tensor, options?: KlDivOptions]> = defineComposite({
+  name: 'klDiv',
+  compose(x: Tensor, target: Tensor, { reduction = 'mean', logTarget = false }: KlDivOptions = {}) {
+    checkShapes('klDiv', x, target);
+    // 0 log 0 is 0
+    const expr = logTarget ? b.exp().mul(b.sub(a)) : b.equal(0).select(0, b.mul(b.equal(0).select(1, b).log())).sub(b.mul(a));
+    if (reduction !== 'batchmean') return elementwise('klDiv', [x, target], expr, reduction);
+    return elementwise('klDiv', [x, target], expr.mul(constant(1 / (x.shape[0] ?? 1))), 'sum');
+  },
+  *samples(random): Iterable<[x: Tensor, target: Tensor, options?: KlDivOptions]> {
+    yield [random([3, 4]), random([3, 4], { low: 0.1, high: 1 })];
+    yield [random([3, 4]), random([3, 4], { low: 0.1, high: 1 }), { reduction: 'batchmean' }];
+    yield [random([3, 4]), random([3, 4]), { logTarget: true, reduction: 'sum' }];
+  },
+  torch: functional('kl_div'),
+});
+
+export interface PoissonOptions extends LossOptions {
+  /** x is the logarithm of the rate. Default true. */
+  readonly logInput?: boolean;
+  /** Add Stirling's approximation of log target! (for targets above 1). Default false. */
+  readonly full?: boolean;
+  /** Added to the rate before its logarithm is taken. Default 1e-8. */
+  readonly eps?: number;
+}
+
+/** The negative log-likelihood of counts under Poisson distributions. */
+export const poissonNllLoss: Op<[x: Tensor, target: Tensor, options?: PoissonOptions]> = defineComposite({
+  name: 'poissonNllLoss',
+  compose(x: Tensor, target: Tensor, { reduction = 'mean', logInput = true, full = false, eps = 1e-8 }: PoissonOptions = {}) {
+    checkShapes('poissonNllLoss', x, target);
+    const loss = logInput ? a.exp().sub(b.mul(a)) : a.sub(b.mul(a.add(eps).log()));
+    const large = b.lessEqual(1).select(1, b);
+    const stirling = large.mul(large.log()).sub(large).add(large.mul(2 * Math.PI).log().mul(0.5));
+    return elementwise('poissonNllLoss', [x, target], full ? loss.add(b.lessEqual(1).select(0, stirling)) : loss, reduction);
+  },
+  *samples(random): Iterable<[x: Tensor, target: Tensor, options?: PoissonOptions]> {
+    yield [random([3, 4]), random([3, 4], { low: 0.5, high: 4 })];
+    yield [random([3, 4], { low: 0.5, high: 2 }), random([3, 4], { low: 1.5, high: 4 }), { logInput: false, full: true }];
+  },
+  torch: functional('poisson_nll_loss'),
+});
+
+export interface GaussianOptions extends LossOptions {
+  /** Add the constant log(2π) / 2. Default false. */
+  readonly full?: boolean;
+  /** The least variance. Default 1e-6. */
+  readonly eps?: number;
+}
+
+/** (log v + (x - target)² / v) / 2: the negative log-likelihood under Gaussians of mean x and the given variance, which broadcasts. */
+export const gaussianNllLoss: Op<[x: Tensor, target: Tensor, variance: Tensor, options?: GaussianOptions]> = defineComposite({
+  name: 'gaussianNllLoss',
+  compose(x: Tensor, target: Tensor, variance: Tensor, { reduction = 'mean', full = false, eps = 1e-6 }: GaussianOptions = {}) {
+    checkShapes('gaussianNllLoss', x, target);
+    const spread = variance.ndim === x.ndim - 1 ? variance.unsqueeze(-1) : variance;
+    const v = c.less(eps).select(eps, c);
+    const off = a.sub(b);
+    const loss = v.log().add(off.mul(off).div(v)).mul(0.5);
+    return elementwise('gaussianNllLoss', [x, target, spread], full ? loss.add(0.5 * Math.log(2 * Math.PI)) : loss, reduction);
+  },
+  *samples(random): Iterable<[x: Tensor, target: Tensor, variance: Tensor, options?: GaussianOptions]> {
+    yield [random([3, 4]), random([3, 4]), random([3, 4], { low: 0.5, high: 2 })];
+    yield [random([3, 4]), random([3, 4]), random([3, 1], { low: 0.5, high: 2 }), { full: true, reduction: 'none' }];
+  },
+  torch: functional('gaussian_nll_loss'),
+});
+
+export interface MarginOptions extends LossOptions {
+  /** How far apart is far enough. */
+  readonly margin?: number;
+}
+
+/** x for targets 1, max(0, margin - x) for targets -1. Margin: default 1. */
+export const hingeEmbeddingLoss: Op<[x: Tensor, target: Tensor, options?: MarginOptions]> = defineComposite({
+  name: 'hingeEmbeddingLoss',
+  compose(x: Tensor, target: Tensor, { reduction = 'mean', margin = 1 }: MarginOptions = {}) {
+    checkShapes('hingeEmbeddingLoss', x, target);
+    return elementwise('hingeEmbeddingLoss', [x, target], b.equal(1).select(a, relu(constant(margin).sub(a))), reduction);
+  },
+  *samples(random): Iterable<[x: Tensor, target: Tensor, options?: MarginOptions]> {
+    yield [random([6]), random.integers([6], 0, 2).mul(2).sub(1)];
+    yield [random([6]), random.integers([6], 0, 2).mul(2).sub(1), { margin: 0.5, reduction: 'none' }];
+  },
+  torch: functional('hinge_embedding_loss'),
+});
+
+/** max(0, -target · (x1 - x2) + margin): target 1 wants x1 above x2, -1 below. Margin: default 0. */
+export const marginRankingLoss: Op<[x1: Tensor, x2: Tensor, target: Tensor, options?: MarginOptions]> = defineComposite({
+  name: 'marginRankingLoss',
+  compose(x1: Tensor, x2: Tensor, target: Tensor, { reduction = 'mean', margin = 0 }: MarginOptions = {}) {
+    checkShapes('marginRankingLoss', x1, x2, 'second input');
+    checkShapes('marginRankingLoss', x1, target);
+    return elementwise('marginRankingLoss', [x1, x2, target], relu(c.mul(b.sub(a)).add(margin)), reduction);
+  },
+  *samples(random): Iterable<[x1: Tensor, x2: Tensor, target: Tensor, options?: MarginOptions]> {
+    yield [random([6]), random([6]), random.integers([6], 0, 2).mul(2).sub(1), { margin: 0.3 }];
+  },
+  torch: functional('margin_ranking_loss'),
+});
+
+/** log(1 + e^(-target · x)) for targets 1 and -1. */
+export const softMarginLoss: Op<[x: Tensor, target: Tensor, options?: LossOptions]> = defineComposite({
+  name: 'softMarginLoss',
+  compose(x: Tensor, target: Tensor, { reduction = 'mean' }: LossOptions = {}) {
+    checkShapes('softMarginLoss', x, target);
+    const score = b.mul(a);
+    return elementwise('softMarginLoss', [x, target], score.neg().max(0).add(score.abs().neg().exp().log1p()), reduction);
+  },
+  *samples(random): Iterable<[x: Tensor, target: Tensor, options?: LossOptions]> {
+    yield [random([6]), random.integers([6], 0, 2).mul(2).sub(1)];
+  },
+  torch: functional('soft_margin_loss'),
+});
+
+export interface CosineOptions {
+  /** The dim that holds the vectors. Default 1. */
+  readonly dim?: number;
+  /** The least that a length counts as. Default 1e-8. */
+  readonly eps?: number;
+}
+
+/** The cosine of the angle between vectors along `dim`. Shapes broadcast. */
+export const cosineSimilarity: Op<[x1: Tensor, x2: Tensor, options?: CosineOptions]> = defineComposite({
+  name: 'cosineSimilarity',
+  compose(x1: Tensor, x2: Tensor, { dim = 1, eps = 1e-8 }: CosineOptions = {}) {
+    needFloat('cosineSimilarity', x1, x2);
+    const rank = Math.max(x1.ndim, x2.ndim);
+    const across = dim < 0 ? dim + rank : dim;
+    if (across < 0 || across >= rank) throw new LibError('index', `cosineSimilarity: dim must be in ${-rank}..${rank - 1}, got dim ${dim} is out of range.`);
+    const shape = x1.ndim === x2.ndim ? null : (x1.ndim > x2.ndim ? x1 : x2).shape;
+    const [u, v] = shape ? [x1.expand(shape), x2.expand(shape)] : [x1, x2];
+    const inner = fuseSum('cosineSimilarity', [u, v], a.mul(b), [across]);
+    const square = (t: Tensor): Tensor => fuseSum('cosineSimilarity', [t], a.mul(a), [across]);
+    const length = (s: Expr): Expr => s.less(eps * eps).select(eps, s.less(eps * eps).select(1, s).sqrt());
+    return fuse('cosineSimilarity', [inner, square(u), square(v)], a.div(length(b).mul(length(c))));
+  },
+  *samples(random): Iterable<[x1: Tensor, x2: Tensor, options?: CosineOptions]> {
+    yield [random([3, 4]), random([3, 4])];
+    yield [random([2, 3, 4]), random([2, 1, 4]), { dim: -1 }];
+  },
+  torch: functional('cosine_similarity'),
+});
+
+/** 1 - cos for targets 1, max(0, cos - margin) for targets -1; x1 and x2 are (N, D) or (D). Margin: default 0. */
+export const cosineEmbeddingLoss: Op<[x1: Tensor, x2: Tensor, target: Tensor, options?: MarginOptions]> = defineComposite({
+  name: 'cosineEmbeddingLoss',
+  compose(x1: Tensor, x2: Tensor, target: Tensor, { reduction = 'mean', margin = 0 }: MarginOptions = {}) {
+    checkShapes('cosineEmbeddingLoss', x1, x2, 'second input');
+    const similarity = cosineSimilarity(x1, x2, { dim: -1, eps: 1e-12 });
+    checkShapes('cosineEmbeddingLoss', similarity, target);
+    return elementwise('cosineEmbeddingLoss', [similarity, target], b.equal(1).select(constant(1).sub(a), relu(a.sub(margin))), reduction);
+  },
+  *samples(random): Iterable<[x1: Tensor, x2: Tensor, target: Tensor, options?: MarginOptions]> {
+    yield [random([5, 4]), random([5, 4]), random.integers([5], 0, 2).mul(2).sub(1), { margin: 0.1 }];
+  },
+  torch: functional('cosine_embedding_loss'),
+});
+
+export interface TripletOptions extends MarginOptions {
+  /** Which norm measures distances. Default 2. */
+  readonly p?: number;
+  /** Added to each difference. Default 1e-6. */
+  readonly eps?: number;
+  /** Also use the distance from positive to negative where it is smaller. Default false. */
+  readonly swap?: boolean;
+}
+
+/** max(0, d(anchor, positive) - d(anchor, negative) + margin) over the last dim. Margin: default 1. */
+export const tripletMarginLoss: Op<[anchor: Tensor, positive: Tensor, negative: Tensor, options?: TripletOptions]> = defineComposite({
+  name: 'tripletMarginLoss',
+  compose(anchor: Tensor, positive: Tensor, negative: Tensor, options: TripletOptions = {}) {
+    const { reduction = 'mean', margin = 1, p = 2, eps = 1e-6, swap = false } = options;
+    checkShapes('tripletMarginLoss', anchor, positive, 'positive');
+    checkShapes('tripletMarginLoss', anchor, negative, 'negative');
+    needFloat('tripletMarginLoss', anchor);
+    const distance = (x: Tensor, y: Tensor): Tensor => {
+      const off = a.sub(b).add(eps).abs();
+      const powers = fuseSum('tripletMarginLoss', [x, y], p === 2 ? off.mul(off) : off.pow(p), [anchor.ndim - 1]);
+      return fuse('tripletMarginLoss', [powers], p === 2 ? a.sqrt() : a.pow(1 / p));
+    };
+    const far = distance(anchor, negative);
+    const least = swap ? fuse('tripletMarginLoss', [far, distance(positive, negative)], a.min(b)) : far;
+    return elementwise('tripletMarginLoss', [distance(anchor, positive), least], relu(a.sub(b).add(margin)), reduction);
+  },
+  *samples(random): Iterable<[anchor: Tensor, positive: Tensor, negative: Tensor, options?: TripletOptions]> {
+    yield [random([4, 3]), random([4, 3]), random([4, 3])];
+    yield [random([4, 3]), random([4, 3]), random([4, 3]), { swap: true, margin: 2, reduction: 'none' }];
+  },
+  torch: functional('triplet_margin_loss'),
+});

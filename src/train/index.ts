@@ -1,0 +1,34 @@
+// The entry `chainrule/train`: the training loop, metrics, callbacks, experiments and run folders.
+export {
+  type Callback,
+  checkpoint,
+  earlyStopping,
+  type EarlyStoppingOptions,
+  lrLogging,
+  type MonitorOptions,
+  nanStop,
+  plateau,
+  type RunControl,
+} from './callbacks.js';
+export { type EvaluateOptions, type Evaluation, evaluate, type ForwardFn, type LossFn, type Outcome } from './evaluate.js';
+export type {
+  CheckpointEvent,
+  EndEvent,
+  EpochEvent,
+  LoggedEvent,
+  NoteEvent,
+  Scores,
+  StartEvent,
+  StepEvent,
+  TrainEvent,
+  ValidationEvent,
+} from './events.js';
+export { type Experiment, type ExperimentData, type ExperimentOptions, experiment, withValues } from './experiment.js';
+export { type FitResult, fit } from './fit.js';
+export { accuracy, type AccuracyOptions, confusionMatrix, type Measured, type Metric, runningMean, topK } from './metrics.js';
+export { withMode } from './modes.js';
+export type { Batches, DataSource, FitOptions, RunLength, TrainOptimizer, TrainSchedule } from './options.js';
+export type { Recorder, RunConfig, SavedRun } from './recorder.js';
+export { type ExperimentResult, runExperiment, type RunExperimentOptions } from './runExperiment.js';
+export type { Best, EpochRecord } from './trainer.js';
+export { loadRun, openRecorder, readEvents } from '#recorder';

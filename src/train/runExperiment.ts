@@ -1,0 +1,101 @@
+import { LibError } from '../core/errors.js';
+import type { AnyModule } from '../nn/module.js';
+import { manualSeed } from '../tensor/random.js';
+import type { Tensor } from '../tensor/tensor.js';
+import { type Evaluation, evaluate, forwardPair } from './evaluate.js';
+import type { TrainEvent, ValidationEvent } from './events.js';
+import { type Experiment, type ExperimentData, plainValues, settingsOf, withValues } from './experiment.js';
+import { fit, type FitResult } from './fit.js';
+import { batchesFrom, type FitOptions, type TrainOptimizer } from './options.js';
+import type { Recorder, RunConfig, SavedRun } from './recorder.js';
+import { openRecorder } from '#recorder';
+
+export interface RunExperimentOptions {
+  /** Values to change, by dotted path: `{ 'optimizer.lr': 3e-4, epochs: 5 }`. */
+  readonly set?: Readonly<Record<string, unknown>>;
+  /** Folder for the run. Default: nothing is written. */
+  readonly runDir?: string;
+  readonly recorder?: Recorder;
+  readonly resume?: SavedRun;
+  readonly signal?: AbortSignal;
+  readonly onEvent?: (event: TrainEvent) => void;
+  readonly onEvaluate?: (done: number) => void;
+}
+
+export interface ExperimentResult extends FitResult {
+  readonly model: AnyModule;
+  /** Scores on the test data with the best weights; null without test data, or when the run was stopped before its end. */
+  readonly test: Evaluation | null;
+}
+
+/**
+ * Carries out an experiment: seeds, builds, trains, and tests the best weights once.
+ * @example const { test } = await runExperiment(exp, { set: { epochs: 1 }, runDir: 'runs/first' })
+ */
+export async function runExperiment<B = readonly [Tensor, Tensor]>(exp: Experiment<B>, options: RunExperimentOptions = {}): Promise<ExperimentResult> {
+  const chosen = withValues(exp, options.set ?? {});
+  const { seed = 0, batchSize = 32 } = chosen;
+  manualSeed(seed);
+  const model = modelOf(chosen);
+  const data = await dataOf(chosen);
+  const result = await fit<B>({ ...fitOptions(chosen, model, data), ...passedOn(options), config: configOf(chosen, options), seed });
+  const interrupted = result.stopped === 'interrupted';
+  if (data.test === undefined || interrupted) return { ...result, model, test: null };
+  const loader = batchesFrom<B>(data.test as never, chosen.validationBatchSize ?? 4 * batchSize, false);
+  const { loss, metrics = [], forward = forwardPair } = chosen;
+  const test = await evaluate<B>(model, loader, { loss, metrics, forward, ...(options.onEvaluate && { onBatch: options.onEvaluate }) });
+  const event: ValidationEvent = { type: 'test', epoch: result.best?.epoch ?? result.epochs, step: result.best?.step ?? result.steps, ...test };
+  await recordTest(options, event);
+  return { ...result, model, test };
+}
+
+/** What the run log keeps: every plain value, and which of them were changed for this run. */
+const configOf = <B>(exp: Experiment<B>, { set = {} }: RunExperimentOptions): RunConfig => ({
+  ...plainValues(exp as unknown as Experiment<never>),
+  set,
+});
+
+async function recordTest({ onEvent, recorder, runDir }: RunExperimentOptions, event: ValidationEvent): Promise<void> {
+  onEvent?.(event);
+  const log = recorder ?? (runDir === undefined ? null : await openRecorder(runDir, {}));
+  log?.event(event);
+  await log?.close();
+}
+
+/** The options of `fit` that are not the experiment's. */
+function passedOn({ runDir, recorder, resume, signal, onEvent, onEvaluate }: RunExperimentOptions): Omit<RunExperimentOptions, 'set'> {
+  const given = { runDir, recorder, resume, signal, onEvent, onEvaluate };
+  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+}
+
+function fitOptions<B>(exp: Experiment<B>, model: AnyModule, data: ExperimentData<B>): FitOptions<B> {
+  const { name: _n, kind: _k, model: _m, data: _d, classes: _c, callbacks, optimizer, schedule, ...rest } = exp;
+  return {
+    ...rest,
+    model,
+    train: data.train as never,
+    ...(data.validation !== undefined && { validation: data.validation as never }),
+    optimizer: optimizerOf(optimizer, model),
+    ...(schedule !== undefined && {
+      schedule: typeof schedule === 'function' ? schedule : (o, length) => schedule.make(o, settingsOf(schedule) as never, length),
+    }),
+    ...(callbacks !== undefined && { callbacks: callbacks() }),
+  };
+}
+
+function optimizerOf(part: Experiment<never>['optimizer'], model: AnyModule): TrainOptimizer {
+  if (typeof part === 'function') return part(model);
+  return new part.type(model.parameters(), settingsOf(part) as never);
+}
+
+function modelOf<B>({ model: part }: Experiment<B>): AnyModule {
+  const model = typeof part === 'function' ? part() : new part.type(settingsOf(part) as never);
+  if (typeof model?.parameters === 'function') return model;
+  throw new LibError('option', `experiment: model must make a Module, got ${model === null ? 'null' : typeof model}.`, 'model: () => new Net().');
+}
+
+async function dataOf<B>({ data: part }: Experiment<B>): Promise<ExperimentData<B>> {
+  const data = await (typeof part === 'function' ? part() : part.make(settingsOf(part) as never));
+  if (data?.train === undefined) throw new LibError('option', "experiment: data must have 'train', got none.", 'data: () => ({ train, validation, test }).');
+  return data;
+}
