@@ -194,8 +194,12 @@ template <class T> struct Correlation {
     const T* base = image + (int64_t(z) * padded[1].extent + y0) * line + x0;
     const int rowVectors = (width + LANES_OF - 1) / LANES_OF;
     const int vectors = sweep.linear ? ((height - 1) * line + width + LANES_OF - 1) / LANES_OF : height * rowVectors;
+    const T* result = to + (item * rows + start) * resultSize + (int64_t(z) * sweep.count[1] + y0) * sweep.count[2] + x0;
     for (int v = 0; v < vectors; v += NV) {
       const int part = min(NV, vectors - v);
+      if (sweep.step[2] == 1)                      // the results' lines come from far away: ask for them in time
+        for (int r = 0; r < count; ++r)
+          for (int i = 0; i < part; ++i) __builtin_prefetch(result + r * resultSize + (v + i) * LANES_OF, 1);
       for (int i = 0; i < part; ++i)
         feed.b[i] = sweep.linear ? base + (v + i) * LANES_OF
                                  : base + (v + i) / rowVectors * line + (v + i) % rowVectors * LANES_OF;

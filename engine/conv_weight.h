@@ -63,6 +63,19 @@ template <class T> struct WeightGradient {
     return y * padded[2].extent + kx * conv.dilation[2];
   }
 
+  // Panels of g, transposed: to[j * pixels + pixel * vectors * lanes + lane] for the panel that starts at channel j.
+  int panel_vectors(int64_t j, int64_t right) const { return int(min<int64_t>(TILE_VECTORS, (right - j) / L)); }
+  void transpose_gradient(const T* g, T* to, int64_t left, int64_t right) const {
+    for (int64_t j = left; j < right; j += TILE_VECTORS * L) {
+      const int vectors = panel_vectors(j, right);
+      for (int v = 0; v < vectors; ++v) {
+        const int64_t o = j + v * L;
+        pack_vector(g + o * pixels, pixels, 1, int(max<int64_t>(0, min<int64_t>(L, rows - o))), L, int(pixels),
+                    to + (j - left) * pixels + v * L, vectors * L, true, to + (right - left) * pixels);
+      }
+    }
+  }
+
   // Adds one image's share of the columns [left, right) of all groups to `sum`.
   void accumulate(const T* image, const T* gradient, T* sum, bool add, int64_t left, int64_t right) const {
     const int tiles = (groupCount + TILE_GROUPS - 1) / TILE_GROUPS;
@@ -71,21 +84,23 @@ template <class T> struct WeightGradient {
     Feed<T> feed;
     feed.aRow = byTap ? conv.dilation[2] : plane, feed.aNext = conv.stride[2];
     feed.aSkip = conv.stride[1] * line - int64_t(conv.out[2]) * conv.stride[2];
-    feed.bNext = width, feed.k = conv.out[2], feed.repeat = conv.out[1];
-    for (int t = 0; t < tiles; ++t) {
-      const int first = int(int64_t(groupCount) * t / tiles), count = int(int64_t(groupCount) * (t + 1) / tiles) - first;
-      int64_t start[TILE_GROUPS];
-      for (int g = 0; g < count; ++g) {
-        int channel, tap;
-        member(first + g, 0, channel, tap);
-        start[g] = channel * plane + tap_offset(tap);
-      }
-      for (int64_t j = left; j < right; j += TILE_VECTORS * L) {
-        const int vectors = int(min<int64_t>(TILE_VECTORS, (right - j) / L));
+    feed.k = conv.out[2], feed.repeat = conv.out[1];
+    for (int64_t j = left; j < right; j += TILE_VECTORS * L) {
+      const int vectors = panel_vectors(j, right);
+      const T* panel = gradient + (j - left) * pixels;
+      feed.bNext = vectors * L;
+      for (int t = 0; t < tiles; ++t) {
+        const int first = int(int64_t(groupCount) * t / tiles), count = int(int64_t(groupCount) * (t + 1) / tiles) - first;
+        int64_t start[TILE_GROUPS];
+        for (int g = 0; g < count; ++g) {
+          int channel, tap;
+          member(first + g, 0, channel, tap);
+          start[g] = channel * plane + tap_offset(tap);
+        }
         const Kernel<T> run = kernel_for<T, false>(count * GROUP, vectors);
         for (int z = 0; z < conv.out[0]; ++z) {
           for (int g = 0; g < count; ++g) feed.a[g] = image + start[g] + int64_t(z) * conv.stride[0] * padded[1].extent * line;
-          feed.b[0] = gradient + int64_t(z) * conv.out[1] * conv.out[2] * width + j;
+          feed.b[0] = panel + int64_t(z) * conv.out[1] * conv.out[2] * feed.bNext;
           run(feed, tile, panelWidth<T>);
           place<T>(tile, panelWidth<T>, sum + int64_t(first) * GROUP * width + j, width, count * GROUP, vectors * L,
                    add || z > 0, nullptr, nullptr);
@@ -138,31 +153,33 @@ template <class T> struct WeightGradient {
       if (rows == 1) {
         accumulate_single(image, g, sum, add);
       } else {
-        const int count = int(min<int64_t>(right, rows) - left);
-        for (int64_t j = 0; j < right - left; j += L)
-          pack_vector(g + (left + j) * pixels, pixels, 1, max(0, min(L, int(count - j))), L, int(pixels), gradient + left + j,
-                      int(width), true, gradient + pixels * width);
+        transpose_gradient(g, gradient, left, right);
         accumulate(image, gradient, sum, add, left, right);
       }
     }
   }
 
-  // dw = the slices' sums, in order.
-  void finish(const T* sums) const {
+  // dw = the slices' sums, in order; one row of them, all output channels of a tap, at a time.
+  void finish(T* sums) const {
     T* dw = static_cast<T*>(conv.w);
     const int64_t all = sumSize() * conv.groups;
-    parallel(int64_t(conv.groups) * rows, [&](int64_t task, int) {
-      const int group = int(task / rows), o = int(task % rows);
-      T* out = dw + task * channels * taps;
-      for (int g = 0; g < groupCount; ++g)
-        for (int r = 0; r < GROUP; ++r) {
-          int channel, tap;
-          if (!member(g, r, channel, tap)) continue;
-          const T* from = sums + group * sumSize() + (int64_t(g) * GROUP + r) * width + o;
-          T total = from[0];
-          for (int s = 1; s < slices; ++s) total += from[s * all];
-          out[channel * taps + tap] = total;
+    constexpr int SHARE = 32;                      // groups of rows in a task
+    const int shares = (groupCount + SHARE - 1) / SHARE;
+    parallel(int64_t(conv.groups) * shares, [&](int64_t task, int) {
+      const int64_t group = task / shares, first = task % shares * SHARE;
+      for (int64_t row = first * GROUP; row < min<int64_t>(groupCount, first + SHARE) * GROUP; ++row) {
+        int channel, tap;
+        if (!member(int(row / GROUP), int(row % GROUP), channel, tap)) continue;
+        T* total = sums + group * sumSize() + row * width;
+        for (int64_t o = 0; o < width; o += L) {
+          Vec<T> v = load(total + o);
+          for (int s = 1; s < slices; ++s) v += load(total + s * all + o);
+          store(total + o, v);
         }
+        T* out = dw + group * rows * channels * taps + channel * taps + tap;
+        const int64_t next = int64_t(channels) * taps;
+        for (int o = 0; o < rows; ++o) out[o * next] = total[o];
+      }
     });
   }
 

@@ -25,15 +25,16 @@ struct CopyStep {
 
 // Calls body(out, x, rows, columns) for tiles of at most high x wide, in order within a task.
 template <class Body> void for_tiles(const CopyStep& c, int64_t high, int64_t wide, const Body& body) {
-  const int64_t down = (c.rows + high - 1) / high, across = (c.columns + wide - 1) / wide, per_plane = down * across;
+  const int64_t down = quotient_up(c.rows, high), across = quotient_up(c.columns, wide), per_plane = down * across;
   const int64_t total = c.planes * per_plane;
   const int out_bytes = bytes_of(c.out.dtype), x_bytes = bytes_of(c.x.dtype);
   const auto run = [&](int64_t first, int64_t last) {
     Walk<2> walk;
     walk.rank = c.rank - 2, walk.dims = c.dims;
     walk.strides[0] = c.out.strides, walk.strides[1] = c.x.strides;
-    walk.seek(first / per_plane);
-    int64_t y = first % per_plane / across, x = first % across;
+    walk.seek(quotient(first, per_plane));
+    const int64_t inside = remainder_of(first, per_plane);
+    int64_t y = quotient(inside, across), x = remainder_of(inside, across);
     for (int64_t tile = first; tile < last; ++tile) {
       const int64_t row = y * high, column = x * wide;
       const int64_t to = walk.offset[0] + row * c.row_stride(c.out) + column * c.column_stride(c.out);
@@ -76,7 +77,7 @@ template <class S> void move_tiles(const CopyStep& c) {
   const int64_t from_row = c.row_stride(c.x), from_column = c.column_stride(c.x);
   if (to_column == 1 && from_column == 1) {
     const bool short_rows = c.columns < 1024;
-    for_tiles(c, short_rows ? (4096 + c.columns - 1) / c.columns : 1, 65536, [&](char* out, const char* x, int rows, int columns) {
+    for_tiles(c, short_rows ? quotient_up(4096, c.columns) : 1, 65536, [&](char* out, const char* x, int rows, int columns) {
       for (int r = 0; r < rows; ++r) __builtin_memcpy(out + r * to_row * sizeof(S), x + r * from_row * sizeof(S), columns * sizeof(S));
     });
   } else if (to_column == 1 && from_row == 1) {

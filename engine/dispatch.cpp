@@ -7,7 +7,7 @@
 namespace chainrule {
 
 #if defined(__wasm__)
-DECLARE(WASM_VARIANT)
+DECLARE(wasm)
 #elif defined(__aarch64__)
 DECLARE(neon)
 #else
@@ -19,7 +19,7 @@ DECLARE(baseline)
 // The i-th variant that this machine can run, or null.
 static const Kernels* usable(int32_t number) {
 #if defined(__wasm__)
-  return number == 0 ? &WASM_VARIANT::kernels : nullptr;
+  return number == 0 ? &wasm::kernels : nullptr;
 #elif defined(__aarch64__)
   return number == 0 ? &neon::kernels : nullptr;
 #else
@@ -33,7 +33,7 @@ static const Kernels* usable(int32_t number) {
 }
 
 #if defined(__wasm__)
-const Kernels* active = &WASM_VARIANT::kernels;
+const Kernels* active = &wasm::kernels;
 #elif defined(__aarch64__)
 const Kernels* active = &neon::kernels;
 #else

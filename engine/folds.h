@@ -6,7 +6,7 @@
 
 namespace chainrule::VARIANT {
 
-constexpr int UNIT = 256;            // outputs side by side
+constexpr int UNIT = 1024;           // outputs side by side, at most
 constexpr int COLUMN_ROWS = 64;      // rows folded at a time
 constexpr int64_t STRETCH = 4096;
 
@@ -23,6 +23,16 @@ template <class T> constexpr T highest() {
   else return T(__builtin_inf());
 }
 
+// The first n lanes of p, the others as in `pad`.
+template <class T> INLINE Vec<T> load_padded(const T* p, int n, Vec<T> pad) {
+  typedef MaskOf<Vec<T>> Mask;
+  typedef decltype(Mask{}[0] + 0) Index;
+  static const Index count[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  Mask lane;
+  __builtin_memcpy(&lane, count, sizeof lane);
+  return select(lane < Index(n), load_first(p, n), pad);
+}
+
 // Folds n values in four independent vectors, starting from (and padding the last vector with) `identity`.
 template <class T, class F> INLINE Vec<T> fold_lanes(const T* p, int64_t n, T identity, F f) {
   typedef Vec<T> V;
@@ -34,14 +44,25 @@ template <class T, class F> INLINE Vec<T> fold_lanes(const T* p, int64_t n, T id
     c = f(c, load(p + i + 2 * lanes<T>)), d = f(d, load(p + i + 3 * lanes<T>));
   }
   for (; i + lanes<T> <= n; i += lanes<T>) a = f(a, load(p + i));
-  if (i < n) {
-    T rest[lanes<T>];
-    store(rest, start);
-    for (int k = 0; i < n; ++i, ++k) rest[k] = p[i];
-    b = f(b, load(rest));
-  }
+  if (i < n) b = f(b, load_padded(p + i, int(n - i), start));
   return f(f(a, b), f(c, d));
 }
+// All lanes folded into one: halves onto each other, in registers.
+template <int... I> struct Indices {};
+template <int count> struct UpTo;
+template <> struct UpTo<2> { typedef Indices<0, 1> type; };
+template <> struct UpTo<4> { typedef Indices<0, 1, 2, 3> type; };
+template <> struct UpTo<8> { typedef Indices<0, 1, 2, 3, 4, 5, 6, 7> type; };
+template <> struct UpTo<16> { typedef Indices<0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15> type; };
+template <int by, class V, int... I> INLINE V rotate(V v, Indices<I...>) {
+  return __builtin_shufflevector(v, v, ((I + by) % int(sizeof...(I)))...);
+}
+template <int half, class V, class F> INLINE Lane<V> across_from(V v, F f) {
+  if constexpr (half == 0) return v[0];
+  else return across_from<half / 2>(f(v, rotate<half>(v, typename UpTo<int(sizeof(V) / sizeof(Lane<V>))>::type{})), f);
+}
+template <class V, class F> INLINE Lane<V> across(V v, F f) { return across_from<int(sizeof(V) / sizeof(Lane<V>)) / 2>(v, f); }
+
 // ---- sum and product ----------------------------------------------------------------------------------------------------------
 
 template <class T> struct SumFold {
@@ -50,7 +71,8 @@ template <class T> struct SumFold {
   INLINE void start() { total = 0; }
   INLINE void stretch(const T* p, int64_t n, int64_t) {
     for (; n > 0; p += STRETCH, n -= STRETCH) {
-      total += Wide<T>(sum(fold_lanes(p, n < STRETCH ? n : STRETCH, T(0), [](Vec<T> x, Vec<T> y) { return op_add(x, y); })));
+      const auto add = [](Vec<T> x, Vec<T> y) { return op_add(x, y); };
+      total += Wide<T>(across(fold_lanes(p, n < STRETCH ? n : STRETCH, T(0), add), add));
     }
   }
   INLINE void merge(const SumFold& later) { total += later.total; }
@@ -76,29 +98,48 @@ template <class T> struct ProdFold {
 template <class T> struct SumColumns {
   typedef T Result;
   Wide<T> total[UNIT];
-  void start(int width) { fill(total, Wide<T>(0), width); }
-  void rows(const T* p, int64_t pitch, int count, int width, int64_t) {
-    T part[UNIT];
+  T part[UNIT];                      // the sum of the last few rows
+  int pending;
+  void start(int width) {
+    fill(total, Wide<T>(0), width);
     fill(part, T(0), width);
+    pending = 0;
+  }
+  void rows(const T* p, int64_t pitch, int count, int width, int64_t) {
     int r = 0;
     for (; r + 4 <= count; r += 4) {
       const T *a = p + r * pitch, *b = a + pitch, *c = b + pitch, *d = c + pitch;
       int i = 0;
       for (; i + lanes<T> <= width; i += lanes<T>)
         store(part + i, op_add(load(part + i), op_add(op_add(load(a + i), load(b + i)), op_add(load(c + i), load(d + i)))));
-      for (; i < width; ++i) part[i] = T(Wrap<T>(part[i]) + ((Wrap<T>(a[i]) + Wrap<T>(b[i])) + (Wrap<T>(c[i]) + Wrap<T>(d[i]))));
+      if (i == width) continue;
+      const int n = width - i;
+      const Vec<T> four = op_add(op_add(load_first(a + i, n), load_first(b + i, n)), op_add(load_first(c + i, n), load_first(d + i, n)));
+      store_first(part + i, op_add(load_first(part + i, n), four), n);
     }
     for (; r < count; ++r) {
       const T* a = p + r * pitch;
-      for (int i = 0; i < width; ++i) part[i] = T(Wrap<T>(part[i]) + Wrap<T>(a[i]));
+      int i = 0;
+      for (; i + lanes<T> <= width; i += lanes<T>) store(part + i, op_add(load(part + i), load(a + i)));
+      if (i < width) store_first(part + i, op_add(load_first(part + i, width - i), load_first(a + i, width - i)), width - i);
     }
-    for (int i = 0; i < width; ++i) total[i] += Wide<T>(part[i]);
+    pending += count;
+    if (pending >= COLUMN_ROWS) flush(width);
   }
-  void merge(const SumColumns& later, int width) {
+  void merge(SumColumns& later, int width) {
+    flush(width);
+    later.flush(width);
     for (int i = 0; i < width; ++i) total[i] += later.total[i];
   }
-  void results(T* out, int width) const {
+  void results(T* out, int width) {
+    flush(width);
     for (int i = 0; i < width; ++i) out[i] = T(total[i]);
+  }
+
+ private:
+  void flush(int width) {
+    for (int i = 0; i < width; ++i) total[i] += Wide<T>(part[i]), part[i] = T(0);
+    pending = 0;
   }
 };
 
@@ -110,7 +151,7 @@ template <class T> struct ProdColumns {
     for (int r = 0; r < count; ++r)
       for (int i = 0; i < width; ++i) total[i] *= Wide<T>(p[r * pitch + i]);
   }
-  void merge(const ProdColumns& later, int width) {
+  void merge(ProdColumns& later, int width) {
     for (int i = 0; i < width; ++i) total[i] *= later.total[i];
   }
   void results(T* out, int width) const {
@@ -124,17 +165,17 @@ template <class T> struct Larger {
   static INLINE Vec<T> of(Vec<T> a, Vec<T> b) { return op_max(a, b); }
   static INLINE T start() { return lowest<T>(); }
   // Whether x takes the place of `best` where only the first of equals counts. NaN beats every number.
-  static INLINE bool beats(T x, T best) { return x > best || (x != x && best == best); }
+  static INLINE bool beats(T x, T best) { return (x > best) | ((x != x) & (best == best)); }
 };
 template <class T> struct Smaller {
   static INLINE Vec<T> of(Vec<T> a, Vec<T> b) { return op_min(a, b); }
   static INLINE T start() { return highest<T>(); }
-  static INLINE bool beats(T x, T best) { return x < best || (x != x && best == best); }
+  static INLINE bool beats(T x, T best) { return (x < best) | ((x != x) & (best == best)); }
 };
 
 template <class T, class Order> INLINE T extreme(const T* p, int64_t n) {
-  const Vec<T> v = fold_lanes(p, n, Order::start(), [](Vec<T> a, Vec<T> b) { return Order::of(a, b); });
-  return fold<T>(v, [](T a, T b) { return Order::beats(b, a) ? b : a; });
+  const auto better = [](Vec<T> a, Vec<T> b) { return Order::of(a, b); };
+  return across(fold_lanes(p, n, Order::start(), better), better);
 }
 
 template <class T, class Order> struct ExtremeFold {
@@ -158,10 +199,10 @@ template <class T, class Order> struct ExtremeColumns {
     for (int r = 0; r < count; ++r, p += pitch) {
       int i = 0;
       for (; i + lanes<T> <= width; i += lanes<T>) store(best + i, Order::of(load(best + i), load(p + i)));
-      for (; i < width; ++i) best[i] = Order::beats(p[i], best[i]) ? p[i] : best[i];
+      if (i < width) store_first(best + i, Order::of(load_first(best + i, width - i), load_first(p + i, width - i)), width - i);
     }
   }
-  void merge(const ExtremeColumns& later, int width) { rows(later.best, 0, 1, width, 0); }
+  void merge(ExtremeColumns& later, int width) { rows(later.best, 0, 1, width, 0); }
   void results(T* out, int width) const { __builtin_memcpy(out, best, width * sizeof(T)); }
 };
 
@@ -200,17 +241,21 @@ template <class T, class Order> struct ArgColumns {
     empty = true;
   }
   void rows(const T* p, int64_t pitch, int count, int width, int64_t base) {
+    if (empty && count > 0) {
+      __builtin_memcpy(best, p, width * sizeof(T));
+      fill(index, int32_t(base), width);
+      empty = false;
+    }
     for (int r = 0; r < count; ++r, p += pitch) {
       const int32_t here = int32_t(base + r);
       for (int i = 0; i < width; ++i) {
-        const bool better = empty || Order::beats(p[i], best[i]);
+        const bool better = Order::beats(p[i], best[i]);
         best[i] = better ? p[i] : best[i];
         index[i] = better ? here : index[i];
       }
-      empty = false;
     }
   }
-  void merge(const ArgColumns& later, int width) {
+  void merge(ArgColumns& later, int width) {
     for (int i = 0; i < width; ++i) {
       if (!Order::beats(later.best[i], best[i])) continue;
       best[i] = later.best[i], index[i] = later.index[i];

@@ -60,10 +60,10 @@ INLINE bool is_direct(const MapStep& m, const View& v, int32_t dtype) {
 // held other values before.)
 bool written_early(const MapStep& m, int output, const View* views) {
   const Program& p = m.program;
-  int writer = 0;
-  while (p.code[5 * writer + 1] != p.results[output]) ++writer;
   for (int k = 0; k < m.inputs; ++k) {
     if (views[k].data != views[m.inputs + output].data) continue;
+    int writer = 0;
+    while (p.code[5 * writer + 1] != p.results[output]) ++writer;
     for (int i = writer + 1; i < p.instructions; ++i)
       for (int a = 2; a < 5; ++a)
         if (p.code[5 * i + a] == p.registers + k) return true;
@@ -129,8 +129,9 @@ template <class T> struct Worker {
   INLINE void seek(const MapStep& m, int64_t plane) {
     for (int k = 0; k < m.inputs + m.outputs; ++k) offset[k] = 0;
     for (int d = m.rank - 3; d >= 0; --d) {
-      index[d] = int32_t(plane % m.dims[d]);
-      plane /= m.dims[d];
+      const int64_t rest = quotient(plane, m.dims[d]);
+      index[d] = int32_t(plane - rest * m.dims[d]);
+      plane = rest;
       for (int k = 0; k < m.inputs + m.outputs; ++k) offset[k] += int64_t(index[d]) * views[k].strides[d];
     }
   }
@@ -177,9 +178,9 @@ template <class T> struct Worker {
 void tile_size(const MapStep& m, int block, int64_t& rows, int64_t& columns) {
   rows = 1;
   if (m.mode == TRANSPOSED) rows = m.rows < 16 ? m.rows : 16;
-  if (m.mode == ROWS && block >= m.columns) rows = block / m.columns;
+  if (m.mode == ROWS && block >= m.columns) rows = quotient(block, m.columns);
   if (rows > m.rows) rows = m.rows;
-  columns = m.mode == ROWS && block >= m.columns ? m.columns : block / rows;
+  columns = m.mode == ROWS && block >= m.columns ? m.columns : quotient(block, rows);
   if (columns < 1) columns = 1;
   if (columns > m.columns) columns = m.columns;
 }
@@ -190,12 +191,13 @@ template <class T> void run_tiles(const MapStep& m, int64_t task, int64_t tasks)
   w.prepare(m);
   int64_t high, wide;
   tile_size(m, w.machine.block, high, wide);
-  const int64_t down = (m.rows + high - 1) / high, across = (m.columns + wide - 1) / wide, total = m.planes * down * across;
-  const int64_t first = total * task / tasks, last = total * (task + 1) / tasks;
+  const int64_t down = quotient_up(m.rows, high), across = quotient_up(m.columns, wide), total = m.planes * down * across;
+  const int64_t first = quotient(total * task, tasks), last = quotient(total * (task + 1), tasks);
   const bool by_column = m.mode == TRANSPOSED;
-  w.seek(m, first / (down * across));
-  const int64_t inside = first % (down * across);
-  int64_t y = by_column ? inside % down : inside / across, x = by_column ? inside / down : inside % across;
+  w.seek(m, quotient(first, down * across));
+  const int64_t inside = remainder_of(first, down * across);
+  int64_t y = by_column ? remainder_of(inside, down) : quotient(inside, across);
+  int64_t x = by_column ? quotient(inside, down) : remainder_of(inside, across);
   for (int64_t tile = first; tile < last; ++tile) {
     const int64_t row = y * high, column = x * wide;
     const int64_t rows = m.rows - row < high ? m.rows - row : high, columns = m.columns - column < wide ? m.columns - column : wide;
@@ -227,6 +229,36 @@ template <class T> void run_map(const MapStep& m) {
   else parallel(tasks, [&](int64_t task, int) { run_tiles<T>(m, task, tasks); });
 }
 
+// The commonest case, with the least ceremony: dense float32 everywhere and a compiled loop.
+constexpr int FLAT_OPERANDS = 16;
+
+bool run_flat(const MapStep& m) {
+  const int operands = m.inputs + m.outputs;
+  if (m.rank != 1 || m.aot < 0 || operands > FLAT_OPERANDS) return false;
+  const int64_t n = m.dims[0];
+  float* data[FLAT_OPERANDS];
+  Reader tape(*m.step);
+  tape.at = m.views;
+  for (int k = 0; k < operands; ++k) {
+    const View v = tape.view(1);
+    if (v.dtype != FLOAT32 || v.strides[0] != 1) return false;
+    data[k] = v.as<float>();
+  }
+  const AotLoop loop = aot_loops[m.aot];
+  if (n < 2 * GRAIN || pool_threads() == 1) {
+    loop(n, data, m.step->scalars, data + m.inputs);
+    return true;
+  }
+  const int64_t most = 4 * int64_t(pool_threads()), grains = n / GRAIN, tasks = grains < most ? grains : most;
+  parallel(tasks, [&](int64_t task, int) {
+    const int64_t first = n * task / tasks & ~int64_t(63), end = n * (task + 1) / tasks & ~int64_t(63);
+    float* part[FLAT_OPERANDS];
+    for (int k = 0; k < operands; ++k) part[k] = data[k] + first;
+    loop((task + 1 == tasks ? n : end) - first, part, m.step->scalars, part + m.inputs);
+  });
+  return true;
+}
+
 }  // namespace
 
 int32_t map(const Step& step) {
@@ -235,6 +267,8 @@ int32_t map(const Step& step) {
   Reader tape(step);
   m.compute = Compute(tape.next()), m.aot = tape.next(), m.inputs = tape.next(), m.outputs = tape.next(), m.rank = tape.next();
   m.dims = tape.ints(m.rank);
+  m.views = tape.at;
+  if (run_flat(m)) return ENGINE_OK;
   m.views = tape.ints((m.inputs + m.outputs) * (3 + m.rank));
   m.program.read(tape, m.outputs);
   m.columns = m.dims[m.rank - 1];

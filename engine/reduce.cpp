@@ -1,4 +1,4 @@
-// Reductions: sum, prod, max, min, argmax, argmin of an expression over some dims. Work is cut into units of up to 256
+// Reductions: sum, prod, max, min, argmax, argmin of an expression over some dims. Work is cut into units of up to 1024
 // outputs along the fastest kept dim, and, where there are few outputs, into parts along the reduced dims. The cuts depend
 // on the shape alone, and parts are merged in order, so results are the same for any number of threads.
 #include "folds.h"
@@ -36,49 +36,70 @@ struct ReduceStep {
 
 constexpr int MAX_INPUTS = MAX_SLOTS;
 
-// Evaluates stretches of the reduced expression. Rows run along `row_dim`, columns along `column_dim` (dims of the step).
+// Evaluates stretches of the reduced expression: tiles whose rows and columns run along two dims of the step. A position is
+// a kept index, an index into the slow reduced dims, and one along the fastest reduced dim.
 template <class T> struct Reads {
   Machine<T> machine;
   Source sources[MAX_INPUTS];
   View views[MAX_INPUTS];
-  int64_t start[MAX_INPUTS];         // of the current row of tiles, in elements
+  int64_t start[MAX_INPUTS];         // of the current kept and slow reduced index, in elements
+  int32_t index[MAX_RANK];           // of the slow reduced dims
+  int inner_dim;
   bool plain;                        // the input itself, where it lies
   int block;
 
-  NOINLINE void prepare(const ReduceStep& r, int row_dim, int column_dim, int64_t most) {
+  // `single`: tiles of one row, which can be read where they lie; otherwise of up to BLOCK elements.
+  NOINLINE void prepare(const ReduceStep& r, int row_dim, int column_dim, bool single, int64_t most) {
     for (int k = 0; k < r.inputs; ++k) {
       const View v = views[k] = r.input(k);
       const bool direct = v.dtype == DTypeOf<T>::value && v.strides[column_dim] == 1;
       sources[k] = Source{v.data, v.dtype, v.strides[row_dim], v.strides[column_dim], direct};
     }
+    inner_dim = r.kept + r.reduced - 1;
     plain = !r.has_prologue && sources[0].direct;
-    Program identity = {};
-    identity.inputs = 1;
+    if (plain) {
+      block = BLOCK;
+      return;
+    }
+    for (int k = 0; k < r.inputs && !single; ++k) sources[k].direct = false;
     static const int32_t first_input = 0;
-    identity.results = &first_input;
-    // A tile of several rows is dense: only single rows can be read where they lie.
-    if (!plain)
-      for (int k = 0; k < r.inputs; ++k) sources[k].direct &= most < 0;
-    machine.prepare(r.has_prologue ? r.prologue : identity, sources, r.step->scalars, most < 0 ? -most : most, 0, true);
+    const Program identity = {0, 1, 0, 0, 0, nullptr, nullptr, nullptr, &first_input};
+    machine.prepare(r.has_prologue ? r.prologue : identity, sources, r.step->scalars, most, 0, true);
     block = machine.block < BLOCK ? machine.block : BLOCK;
   }
 
-  NOINLINE void seek(const ReduceStep& r, int64_t kept_index, int64_t reduced_index) {
+  // Goes to a kept index and to the row of the reduced space that holds this element.
+  INLINE void seek(const ReduceStep& r, int64_t kept, int64_t reduced) {
     for (int k = 0; k < r.inputs; ++k) start[k] = 0;
-    seek_dims(r, r.kept_dims, r.kept, kept_index, 0);
-    seek_dims(r, r.reduced_dims, r.reduced, reduced_index, r.kept);
+    for (int d = r.kept - 1; d >= 0 && kept > 0; --d) {
+      const int64_t rest = quotient(kept, r.kept_dims[d]), i = kept - rest * r.kept_dims[d];
+      for (int k = 0; k < r.inputs; ++k) start[k] += i * views[k].strides[d];
+      kept = rest;
+    }
+    int64_t row = quotient(reduced, r.inner);
+    for (int d = r.reduced - 2; d >= 0; --d) {
+      const int64_t rest = quotient(row, r.reduced_dims[d]);
+      index[d] = int32_t(row - rest * r.reduced_dims[d]);
+      for (int k = 0; k < r.inputs; ++k) start[k] += int64_t(index[d]) * views[k].strides[r.kept + d];
+      row = rest;
+    }
   }
-  INLINE void seek_dims(const ReduceStep& r, const int32_t* dims, int rank, int64_t index, int shift) {
-    for (int d = rank - 1; d >= 0 && index > 0; --d) {
-      const int64_t i = index % dims[d];
-      index /= dims[d];
-      for (int k = 0; k < r.inputs; ++k) start[k] += i * views[k].strides[shift + d];
+  INLINE void next_row(const ReduceStep& r) {
+    for (int d = r.reduced - 2; d >= 0; --d) {
+      const bool carry = ++index[d] == r.reduced_dims[d];
+      const int64_t move = carry ? 1 - r.reduced_dims[d] : 1;
+      for (int k = 0; k < r.inputs; ++k) start[k] += move * views[k].strides[r.kept + d];
+      if (!carry) return;
+      index[d] = 0;
     }
   }
 
-  // The values of rows x columns elements from `start` on, dense.
-  NOINLINE const T* tile(int rows, int columns) {
-    machine.load(rows, columns, [&](int k) { return start[k]; });
+  INLINE const T* plain_at(int64_t inner) const {
+    return reinterpret_cast<const T*>(sources[0].data) + start[0] + inner * views[0].strides[inner_dim];
+  }
+  // The values of rows x columns elements, dense, from this position of the fastest reduced dim on.
+  NOINLINE const T* tile(int64_t inner, int rows, int columns) {
+    machine.load(rows, columns, [&](int k) { return start[k] + inner * views[k].strides[inner_dim]; });
     machine.run(rows * columns);
     return machine.slot[machine.program.results[0]];
   }
@@ -86,15 +107,14 @@ template <class T> struct Reads {
 
 // Applies `finish` to the folded values of a unit and stores them.
 template <class T> NOINLINE void write_out(const ReduceStep& r, int64_t first, int count, T* values) {
-  const int64_t slow = first / r.width, column = first % r.width;
-  int64_t at = column * r.out.strides[r.kept - 1], rest = slow;
-  for (int d = r.kept - 2; d >= 0; --d) {
-    at += rest % r.kept_dims[d] * r.out.strides[d];
-    rest /= r.kept_dims[d];
+  int64_t rest = quotient(first, r.width), at = (first - rest * r.width) * r.out.strides[r.kept - 1];
+  for (int d = r.kept - 2; d >= 0 && rest > 0; --d) {
+    const int64_t slow = quotient(rest, r.kept_dims[d]);
+    at += (rest - slow * r.kept_dims[d]) * r.out.strides[d];
+    rest = slow;
   }
-  const T* from = values;
-  Machine<T> machine;
   if (r.has_finish) {
+    Machine<T> machine;
     const Source source = {reinterpret_cast<const char*>(values), DTypeOf<T>::value, 0, 1, true};
     machine.prepare(r.finish, &source, r.step->scalars, count, 0, true);
     for (int done = 0; done < count; done += machine.block) {
@@ -104,10 +124,11 @@ template <class T> NOINLINE void write_out(const ReduceStep& r, int64_t first, i
       __builtin_memcpy(values + done, machine.slot[r.finish.results[0]], n * sizeof(T));
     }
   }
-  store_tile(r.out.dtype, from, r.out.data + at * bytes_of(r.out.dtype), 0, r.out.strides[r.kept - 1], 1, count);
+  store_tile(r.out.dtype, values, r.out.data + at * bytes_of(r.out.dtype), 0, r.out.strides[r.kept - 1], 1, count);
 }
 
 INLINE int64_t part_start(const ReduceStep& r, int64_t part) {
+  if (part == 0) return 0;
   if (part == r.parts) return r.folded;
   const int64_t at = r.folded * part / r.parts;
   return r.layout == ROWS ? at & ~int64_t(4095) : at;
@@ -125,31 +146,29 @@ template <class Task> void run_tasks(const ReduceStep& r, const Task& task) {
 // ---- rows: memory runs along the reduced dim ------------------------------------------------------------------------------
 
 template <class Fold, class T> void fold_row(const ReduceStep& r, Reads<T>& reads, int64_t output, int64_t from, int64_t to, Fold& fold) {
+  reads.seek(r, output, from);
+  int64_t inner = remainder_of(from, r.inner);
   while (from < to) {
-    const int64_t column = from % r.inner, left = to - from;
-    int64_t n = r.inner - column < left ? r.inner - column : left;
-    reads.seek(r, output, from);
-    if (reads.plain) {
-      const T* values = reinterpret_cast<const T*>(reads.sources[0].data) + reads.start[0];
-      fold.stretch(values, n, from);
-    } else {
-      if (n > reads.block) n = reads.block;
-      fold.stretch(reads.tile(1, int(n)), n, from);
-    }
-    from += n;
+    int64_t n = r.inner - inner < to - from ? r.inner - inner : to - from;
+    if (!reads.plain && n > reads.block) n = reads.block;
+    fold.stretch(reads.plain ? reads.plain_at(inner) : reads.tile(inner, 1, int(n)), n, from);
+    from += n, inner += n;
+    if (inner < r.inner) continue;
+    inner = 0;
+    reads.next_row(r);
   }
 }
 
 // Short rows, one after the other along the fastest kept dim: several are evaluated at once.
 template <class Fold, class T> void fold_short_rows(const ReduceStep& r, Reads<T>& reads, int64_t first, int count, Fold* folds) {
-  const int n = int(r.inner), most = reads.block / n;
+  const int n = int(r.inner), most = int(quotient(reads.block, n));
   for (int done = 0; done < count; done += most) {
     const int rows = count - done < most ? count - done : most;
     reads.seek(r, first + done, 0);
     const T* values;
     int64_t pitch = n;
-    if (reads.plain) values = reinterpret_cast<const T*>(reads.sources[0].data) + reads.start[0], pitch = reads.sources[0].row;
-    else values = reads.tile(rows, n);
+    if (reads.plain) values = reads.plain_at(0), pitch = reads.sources[0].row;
+    else values = reads.tile(0, rows, n);
     for (int i = 0; i < rows; ++i) folds[done + i].stretch(values + i * pitch, n, 0);
   }
 }
@@ -159,11 +178,11 @@ template <class Fold, class T> void run_rows(const ReduceStep& r) {
   const int row_dim = r.kept - 1, column_dim = r.kept + r.reduced - 1;
   Fold shared[MAX_PARTS * MAX_PARTS];
   const auto task = [&](int64_t number) {
-    const int64_t unit = number / r.parts, part = number % r.parts;
-    const int64_t column = unit % r.units_across * r.unit_width, first = unit / r.units_across * r.width + column;
+    const int64_t unit = quotient(number, r.parts), part = remainder_of(number, r.parts);
+    const int64_t column = remainder_of(unit, r.units_across) * r.unit_width, first = quotient(unit, r.units_across) * r.width + column;
     const int count = int(r.width - column < r.unit_width ? r.width - column : r.unit_width);
     Reads<T> reads;
-    reads.prepare(r, row_dim, column_dim, is_short ? BLOCK : -r.inner);
+    reads.prepare(r, row_dim, column_dim, !is_short, is_short ? BLOCK : r.inner);
     Fold own[UNIT];
     Fold* folds = r.parts > 1 ? shared + number : own;   // parts come with one output per unit
     for (int i = 0; i < count; ++i) folds[i].start();
@@ -179,27 +198,25 @@ template <class Fold, class T> void run_rows(const ReduceStep& r) {
     Fold& total = shared[unit * r.parts];
     for (int64_t part = 1; part < r.parts; ++part) total.merge(shared[unit * r.parts + part]);
     typename Fold::Result result = total.result();
-    write_out(r, unit / r.units_across * r.width + unit % r.units_across, 1, &result);
+    write_out(r, quotient(unit, r.units_across) * r.width + remainder_of(unit, r.units_across), 1, &result);
   }
 }
 
 // ---- columns: memory runs along a kept dim ----------------------------------------------------------------------------------
 
-template <class Columns, class T> void fold_columns(const ReduceStep& r, Reads<T>& reads, int64_t first, int width, int64_t from, int64_t to, Columns& fold) {
+template <class Columns, class T>
+void fold_columns(const ReduceStep& r, Reads<T>& reads, int64_t first, int width, int64_t from, int64_t to, Columns& fold, int most) {
+  reads.seek(r, first, from);
+  int64_t inner = remainder_of(from, r.inner);
   while (from < to) {
-    const int64_t at = from % r.inner, left = to - from;
-    int64_t rows = r.inner - at < left ? r.inner - at : left;
-    if (rows > COLUMN_ROWS) rows = COLUMN_ROWS;
-    reads.seek(r, first, from);
-    if (reads.plain) {
-      const T* values = reinterpret_cast<const T*>(reads.sources[0].data) + reads.start[0];
-      fold.rows(values, reads.sources[0].row, int(rows), width, from);
-    } else {
-      const int most = reads.block / width > 0 ? reads.block / width : 1;
-      if (rows > most) rows = most;
-      fold.rows(reads.tile(int(rows), width), width, int(rows), width, from);
-    }
-    from += rows;
+    int64_t rows = r.inner - inner < to - from ? r.inner - inner : to - from;
+    if (rows > most) rows = most;
+    if (reads.plain) fold.rows(reads.plain_at(inner), reads.sources[0].row, int(rows), width, from);
+    else fold.rows(reads.tile(inner, int(rows), width), width, int(rows), width, from);
+    from += rows, inner += rows;
+    if (inner < r.inner) continue;
+    inner = 0;
+    reads.next_row(r);
   }
 }
 
@@ -211,15 +228,20 @@ template <class Columns, class T> int32_t run_columns(const ReduceStep& r) {
     if (shared == nullptr) return ENGINE_MEMORY;
   }
   const auto task = [&](int64_t number) {
-    const int64_t unit = number / r.parts, part = number % r.parts;
-    const int64_t column = unit % r.units_across * r.unit_width, first = unit / r.units_across * r.width + column;
+    const int64_t unit = quotient(number, r.parts), part = remainder_of(number, r.parts);
+    const int64_t column = remainder_of(unit, r.units_across) * r.unit_width, first = quotient(unit, r.units_across) * r.width + column;
     const int width = int(r.width - column < r.unit_width ? r.width - column : r.unit_width);
     Reads<T> reads;
-    reads.prepare(r, row_dim, column_dim, BLOCK);
+    const bool single = width >= 64 && r.has_prologue;
+    reads.prepare(r, row_dim, column_dim, single, BLOCK);
+    int most = COLUMN_ROWS;
+    if (!reads.plain) most = single ? 1 : int(quotient(reads.block, width));
+    if (most > COLUMN_ROWS) most = COLUMN_ROWS;
+    if (most < 1) most = 1;
     Columns own;
     Columns& fold = r.parts > 1 ? shared[number] : own;
     fold.start(width);
-    fold_columns(r, reads, first, width, part_start(r, part), part_start(r, part + 1), fold);
+    fold_columns(r, reads, first, width, part_start(r, part), part_start(r, part + 1), fold, most);
     if (r.parts > 1) return;
     typename Columns::Result results[UNIT];
     fold.results(results, width);
@@ -227,27 +249,34 @@ template <class Columns, class T> int32_t run_columns(const ReduceStep& r) {
   };
   run_tasks(r, task);
   for (int64_t unit = 0; unit < r.units && r.parts > 1; ++unit) {
-    const int64_t column = unit % r.units_across * r.unit_width;
+    const int64_t column = remainder_of(unit, r.units_across) * r.unit_width;
     const int width = int(r.width - column < r.unit_width ? r.width - column : r.unit_width);
     Columns& total = shared[unit * r.parts];
     for (int64_t part = 1; part < r.parts; ++part) total.merge(shared[unit * r.parts + part], width);
     typename Columns::Result results[UNIT];
     total.results(results, width);
-    write_out(r, unit / r.units_across * r.width + column, width, results);
+    write_out(r, quotient(unit, r.units_across) * r.width + column, width, results);
   }
   return ENGINE_OK;
 }
 
 // ---- choice -------------------------------------------------------------------------------------------------------------------
 
-void cut(ReduceStep& r) {
+// How many outputs side by side: as many as a block of the VM holds, where the expression is evaluated first.
+template <class T> int columns_of(const ReduceStep& r) {
+  if (!r.has_prologue && r.input(0).dtype == DTypeOf<T>::value) return UNIT;
+  const Program& p = r.prologue;
+  return block_for<T>(r.inputs + (r.has_prologue ? p.registers + p.constants + p.scalars : 0));
+}
+
+template <class T> void cut(ReduceStep& r) {
   r.outer = product(r.kept_dims, r.kept - 1), r.width = r.kept_dims[r.kept - 1];
   r.folded = product(r.reduced_dims, r.reduced), r.inner = r.reduced_dims[r.reduced - 1];
   const int64_t outputs = r.outer * r.width, elements = outputs * r.folded;
   r.parts = 1;
-  r.unit_width = UNIT;
+  r.unit_width = r.layout == COLUMNS ? columns_of<T>(r) : UNIT;
   if (r.layout == ROWS) {
-    const int64_t enough = r.folded > 0 ? GRAIN / r.folded : UNIT;
+    const int64_t enough = r.folded > 0 ? quotient(GRAIN, r.folded) : UNIT;
     r.unit_width = enough < 1 ? 1 : enough > UNIT ? UNIT : enough;
     if (outputs <= MAX_PARTS && elements >= 4 * GRAIN && r.folded >= 4 * 4096) {
       r.unit_width = 1;
@@ -255,7 +284,7 @@ void cut(ReduceStep& r) {
     }
   }
   if (r.unit_width > r.width) r.unit_width = r.width;
-  r.units_across = (r.width + r.unit_width - 1) / r.unit_width;
+  r.units_across = quotient_up(r.width, r.unit_width);
   r.units = r.outer * r.units_across;
   if (r.layout == COLUMNS && r.units < MAX_PARTS && elements >= 4 * GRAIN) {
     r.parts = elements / GRAIN;
@@ -272,7 +301,8 @@ template <template <class> class Fold, template <class> class Columns, class T> 
   return ENGINE_OK;
 }
 
-template <class T> int32_t run_by(const ReduceStep& r) {
+template <class T> int32_t run_by(ReduceStep& r) {
+  cut<T>(r);
   switch (r.by) {
     case SUM: return run_layout<SumFold, SumColumns, T>(r);
     case PROD: return run_layout<ProdFold, ProdColumns, T>(r);
@@ -299,7 +329,6 @@ int32_t reduce(const Step& step) {
   if (r.has_prologue) r.prologue.read(tape, 1);
   r.has_finish = tape.next() > 0 && r.by < ARGMAX;
   if (r.has_finish) r.finish.read(tape, 1);
-  cut(r);
   const int32_t code = r.compute == COMPUTE_FLOAT32 ? run_by<float>(r) : r.compute == COMPUTE_FLOAT64 ? run_by<double>(r) : run_by<int32_t>(r);
   return code == ENGINE_OK ? code : step.fail(code);
 }

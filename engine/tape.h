@@ -116,8 +116,9 @@ template <int N> struct Walk {
   TAPE_INLINE void seek(int64_t row) {
     for (int k = 0; k < N; ++k) offset[k] = 0;
     for (int d = rank - 1; d >= 0; --d) {
-      index[d] = int32_t(row % dims[d]);
-      row /= dims[d];
+      const int64_t rest = row < dims[d] ? 0 : row / dims[d];
+      index[d] = int32_t(row - rest * dims[d]);
+      row = rest;
       for (int k = 0; k < N; ++k) offset[k] += int64_t(index[d]) * strides[k][d];
     }
   }
@@ -132,6 +133,11 @@ template <int N> struct Walk {
     }
   }
 };
+
+// Quotients where most divisors are 1 or larger than the number: a division costs more than a small kernel's work.
+TAPE_INLINE int64_t quotient(int64_t a, int64_t b) { return a < b ? 0 : b <= 1 ? a : a / b; }
+TAPE_INLINE int64_t remainder_of(int64_t a, int64_t b) { return a < b ? a : b <= 1 ? 0 : a % b; }
+TAPE_INLINE int64_t quotient_up(int64_t a, int64_t b) { return a <= b ? a > 0 : b <= 1 ? a : (a + b - 1) / b; }
 
 TAPE_INLINE int64_t product(const int32_t* dims, int rank) {
   int64_t n = 1;

@@ -36,6 +36,13 @@ struct Source {
   bool direct;           // read where it lies
 };
 
+// Elements per block when the register file holds so many of them.
+template <class T> INLINE int block_for(int blocks) {
+  if (blocks == 0) return DIRECT_BLOCK;
+  const int room = FILE_BYTES / (blocks * int(sizeof(T))) & ~(MIN_BLOCK - 1);
+  return room < BLOCK ? room : BLOCK;
+}
+
 template <class T> struct Machine {
   alignas(64) char file[FILE_BYTES];
   T* slot[MAX_SLOTS];
@@ -50,11 +57,7 @@ template <class T> struct Machine {
     sources = inputs;
     int blocks = extra + (registers ? p.registers + p.constants + p.scalars : 0);
     for (int k = 0; k < p.inputs; ++k) blocks += !inputs[k].direct;
-    block = DIRECT_BLOCK;
-    if (blocks > 0) {
-      const int room = FILE_BYTES / (blocks * int(sizeof(T))) & ~(MIN_BLOCK - 1);
-      block = room < BLOCK ? room : BLOCK;
-    }
+    block = block_for<T>(blocks);
     if (elements < block) block = (int(elements) + 15) & ~15;
     T* free = reinterpret_cast<T*>(file);
     const auto take = [&](int number) { slot[number] = free, free += block; };

@@ -18,6 +18,7 @@ export type { Backend } from './program/backend.js';
 export { type BackwardOptions, backward, enableGrad, grad, type GradOptions, noGrad } from './tensor/autograd.js';
 export * from './tensor/creation.js';
 export { defaultDevice, type Device, setDefaultDevice, withDevice } from './tensor/device.js';
+export { formatTensor, type PrintOptions, setPrintOptions } from './tensor/format.js';
 export { jvp, vjp } from './tensor/forward.js';
 export { gradcheck, type GradcheckOptions, type GradcheckResult } from './tensor/gradcheck.js';
 export * from './tensor/random.js';

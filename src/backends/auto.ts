@@ -3,7 +3,7 @@ import { nativeBackend } from './cpu/native.js';
 import { wasmBackend } from './cpu/wasm.js';
 import { nodeHost } from './cpu/wasmNode.js';
 import { ReferenceBackend } from './reference/backend.js';
-import { type EngineOptions, messageOf, selectFrom, type Selection } from './select.js';
+import { type EngineOptions, messageOf, type Selection, selectFrom } from './select.js';
 
 export type { EngineOptions, Selection } from './select.js';
 
@@ -32,6 +32,6 @@ async function whyNot(engine: string, error: unknown): Promise<string> {
   if (engine !== 'native') return `no ${engine}: ${messageOf(error)}`;
   if ((error as NodeJS.ErrnoException).code !== 'MODULE_NOT_FOUND') return `the native addon does not load: ${messageOf(error)}`;
   const note = new URL('../native/note.js', import.meta.url).href;
-  const left = await import(note).catch(() => undefined) as { readonly default: string } | undefined;
+  const left = (await import(note).catch(() => undefined)) as { readonly default: string } | undefined;
   return left?.default ?? `no native addon for ${process.platform}-${process.arch}`;
 }

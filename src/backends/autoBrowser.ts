@@ -1,7 +1,7 @@
 import { wasmBackend } from './cpu/wasm.js';
 import { browserHost } from './cpu/wasmBrowser.js';
 import { ReferenceBackend } from './reference/backend.js';
-import { type EngineOptions, messageOf, selectFrom, type Selection } from './select.js';
+import { type EngineOptions, messageOf, type Selection, selectFrom } from './select.js';
 
 export type { EngineOptions, Selection } from './select.js';
 

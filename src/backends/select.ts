@@ -56,4 +56,5 @@ async function startNamed(candidates: Readonly<Partial<Record<string, Start>>>, 
 }
 
 /** The first line of what went wrong. */
-export const messageOf = (error: unknown): string => ((error instanceof Error ? error.message : String(error)).split('\n')[0] ?? '').replace(/\.$/, '');
+export const messageOf = (error: unknown): string =>
+  ((error instanceof Error ? error.message : String(error)).split('\n')[0] ?? '').replace(/\.$/, '');

@@ -15,7 +15,7 @@ const convert: Op<[x: Tensor, dtype: DType]> = defineOp({
   *samples() {},
 });
 
-/** The same values as another element type (floats to integers: truncated), or on another device. What fits already is returned as it is. */
+/** The same values as another element type (floats to integers: truncated) or on another device; itself where nothing changes. */
 export const to: Op<[x: Tensor, target: DType | Device]> = defineComposite({
   name: 'to',
   compose(x: Tensor, target: DType | Device) {
@@ -43,7 +43,11 @@ function move(x: Tensor, device: Device): Tensor {
     saves: [],
     compute() {
       if (from.downloadNow === undefined) {
-        throw new LibError('device', `to: values of ${from.name} cannot be read at once, got a move to ${device.name}.`, 'use tensor(await x.data(), { device }).');
+        throw new LibError(
+          'device',
+          `to: values of ${from.name} cannot be read at once, got a move to ${device.name}.`,
+          'use tensor(await x.data(), { device }).',
+        );
       }
       const dense = x.contiguous();
       const bytes = from.downloadNow(dense.storage, dense.offset * dtypes[x.dtype].bytes, dense.spec.bytes);

@@ -1,11 +1,11 @@
-import { type DType, isFloat, promoteNumber } from '../core/dtype.js';
+import { type DType, isFloat } from '../core/dtype.js';
 import { sameShape } from '../core/shape.js';
 import { type Expr, input, scalar } from '../expr/expr.js';
 import { getDefaultDtype } from '../tensor/creation.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { defineComposite, type Op } from './define.js';
 import { promoteTensors, type TensorOrNumber } from './elementwise.js';
-import { checkMask, mapTyped, Operands, promoteAll } from './mapTyped.js';
+import { checkMask, forms, mapTyped, promoteNumbers } from './mapTyped.js';
 
 export interface CloseOptions {
   /** Allowed error relative to |b|. Default 1e-5. */
@@ -53,15 +53,13 @@ export function equal(a: Tensor, b: Tensor): boolean {
   return sameShape(a.shape, b.shape) && a.detach().eq(b.detach()).all().itemNow() === 1;
 }
 
+const whereForm = forms('where', (condition, yes, no) => ({ expr: yes && no ? condition.select(yes, no) : condition }));
 /** a where the bool condition is true, else b; all three broadcast, and a and b may be numbers. */
 export const where: Op<[condition: Tensor, a: TensorOrNumber, b: TensorOrNumber]> = defineComposite({
   name: 'where',
   compose(condition: Tensor, a: TensorOrNumber, b: TensorOrNumber): Tensor {
     checkMask('where', condition);
-    const operands = new Operands();
-    const [c, yes, no] = [operands.add(condition), operands.add(a), operands.add(b)];
-    const { tensors, scalars } = operands;
-    return mapTyped('where', tensors, c.select(yes, no), { scalars, dtype: chosenType(tensors.slice(1), scalars) });
+    return whereForm(condition, a, b, chosenType(a, b));
   },
   torch: { call: 'torch.where(a[0], torch.as_tensor(a[1]), torch.as_tensor(a[2]))' },
   *samples(random): Iterable<[condition: Tensor, a: TensorOrNumber, b: TensorOrNumber]> {
@@ -77,7 +75,8 @@ export const where: Op<[condition: Tensor, a: TensorOrNumber, b: TensorOrNumber]
   },
 });
 
-function chosenType(tensors: readonly Tensor[], scalars: readonly number[]): DType {
-  if (tensors.length > 0) return scalars.filter(Number.isFinite).reduce(promoteNumber, promoteAll(tensors));
-  return getDefaultDtype();
+/** The condition's type does not count; of numbers alone the result has the default type. */
+function chosenType(a: TensorOrNumber, b: TensorOrNumber): DType {
+  if (typeof a !== 'number') return typeof b === 'number' ? promoteNumbers(a.dtype, [b]) : promoteTensors(a, b);
+  return typeof b === 'number' ? getDefaultDtype() : promoteNumbers(b.dtype, [a]);
 }

@@ -3,8 +3,8 @@ import { LibError } from '../core/errors.js';
 import { type Expr, input, scalar } from '../expr/expr.js';
 import { tensor } from '../tensor/creation.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { type MapParams, map } from './map.js';
 import { type AnyRow, defineComposite, type Op, type Random, type TorchName } from './define.js';
+import { type MapParams, map } from './map.js';
 
 /** Builders of the pointwise rows: an expression, and the few facts that are not in it. */
 
@@ -41,8 +41,11 @@ export function unary(name: string, rule: UnaryRule): Pointwise<[x: Tensor]> {
   const boolExpr = rule.bools?.(input(0)) ?? intExpr;
   const paramsFor = (dtype: DType): MapParams => {
     let p = paramsByType.get(dtype);
-    const own = dtype === 'bool' ? boolExpr : isFloat(dtype) ? expr : intExpr;
-    if (p === undefined) paramsByType.set(dtype, (p = { name, expr: own, ...typesOf(name, dtype, rule.result ?? 'float', rule.only), ...slopes }));
+    if (p === undefined) {
+      const own = dtype === 'bool' ? boolExpr : isFloat(dtype) ? expr : intExpr;
+      p = { name, expr: own, ...typesOf(name, dtype, rule.result ?? 'float', rule.only), ...slopes };
+      paramsByType.set(dtype, p);
+    }
     return p;
   };
   const op = defineComposite({
@@ -52,7 +55,8 @@ export function unary(name: string, rule: UnaryRule): Pointwise<[x: Tensor]> {
     ...(rule.kinks !== undefined && { kinks: rule.kinks }),
     ...(rule.torch !== undefined && { torch: rule.torch }),
     *samples(random: Random): Iterable<[x: Tensor]> {
-      const make = (shape: readonly number[]): Tensor => (rule.only === 'int' ? random.integers(shape, -5, 6) : random(shape, { low, high }));
+      const make = (shape: readonly number[]): Tensor =>
+        rule.only === 'int' ? random.integers(shape, -5, 6) : random(shape, { low, high });
       yield [make([5])];
       yield [make([2, 3, 4])];
       yield [make([])];
@@ -73,7 +77,12 @@ export interface InPlace {
 }
 
 /** @internal The result's and the arithmetic's type, from the operands' promoted type. */
-export function typesOf(name: string, dtype: DType, result: ResultType, only?: 'int'): { dtype: DType; compute: ReturnType<typeof computeType> } {
+export function typesOf(
+  name: string,
+  dtype: DType,
+  result: ResultType,
+  only?: 'int',
+): { dtype: DType; compute: ReturnType<typeof computeType> } {
   if (only === 'int' && isFloat(dtype)) throw new LibError('dtype', `${name}: the tensors must be of integer or bool type, got ${dtype}.`);
   const working = result === 'float' && !isFloat(dtype) ? 'float32' : dtype;
   return { dtype: result === 'bool' ? 'bool' : working, compute: computeType(working) };
@@ -110,7 +119,8 @@ export function binary(name: string, rule: BinaryRule): Pointwise<[a: Tensor, b:
     ...(rule.kinks !== undefined && { kinks: rule.kinks }),
     ...(rule.torch !== undefined && { torch: rule.torch }),
     *samples(random: Random): Iterable<[a: Tensor, b: TensorOrNumber]> {
-      const make = (shape: readonly number[]): Tensor => (rule.only === 'int' ? random.integers(shape, 0, 6) : random(shape, { low, high }));
+      const make = (shape: readonly number[]): Tensor =>
+        rule.only === 'int' ? random.integers(shape, 0, 6) : random(shape, { low, high });
       yield [make([4]), make([4])];
       yield [make([2, 3]), make([3])]; // broadcasts
       yield [make([2, 1]), make([1, 3])];
@@ -141,7 +151,10 @@ function binaryForms(name: string, rule: BinaryRule): (a: Tensor, b: TensorOrNum
   const rightInts = rule.ints?.(input(0), scalar(0)) ?? right;
   const cached = (cache: Map<string, MapParams>, dtype: DType, expr: Expr, slopes: object): MapParams => {
     let p = cache.get(dtype);
-    if (p === undefined) cache.set(dtype, (p = { name, expr, ...typesOf(name, dtype, result, rule.only), ...slopes }));
+    if (p === undefined) {
+      p = { name, expr, ...typesOf(name, dtype, result, rule.only), ...slopes };
+      cache.set(dtype, p);
+    }
     return p;
   };
   return (a, b, into) => {

@@ -52,7 +52,8 @@ export function spread(y: Tensor, x: { readonly shape: Shape }, dims: readonly n
 export const countOf = (shape: Shape, dims: readonly number[]): number => dims.reduce((n, d) => n * (shape[d] ?? 1), 1);
 
 export function needFloat(op: string, { dtype }: Tensor): void {
-  if (!isFloat(dtype)) throw new LibError('dtype', `${op}: the tensor must be of a floating type, got ${dtype}.`, 'convert with float() first.');
+  if (!isFloat(dtype))
+    throw new LibError('dtype', `${op}: the tensor must be of a floating type, got ${dtype}.`, 'convert with float() first.');
 }
 
 interface FoldRow {
@@ -83,7 +84,10 @@ export function foldRow(name: string, row: FoldRow): Op<[x: Tensor, options?: Di
     infer([x], params: FoldParams) {
       const { shape } = x as Spec;
       if (needsElements && countOf(shape, params.dims) === 0) {
-        throw new LibError('shape', `${name}: there must be elements to choose from, got shape ${formatShape(shape)} over dim [${params.dims.join(', ')}].`);
+        throw new LibError(
+          'shape',
+          `${name}: there must be elements to choose from, got shape ${formatShape(shape)} over dim [${params.dims.join(', ')}].`,
+        );
       }
       return specOf(params.dtype, params.out);
     },

@@ -1,6 +1,6 @@
 import { computeType, type DType, dtypes, isFloat, typedArray, writeElement } from '../core/dtype.js';
 import { LibError } from '../core/errors.js';
-import { broadcastShapes, type Shape } from '../core/shape.js';
+import { broadcastShapes, sameShape, type Shape } from '../core/shape.js';
 import { type Spec, specOf } from '../core/spec.js';
 import { type Expr, input } from '../expr/expr.js';
 import type { Device } from '../tensor/device.js';
@@ -20,50 +20,51 @@ export interface FoldOptions {
   readonly keepdim?: boolean;
   readonly scalars?: readonly number[];
   readonly dtype?: DType;
+  /** What the sum is divided by. Default 1. */
+  readonly divisor?: number;
 }
 
 /** Σ over `dims` of expr(inputs), broadcast, in one kernel. */
 export function fuseSum(name: string, inputs: readonly Tensor[], expr: Expr, dims: readonly number[], options: FoldOptions = {}): Tensor {
-  const { keepdim = false, scalars = [], dtype = typeOf(inputs) } = options;
-  const shape = inputs.reduce<Shape>((s, t) => broadcastShapes(name, s, t.shape), []);
+  const { keepdim = false, scalars = [], dtype = typeOf(inputs), divisor = 1 } = options;
+  const shape = broadcastOf(name, inputs);
   const out = reducedShape(shape, dims, keepdim);
-  return reduceMap(inputs, { name, by: 'sum', expr, dims, keepdim, shape, out, dtype, compute: computeType(dtype) }, scalars);
+  return reduceMap(inputs, { name, by: 'sum', expr, dims, keepdim, shape, out, divisor, dtype, compute: computeType(dtype) }, scalars);
 }
 
-interface FoldParams {
-  readonly by: 'sum' | 'max';
-  readonly expr: Expr;
-  readonly finish: Expr | null;
+function broadcastOf(name: string, inputs: readonly Tensor[]): Shape {
+  let shape = inputs[0]?.shape ?? [];
+  for (let i = 1; i < inputs.length; i++) {
+    const next = (inputs[i] as Tensor).shape;
+    if (!sameShape(shape, next)) shape = broadcastShapes(name, shape, next);
+  }
+  return shape;
+}
+
+/** The mean over `dims` of an expression; the dims stay with size 1. */
+export function meanOver(name: string, inputs: readonly Tensor[], expr: Expr, dims: readonly number[]): Tensor {
+  const shape = broadcastOf(name, inputs);
+  return fuseSum(name, inputs, expr, dims, { keepdim: true, divisor: dims.reduce((n, d) => n * (shape[d] ?? 1), 1) });
+}
+
+interface MaxParams {
   readonly dims: readonly number[];
 }
 
-/** A fold that no gradient goes through, for forward passes of custom rows: of the inputs' expression, then of `finish`. */
-const folded: Op<[inputs: readonly Tensor[], params: FoldParams]> = defineOp({
-  name: 'fold',
-  args: (inputs: readonly Tensor[], params: FoldParams) => {
-    const { by, expr, finish, dims } = params;
-    return { inputs, params, key: `${by}${expr.id}|${finish?.id}|${dims}` };
+/** The largest value over `dims`, which stay with size 1. Has no gradient: for rows whose result does not depend on it. */
+export const maxOver: Op<[x: Tensor, dims: readonly number[]]> = defineOp({
+  name: 'maxOver',
+  args: (x: Tensor, dims: readonly number[]) => ({ inputs: [x], params: { dims }, key: `${dims}` }),
+  infer: ([x], { dims }: MaxParams) => specOf((x as Spec).dtype, reducedShape((x as Spec).shape, dims, true)),
+  kernel: ({ dims }: MaxParams, [x]) => {
+    const { shape, dtype } = x as Spec;
+    return { family: 'reduce', by: 'max', dims, expr: input(0), shape, compute: computeType(dtype) };
   },
-  infer: (specs, { dims }: FoldParams) => specOf((specs[0] as Spec).dtype, reducedShape(broadcastOf(specs), dims, true)),
-  kernel: ({ by, expr, finish, dims }: FoldParams, specs) => {
-    const compute = computeType((specs[0] as Spec).dtype);
-    return { family: 'reduce', by, dims, expr, ...(finish && { finish }), shape: broadcastOf(specs), compute };
+  *samples(random) {
+    yield [random([2, 3, 4]), [1]];
   },
-  *samples() {},
   torch: null,
 });
-
-const broadcastOf = (specs: readonly Spec[]): Shape => specs.reduce<Shape>((s, t) => broadcastShapes('fold', s, t.shape), []);
-
-/** The largest value over `dims`, which stay with size 1. Has no gradient: for rows whose result does not depend on it. */
-export const maxOver = (x: Tensor, dims: readonly number[]): Tensor => folded([x], { by: 'max', expr: input(0), finish: null, dims });
-
-/** The mean over `dims` of an expression; the dims stay with size 1. Has no gradient. */
-export function meanOver(inputs: readonly Tensor[], expr: Expr, dims: readonly number[]): Tensor {
-  const shape = broadcastOf(inputs.map((t) => t.spec));
-  const count = dims.reduce((n, d) => n * (shape[d] ?? 1), 1);
-  return folded(inputs, { by: 'sum', expr, finish: input(0).mul(1 / count), dims });
-}
 
 const typeOf = (inputs: readonly Tensor[]): DType => inputs[0]?.dtype ?? 'float32';
 

@@ -7,7 +7,7 @@ import { defineOp, type Op } from './define.js';
 import { fuseSum } from './fused.js';
 import { sumToShape } from './reduce.js';
 
-/** The dense gemm kernel as a row: a (…, m, k) @ b (…, k, n) [+ bias (n)], batch dims broadcast, any strides. */
+/** The dense gemm kernel as a row: a (…, m, k) @ b (…, k, n) [+ dense bias (n)], batch dims broadcast, any strides. */
 type Gemm = Op<[a: Tensor, b: Tensor, bias?: Tensor]>;
 
 const rows = new Map<string, Gemm>();
@@ -16,7 +16,7 @@ const rows = new Map<string, Gemm>();
 export function gemm(name: string, a: Tensor, b: Tensor, bias?: Tensor): Tensor {
   let row = rows.get(name);
   if (row === undefined) rows.set(name, (row = gemmRow(name)));
-  return bias === undefined ? row(a, b) : row(a, b, bias);
+  return bias === undefined ? row(a, b) : row(a, b, bias.contiguous());
 }
 
 export function gemmRow(name: string): Gemm {

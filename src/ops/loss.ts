@@ -17,6 +17,11 @@ export interface LossOptions {
 }
 
 const [a, b, c, d] = [input(0), input(1), input(2), input(3)];
+const squareOff = a.sub(b).mul(a.sub(b));
+const sizeOff = a.sub(b).abs();
+/** log(1 + e^-x) without overflow, and the loss of logits without weights. */
+const softplus = a.neg().max(0).add(a.abs().neg().exp().log1p());
+const logitLoss = constant(1).sub(b).mul(a).add(softplus);
 const relu = (x: Expr): Expr => x.lessEqual(0).select(0, x);
 
 /** A loss that is an expression of each element, in one pass with its reduction. */
@@ -26,7 +31,7 @@ function elementwise(op: string, tensors: readonly Tensor[], expr: Expr, reducti
   if (reduction === 'none') return fuse(op, tensors, expr);
   const { ndim, size } = tensors[0] as Tensor;
   const dims = Array.from({ length: ndim }, (_, i) => i);
-  return fuseSum(op, tensors, reduction === 'sum' ? expr : expr.mul(constant(1 / size)), dims);
+  return fuseSum(op, tensors, expr, dims, { divisor: reduction === 'sum' ? 1 : size });
 }
 
 function checkReduction(op: string, reduction: string): void {
@@ -45,8 +50,7 @@ export const mseLoss: Op<[x: Tensor, target: Tensor, options?: LossOptions]> = d
   name: 'mseLoss',
   compose(x: Tensor, target: Tensor, { reduction = 'mean' }: LossOptions = {}) {
     checkShapes('mseLoss', x, target);
-    const off = a.sub(b);
-    return elementwise('mseLoss', [x, target], off.mul(off), reduction);
+    return elementwise('mseLoss', [x, target], squareOff, reduction);
   },
   *samples(random): Iterable<[x: Tensor, target: Tensor, options?: LossOptions]> {
     yield [random([3, 2]), random([3, 2])];
@@ -64,7 +68,7 @@ export const l1Loss: Op<[x: Tensor, target: Tensor, options?: LossOptions]> = de
   name: 'l1Loss',
   compose(x: Tensor, target: Tensor, { reduction = 'mean' }: LossOptions = {}) {
     checkShapes('l1Loss', x, target);
-    return elementwise('l1Loss', [x, target], a.sub(b).abs(), reduction);
+    return elementwise('l1Loss', [x, target], sizeOff, reduction);
   },
   *samples(random): Iterable<[x: Tensor, target: Tensor, options?: LossOptions]> {
     yield [random([3, 2]), random([3, 2])];
@@ -155,10 +159,7 @@ export const binaryCrossEntropyWithLogits: Op<[x: Tensor, target: Tensor, option
   name: 'binaryCrossEntropyWithLogits',
   compose(x: Tensor, target: Tensor, { reduction = 'mean', weight = null, posWeight = null }: LogitsOptions = {}) {
     checkShapes('binaryCrossEntropyWithLogits', x, target);
-    // log(1 + e^-x) without overflow, times the weight of the target
-    const softplus = a.neg().max(0).add(a.abs().neg().exp().log1p());
-    const factor = posWeight ? b.mul(c.sub(1)).add(1) : constant(1);
-    const loss = constant(1).sub(b).mul(a).add(factor.mul(softplus));
+    const loss = posWeight ? constant(1).sub(b).mul(a).add(b.mul(c.sub(1)).add(1).mul(softplus)) : logitLoss;
     const tensors = [x, target, ...(posWeight ? [posWeight] : []), ...(weight ? [weight] : [])];
     const expr = weight ? loss.mul(posWeight ? d : c) : loss;
     return elementwise('binaryCrossEntropyWithLogits', tensors, expr, reduction);
@@ -172,7 +173,7 @@ export const binaryCrossEntropyWithLogits: Op<[x: Tensor, target: Tensor, option
   *errors(random): Iterable<readonly [[x: Tensor, target: Tensor, options?: LogitsOptions], string]> {
     yield [[random([3, 1]), random([3])], 'must have one shape'];
   },
-  torch: functionalOf('binary_cross_entropy_with_logits', '*a', 'weight'),
+  torch: functionalOf('binary_cross_entropy_with_logits', '*a', 'weight', 'pos_weight'),
 });
 
 export interface CrossEntropyOptions extends ClassOptions {

@@ -1,6 +1,6 @@
 import { LibError } from '../core/errors.js';
 import { formatShape, sameShape } from '../core/shape.js';
-import { constant, input } from '../expr/expr.js';
+import { constant, type Expr, input } from '../expr/expr.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { defineCustom, type Op } from './define.js';
 import { fuse, fuseSum, maxOver, range } from './fused.js';
@@ -20,6 +20,36 @@ export interface ClassOptions {
 }
 
 const [a, b, c, d] = [input(0), input(1), input(2), input(3)];
+const power = a.sub(b).exp();
+const ratio = a.div(b);
+
+/** The expressions of a value that is ignored, which stays the same from call to call. */
+interface EntropyExprs {
+  /** Of (max, Σ, x[target], target). */
+  readonly each: Expr;
+  readonly counted: Expr;
+  readonly usable: Expr;
+  /** Of (x, max, Σ, target, class, gradient, count). */
+  readonly slope: Expr;
+  readonly meanSlope: Expr;
+}
+const entropyExprs = new Map<number, EntropyExprs>();
+
+function exprsOf(ignoreIndex: number): EntropyExprs {
+  let known = entropyExprs.get(ignoreIndex);
+  if (known === undefined) {
+    const offset = power.div(c).sub(d.equal(input(4)));
+    known = {
+      each: d.equal(ignoreIndex).select(0, a.add(b.log()).sub(c)),
+      counted: a.notEqual(ignoreIndex),
+      usable: a.equal(ignoreIndex).select(0, a),
+      slope: d.equal(ignoreIndex).select(0, offset.mul(input(5))),
+      meanSlope: d.equal(ignoreIndex).select(0, offset.mul(input(5).div(input(6)))),
+    };
+    entropyExprs.set(ignoreIndex, known);
+  }
+  return known;
+}
 const allDims = (x: Tensor): number[] => x.shape.map((_, i) => i);
 
 /** The class dim, after the shapes were checked: x (C), (N, C) or (N, C, …), targets the same without C. */
@@ -55,29 +85,27 @@ const entropy: Op<[x: Tensor, target: Tensor, params: EntropyParams]> = defineCu
   forward: ([x, target], { dim, ignoreIndex, reduction }: EntropyParams) => {
     const [logits, t] = [x as Tensor, (target as Tensor).unsqueeze(dim)];
     const most = maxOver(logits, [dim]);
-    const total = fuseSum('crossEntropy', [logits, most], a.sub(b).exp(), [dim], { keepdim: true });
+    const total = fuseSum('crossEntropy', [logits, most], power, [dim], { keepdim: true });
     const picked = pick(logits, dim, usable(t, ignoreIndex));
-    const each = d.equal(ignoreIndex).select(0, a.add(b.log()).sub(c));
+    const { each, counted } = exprsOf(ignoreIndex);
     const tensors = [most, total, picked, t];
     if (reduction === 'none') return [fuse('crossEntropy', tensors, each).reshape((target as Tensor).shape), most, total];
     const sum = fuseSum('crossEntropy', tensors, each, allDims(t));
     if (reduction === 'sum') return [sum, most, total];
-    const count = fuseSum('crossEntropy', [t], a.notEqual(ignoreIndex), allDims(t), { dtype: logits.dtype });
-    return [fuse('crossEntropy', [sum, count], a.div(b)), most, total, count];
+    const count = fuseSum('crossEntropy', [t], counted, allDims(t), { dtype: logits.dtype });
+    return [fuse('crossEntropy', [sum, count], ratio), most, total, count];
   },
   saves: [0, 1],
   keeps: [1, 2, 3],
   differentiable: [0, 2],
   grad: ([g, , gTotal], { inputs: [x, target], outputs: [, most, total, count], params: { dim, ignoreIndex, reduction } }) => {
     if (!x || !target || !most || !total) return [null, null];
-    const power = a.sub(b).exp();
     const fromTotal = gTotal ? fuse('crossEntropyBackward', [x, most, gTotal], power.mul(c)) : null;
     if (!g) return [fromTotal, null];
     const t = target.unsqueeze(dim);
     const classes = range(x.device, x.shape[dim] ?? 0).reshape(x.shape.slice(dim).map((size, i) => (i === 0 ? size : 1)));
     const share = reduction === 'none' ? g.unsqueeze(dim) : g;
-    const scale = count ? input(5).div(input(6)) : input(5);
-    const expr = d.equal(ignoreIndex).select(0, power.div(c).sub(d.equal(input(4))).mul(scale));
+    const expr = count ? exprsOf(ignoreIndex).meanSlope : exprsOf(ignoreIndex).slope;
     const gx = fuse('crossEntropyBackward', [x, most, total, t, classes, share, ...(count ? [count] : [])], expr);
     return [fromTotal ? gx.add(fromTotal) : gx, null];
   },
@@ -87,7 +115,7 @@ const entropy: Op<[x: Tensor, target: Tensor, params: EntropyParams]> = defineCu
 const pick = gatherRow('crossEntropy');
 
 /** Ignored targets name class 0, whose value then goes unused. */
-const usable = (t: Tensor, ignoreIndex: number): Tensor => fuse('crossEntropy', [t], a.equal(ignoreIndex).select(0, a));
+const usable = (t: Tensor, ignoreIndex: number): Tensor => fuse('crossEntropy', [t], exprsOf(ignoreIndex).usable);
 
 export function classEntropy(x: Tensor, target: Tensor, { ignoreIndex = -100, reduction = 'mean' }: ClassOptions): Tensor {
   const dim = classDim('crossEntropy', x, target, null);

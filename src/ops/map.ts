@@ -1,5 +1,5 @@
 import { type ComputeType, computeType, type DType } from '../core/dtype.js';
-import { broadcastShapes, type Shape } from '../core/shape.js';
+import { broadcastShapes, sameShape, type Shape } from '../core/shape.js';
 import { type Spec, specOf } from '../core/spec.js';
 import { constant, derivative, type Expr, input, isDifferentiable, scalar as scalarLeaf, substitute, topological } from '../expr/expr.js';
 import type { Reducer } from '../program/kernel.js';
@@ -124,14 +124,30 @@ function mapGradient([g]: readonly (Tensor | null)[], { inputs, output, params, 
   });
 }
 
+interface Compacted {
+  readonly used: readonly number[];
+  readonly expr: Expr;
+}
+const compactions = new WeakMap<Expr, Compacted>();
+
+/** Which inputs an expression reads, and the expression over those alone. */
+function compacted(e: Expr): Compacted {
+  let known = compactions.get(e);
+  if (known === undefined) {
+    const used = [...inputsOf(e)].sort((a, b) => a - b);
+    const place = new Map(used.map((old, now) => [old, now]));
+    const expr = substitute(e, (leaf) => (leaf.kind === 'input' ? input(place.get(leaf.index) ?? 0) : scalarLeaf(leaf.index)));
+    compactions.set(e, (known = { used, expr }));
+  }
+  return known;
+}
+
 /**
  * Evaluates `e` over tensors and sums the result down to the shape of `target`, in one kernel: a map where nothing was broadcast,
  * a reduction with the map as its prologue where something was. Inputs that `e` does not read are dropped.
  */
 export function mapOnto(target: Spec, name: string, e: Expr, tensors: readonly Tensor[], scalars: readonly number[]): Tensor {
-  const used = [...inputsOf(e)].sort((a, b) => a - b);
-  const place = new Map(used.map((old, now) => [old, now]));
-  const expr = substitute(e, (leaf) => (leaf.kind === 'input' ? input(place.get(leaf.index) ?? 0) : scalarLeaf(leaf.index)));
+  const { used, expr } = compacted(e);
   const inputs = used.map((i) => tensors[i] as Tensor);
   let shape: Shape = target.shape;
   for (const t of inputs) shape = broadcastShapes(name, shape, t.shape);
@@ -194,22 +210,45 @@ function reduceDefinition(name: string) {
   };
 }
 
+const reduceSaves = new WeakMap<Expr, Map<string, readonly number[]>>();
+
 function savedByReduce(expr: Expr, needs: readonly boolean[]): readonly number[] {
-  const read = new Set<number>();
-  needs.forEach((need, i) => {
-    if (need) for (const k of inputsOf(derivative(expr, i))) read.add(k);
-  });
-  return [...read];
+  let cache = reduceSaves.get(expr);
+  if (cache === undefined) reduceSaves.set(expr, (cache = new Map()));
+  let saves = cache.get(`${needs}`);
+  if (saves === undefined) {
+    const read = new Set<number>();
+    needs.forEach((need, i) => {
+      if (need) for (const k of inputsOf(derivative(expr, i))) read.add(k);
+    });
+    cache.set(`${needs}`, (saves = [...read]));
+  }
+  return saves;
+}
+
+const reduceSlopes = new WeakMap<Expr, Map<string, Expr>>();
+
+/** g · ∂expr/∂input i / divisor, with g as input n. */
+function reduceSlope(expr: Expr, i: number, n: number, divisor: number): Expr {
+  let cache = reduceSlopes.get(expr);
+  if (cache === undefined) reduceSlopes.set(expr, (cache = new Map()));
+  const key = `${i}/${n}/${divisor}`;
+  let e = cache.get(key);
+  if (e === undefined) cache.set(key, (e = input(n).mul(derivative(expr, i)).div(divisor)));
+  return e;
 }
 
 function reduceMapGradient([g]: readonly (Tensor | null)[], context: GradContext<ReduceMapParams>): (Tensor | null)[] {
   const { inputs, params, scalars, needs } = context;
   const n = inputs.length;
+  if (!g) return inputs.map(() => null);
+  const kept = g.ndim === 0 ? g : g.reshape(params.shape.map((size, k) => (params.dims.includes(k) ? 1 : size)));
   return inputs.map((x, i) => {
-    if (!g || !needs[i]) return null;
-    const d = derivative(params.expr, i);
-    const spread = g.reshape(params.shape.map((size, k) => (params.dims.includes(k) ? 1 : size))).expand(params.shape);
-    return mapOnto(x.spec, `${params.name}Backward`, input(n).mul(d).div(params.divisor ?? 1), [...inputs, spread], scalars);
+    if (!needs[i]) return null;
+    const e = reduceSlope(params.expr, i, n, params.divisor ?? 1);
+    // Where the kernel reads something of the full shape, it broadcasts the gradient by itself.
+    const full = sameShape(x.shape, params.shape) && compacted(e).used.some((k) => k < n && sameShape((inputs[k] as Tensor).shape, params.shape));
+    return mapOnto(x.spec, `${params.name}Backward`, e, [...inputs, full ? kept : kept.expand(params.shape)], scalars);
   });
 }
 

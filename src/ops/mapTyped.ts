@@ -3,7 +3,7 @@ import { LibError } from '../core/errors.js';
 import { type Expr, input, scalar } from '../expr/expr.js';
 import { isTensor, type Tensor } from '../tensor/tensor.js';
 import { promoteTensors, type TensorOrNumber } from './elementwise.js';
-import { map } from './map.js';
+import { type MapParams, map } from './map.js';
 
 export interface MapTypedOptions {
   readonly scalars?: readonly number[];
@@ -25,32 +25,67 @@ export function mapTyped(name: string, inputs: readonly Tensor[], expr: Expr, op
 }
 
 /** The promoted type of several tensors. */
-export function promoteAll([first, ...rest]: readonly Tensor[]): DType {
-  let dtype = (first as Tensor).dtype;
-  let widest = first as Tensor;
-  for (const t of rest) {
+export function promoteAll(tensors: readonly Tensor[]): DType {
+  let widest = tensors[0] as Tensor;
+  let { dtype } = widest;
+  for (let i = 1; i < tensors.length; i++) {
+    const t = tensors[i] as Tensor;
     dtype = promoteTensors(widest, t);
     if (dtype === t.dtype) widest = t;
   }
   return dtype;
 }
 
-/** Operands of a row: tensors take the next input, numbers the next scalar. */
-export class Operands {
-  readonly tensors: Tensor[] = [];
-  readonly scalars: number[] = [];
+/** What a row computes from its operands, which are inputs where they are tensors and scalars where they are numbers. */
+interface Form {
+  readonly expr: Expr;
+  readonly slopes?: readonly (Expr | null)[];
+}
+type Operand = TensorOrNumber | undefined;
+type BuildForm = (first: Expr, second: Expr | null, third: Expr | null, tensors: number) => Form;
+type FormCall = (first: Operand, second: Operand, third: Operand, dtype?: DType, into?: readonly Tensor[]) => Tensor;
 
-  add(value: TensorOrNumber): Expr {
-    return isTensor(value) ? input(this.tensors.push(value) - 1) : scalar(this.scalars.push(value) - 1);
-  }
+/**
+ * Calls of up to three operands, each a tensor, a number or left out. The expression is built once for each pattern of these.
+ * Unless a type is given, it is promoted: an integer tensor meets a fraction as a float.
+ */
+export function forms(name: string, build: BuildForm): FormCall {
+  const known = new Map<string, MapParams>();
+  return (first, second, third, dtype, into) => {
+    const operands = [first, second, third];
+    const tensors: Tensor[] = [];
+    const scalars: number[] = [];
+    let pattern = '';
+    for (const x of operands) {
+      if (typeof x === 'number') scalars.push(x);
+      else if (x !== undefined) tensors.push(x);
+      pattern += typeof x === 'number' ? 'n' : x === undefined ? '-' : 't';
+    }
+    const type = dtype ?? promoteNumbers(promoteAll(tensors), scalars);
+    let params = known.get(pattern + type);
+    if (params === undefined) {
+      params = { name, ...buildForm(build, operands, tensors.length), dtype: type, compute: computeType(type) };
+      known.set(pattern + type, params);
+    }
+    return map(tensors, params, scalars, into);
+  };
+}
 
-  /** The common type; an integer tensor meets a fraction as a float. */
-  dtype(): DType {
-    return this.scalars.filter(Number.isFinite).reduce(promoteNumber, promoteAll(this.tensors));
-  }
+function buildForm(build: BuildForm, operands: readonly Operand[], tensors: number): Form {
+  let [inputs, scalars] = [0, 0];
+  const [first, second, third] = operands.map((x) => (x === undefined ? null : isTensor(x) ? input(inputs++) : scalar(scalars++)));
+  return build(first as Expr, second ?? null, third ?? null, tensors);
+}
+
+/** The type after numbers have joined in; infinities and NaN fit any. */
+export function promoteNumbers(dtype: DType, numbers: readonly number[]): DType {
+  let type = dtype;
+  for (const n of numbers) if (Number.isFinite(n)) type = promoteNumber(type, n);
+  return type;
 }
 
 /** Conditions are of type bool, as in PyTorch. */
 export function checkMask(op: string, mask: Tensor): void {
-  if (mask.dtype !== 'bool') throw new LibError('dtype', `${op}: the mask must be of type bool, got ${mask.dtype}.`, 'compare first, e.g. x.ne(0).');
+  if (mask.dtype !== 'bool')
+    throw new LibError('dtype', `${op}: the mask must be of type bool, got ${mask.dtype}.`, 'compare first, e.g. x.ne(0).');
 }

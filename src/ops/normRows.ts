@@ -21,6 +21,18 @@ interface NormParams {
 }
 
 const [first, second, third, fourth] = [input(0), input(1), input(2), input(3)];
+const square = first.mul(first);
+const squareOff = first.sub(second).mul(first.sub(second));
+const rsqrtPlus = first.add(scalar(0)).rsqrt();
+const product = first.mul(second);
+const centered = first.sub(second).mul(third);
+/** -Σh · rstd / n and -Σh(x - mean) · rstd³ / n, without and with a weight. */
+const shiftOf = [product.mul(scalar(0)), product.mul(third).mul(scalar(0))] as const;
+const cube = second.mul(second).mul(second);
+const slopeOf = [first.mul(cube).mul(scalar(0)), first.mul(third).mul(cube).mul(scalar(0))] as const;
+const bend = third.sub(fourth).mul(input(4));
+/** g · rstd + slope · (x - mean) + shift, without and with a weight that varies along the dims. */
+const assembled = [product.add(bend).add(input(5)), product.mul(input(6)).add(bend).add(input(5))] as const;
 
 /** How many elements each statistic is made of. */
 const countOf = (x: Tensor, dims: readonly number[]): number => dims.reduce((n, d) => n * (x.shape[d] ?? 1), 1);
@@ -39,10 +51,9 @@ const normalized: Op<[x: Tensor, weight: Tensor | null, bias: Tensor | null, par
     const x = inputs[0] as Tensor;
     const weight = weighted ? (inputs[1] as Tensor) : null;
     const bias = biased ? (inputs.at(-1) as Tensor) : null;
-    const mean = meanOver([x], first, dims);
-    const off = first.sub(second);
-    const variance = meanOver([x, mean], off.mul(off), dims);
-    const rstd = fuse(name, [variance], first.add(scalar(0)).rsqrt(), [eps]);
+    const mean = meanOver(name, [x], first, dims);
+    const variance = meanOver(name, [x, mean], squareOff, dims);
+    const rstd = fuse(name, [variance], rsqrtPlus, [eps]);
     return [scaled(name, x, mean, rstd, weight, bias, dims), mean, rstd, variance];
   },
   result: (outputs) => outputs,
@@ -82,10 +93,9 @@ function scaled(
   dims: readonly number[],
 ): Tensor {
   const early = weight !== null && isConstantAlong(weight, x, dims);
-  const scale = early ? fuse(op, [rstd, weight], first.mul(second)) : rstd;
+  const scale = early ? fuse(op, [rstd, weight], product) : rstd;
   const late = weight !== null && !early;
-  const y = first.sub(second).mul(third);
-  const weightedY = late ? y.mul(fourth) : y;
+  const weightedY = late ? centered.mul(fourth) : centered;
   const tensors = [x, mean, scale, ...(late ? [weight] : []), ...(bias ? [bias] : [])];
   return fuse(op, tensors, bias ? weightedY.add(input(tensors.length - 1)) : weightedY);
 }
@@ -131,16 +141,13 @@ function inputGradient(g: Tensor, gMean: Tensor | null, gRstd: Tensor | null, { 
   const { op, x, mean, rstd, weight, dims } = saved;
   const share = [-1 / countOf(x, dims)];
   const factor = constant && weight ? [weight] : [];
-  const times = (e: Expr, at: number): Expr => (factor.length > 0 ? e.mul(input(at)) : e);
-  const ownShift = fuse(op, [sum, rstd, ...factor], times(first.mul(second), 2).mul(scalar(0)), share);
-  const cube = second.mul(second).mul(second);
-  const ownSlope = fuse(op, [along, rstd, ...factor], times(first, 2).mul(cube).mul(scalar(0)), share);
+  const ownShift = fuse(op, [sum, rstd, ...factor], factor.length > 0 ? shiftOf[1] : shiftOf[0], share);
+  const ownSlope = fuse(op, [along, rstd, ...factor], factor.length > 0 ? slopeOf[1] : slopeOf[0], share);
   const shift = gMean ? fuse(op, [ownShift, gMean], first.sub(second.mul(scalar(0))), share) : ownShift;
   const slope = gRstd ? fuse(op, [ownSlope, gRstd, rstd], first.add(second.mul(third.mul(third).mul(third)).mul(scalar(0))), share) : ownSlope;
-  const scale = factor.length > 0 ? fuse(op, [rstd, ...factor], first.mul(second)) : rstd;
+  const scale = factor.length > 0 ? fuse(op, [rstd, ...factor], product) : rstd;
   const late = weight && !constant ? [weight] : [];
-  const h = late.length > 0 ? first.mul(second).mul(input(6)) : first.mul(second);
-  return fuse(op, [g, scale, x, mean, slope, shift, ...late], h.add(third.sub(fourth).mul(input(4))).add(input(5)));
+  return fuse(op, [g, scale, x, mean, slope, shift, ...late], late.length > 0 ? assembled[1] : assembled[0]);
 }
 
 /** What comes through mean and rstd alone: in second derivatives. */
@@ -211,8 +218,8 @@ const rms: Op<[x: Tensor, weight: Tensor | null, params: RmsParams]> = defineCus
   args: (x: Tensor, weight: Tensor | null, params: RmsParams) => ({ inputs: weight ? [x, weight] : [x], params }),
   forward: ([x, weight], { dims, eps }: RmsParams) => {
     const a = x as Tensor;
-    const square = meanOver([a], first.mul(first), dims);
-    const r = fuse('rmsNorm', [square], first.add(scalar(0)).rsqrt(), [eps]);
+    const meanSquare = meanOver('rmsNorm', [a], square, dims);
+    const r = fuse('rmsNorm', [meanSquare], rsqrtPlus, [eps]);
     const y = weight ? fuse('rmsNorm', [a, r, weight], first.mul(second).mul(third)) : fuse('rmsNorm', [a, r], first.mul(second));
     return [y, r];
   },

@@ -1,8 +1,8 @@
-import { LibError } from '../core/errors.js';
 import { isFloat } from '../core/dtype.js';
+import { LibError } from '../core/errors.js';
 import { constant, type Expr, input, scalar } from '../expr/expr.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { defineComposite, type Op } from './define.js';
+import { defineComposite } from './define.js';
 import { asTensor, binary, type Pointwise, type TensorOrNumber, unary } from './elementwise.js';
 import { mapTyped } from './mapTyped.js';
 import { tuned } from './tuned.js';
@@ -73,7 +73,13 @@ export const floorDivide: Binary = binary('floorDivide', {
   expr: floorQuotient,
   ints: (a, b) => a.floorDiv(b),
   domain: [0.6, 3],
-  points: [[-7, 2], [7, -2], [1, 0.1], [6, 3], [-6, 3]],
+  points: [
+    [-7, 2],
+    [7, -2],
+    [1, 0.1],
+    [6, 3],
+    [-6, 3],
+  ],
   kinks: true,
 });
 
@@ -94,18 +100,30 @@ export const div: Pointwise<[a: Tensor, b: TensorOrNumber, options?: DivOptions]
     },
   }),
   {
-    inPlace: (a: Tensor, b: TensorOrNumber, { roundingMode }: DivOptions = {}) =>
-      quotients[roundingMode ?? 'none'].inPlace(a, b),
+    inPlace: (a: Tensor, b: TensorOrNumber, { roundingMode }: DivOptions = {}) => quotients[roundingMode ?? 'none'].inPlace(a, b),
   },
 );
 
 /** The remainder of a / b with the sign of a (C's %). */
-export const fmod: Binary = binary('fmod', { expr: (a, b) => a.fmod(b), domain: [0.6, 3], points: [[-7, 3], [7, -3], [-0.5, 2]], kinks: true });
+export const fmod: Binary = binary('fmod', {
+  expr: (a, b) => a.fmod(b),
+  domain: [0.6, 3],
+  points: [
+    [-7, 3],
+    [7, -3],
+    [-0.5, 2],
+  ],
+  kinks: true,
+});
 /** The remainder of a / b with the sign of b (Python's %). */
 export const remainder: Binary = binary('remainder', {
   expr: (a, b) => a.remainder(b),
   domain: [0.6, 3],
-  points: [[-7.5, 3], [7.5, -3], [-0.5, 2]],
+  points: [
+    [-7.5, 3],
+    [7.5, -3],
+    [-0.5, 2],
+  ],
   kinks: true,
 });
 /** The larger of a and b; NaN if either is. Ties share the gradient evenly. */
@@ -142,7 +160,11 @@ export const hypot: Binary = binary('hypot', {
     return easy.select(long, long.mul(ratio.mul(ratio).add(1).sqrt()));
   },
   grad: (g, a, b, y) => [y.equal(0).select(0, g.mul(a).div(y)), y.equal(0).select(0, g.mul(b).div(y))],
-  points: [[3, 4], [-5, 12], [1, 0]],
+  points: [
+    [3, 4],
+    [-5, 12],
+    [1, 0],
+  ],
   result: 'float',
   torch: asTensor('hypot'),
 });
@@ -154,7 +176,12 @@ export const logaddexp: Binary = binary('logaddexp', {
     const share = apart.isnan().select(0.5, apart.sigmoid()); // two equal infinities
     return [g.mul(share), g.mul(share.neg().add(1))];
   },
-  points: [[100, -100], [-100, -100], [90, 91], [0, 0]],
+  points: [
+    [100, -100],
+    [-100, -100],
+    [90, 91],
+    [0, 0],
+  ],
   result: 'float',
   torch: asTensor('logaddexp'),
 });
@@ -166,7 +193,12 @@ export const logaddexp2: Binary = binary('logaddexp2', {
     const share = apart.isnan().select(0.5, apart.mul(Math.LN2).sigmoid());
     return [g.mul(share), g.mul(share.neg().add(1))];
   },
-  points: [[100, -100], [-100, -100], [90, 91], [0, 0]],
+  points: [
+    [100, -100],
+    [-100, -100],
+    [90, 91],
+    [0, 0],
+  ],
   result: 'float',
   torch: asTensor('logaddexp2'),
 });
@@ -176,14 +208,22 @@ export const xlogy: Binary = binary('xlogy', {
   grad: (g, a, b) => [a.equal(0).mul(b.lessEqual(0)).select(0, g.mul(b.log())), g.mul(a).div(b)],
   result: 'float',
   domain: [0.3, 3],
-  points: [[0, 2], [1, 0.5], [0, 0.25]],
+  points: [
+    [0, 2],
+    [1, 0.5],
+    [0, 0.25],
+  ],
 });
 /** |a| with the sign of b, that of -0 too. */
 export const copysign: Binary = binary('copysign', {
   expr: (a, b) => b.equal(0).select(b.reciprocal(), b).less(0).select(a.abs().neg(), a.abs()),
-  grad: (g, a, b, y) => [a.equal(0).select(0, y.div(a).mul(g)), null],
+  grad: (g, a, _, y) => [a.equal(0).select(0, y.div(a).mul(g)), null],
   result: 'float',
-  points: [[1.5, -0], [-1.5, 0], [2, -3]],
+  points: [
+    [1.5, -0],
+    [-1.5, 0],
+    [2, -3],
+  ],
   kinks: true,
 });
 /** a · 2ᵇ. */
@@ -192,7 +232,11 @@ export const ldexp: Binary = binary('ldexp', { expr: (a, b) => a.mul(b.exp2()), 
 export const heaviside: Binary = binary('heaviside', {
   expr: (a, b) => a.equal(0).select(b, constant(0).less(a)),
   grad: () => [null, null],
-  points: [[0, 0.5], [-1, 0.5], [1, 0.5]],
+  points: [
+    [0, 0.5],
+    [-1, 0.5],
+    [1, 0.5],
+  ],
   kinks: true,
   torch: { call: 'torch.heaviside(a[0], torch.as_tensor(a[1], dtype=a[0].dtype))' },
 });
@@ -214,7 +258,11 @@ const cheapPowers: ReadonlyMap<number, Unary> = new Map([
 function power(a: Tensor, b: TensorOrNumber): readonly [Binary | Unary, TensorOrNumber] {
   if (typeof b !== 'number') return [generalPow, b];
   if (!isFloat(a.dtype) && Number.isInteger(b) && b < 0) {
-    throw new LibError('value', `pow: integers can only be raised to non-negative integers, got exponent ${b}.`, 'convert with float() first.');
+    throw new LibError(
+      'value',
+      `pow: integers can only be raised to non-negative integers, got exponent ${b}.`,
+      'convert with float() first.',
+    );
   }
   return [cheapPowers.get(b) ?? generalPow, b];
 }

@@ -5,9 +5,19 @@ import { asTensor, binary, type Pointwise, type TensorOrNumber, unary } from './
 type Unary = Pointwise<[x: Tensor]>;
 type Binary = Pointwise<[a: Tensor, b: TensorOrNumber]>;
 /** Pairs that are less, equal and greater. */
-const ORDERED = [[1, 2], [2, 2], [3, 2], [-1, 0]] as const;
+const ORDERED = [
+  [1, 2],
+  [2, 2],
+  [3, 2],
+  [-1, 0],
+] as const;
 /** All four cases of two truth values. */
-const TRUTHS = [[0, 0], [0, 1.5], [-2, 0], [3, 4]] as const;
+const TRUTHS = [
+  [0, 0],
+  [0, 1.5],
+  [-2, 0],
+  [3, 4],
+] as const;
 
 /** a = b, as bool. NaN equals nothing. */
 export const eq: Binary = binary('eq', { expr: (a, b) => a.equal(b), result: 'bool', points: ORDERED });

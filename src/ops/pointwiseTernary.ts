@@ -3,7 +3,7 @@ import { constant, type Expr, input, scalar } from '../expr/expr.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { defineComposite, type Random } from './define.js';
 import type { Pointwise, TensorOrNumber } from './elementwise.js';
-import { checkMask, mapTyped, Operands } from './mapTyped.js';
+import { checkMask, forms, mapTyped } from './mapTyped.js';
 
 export interface ClampOptions {
   /** Lower bound; a tensor broadcasts. Default: none. */
@@ -12,15 +12,16 @@ export interface ClampOptions {
   readonly max?: TensorOrNumber;
 }
 
+const clampForm = forms('clamp', (x, low, high, tensors) => {
+  const raised = low === null ? x : x.max(low);
+  return { expr: high === null ? raised : raised.min(high), slopes: clampSlopes(x, low, high, tensors) };
+});
+
 function clampTo(x: Tensor, { min, max }: ClampOptions, into?: readonly Tensor[]): Tensor {
-  if (min === undefined && max === undefined) throw new LibError('option', 'clamp: at least one of min and max must be given, got none.');
-  const operands = new Operands();
-  const value = operands.add(x);
-  const [low, high] = [min === undefined ? null : operands.add(min), max === undefined ? null : operands.add(max)];
-  const raised = low === null ? value : value.max(low);
-  const expr = high === null ? raised : raised.min(high);
-  const { tensors, scalars } = operands;
-  return mapTyped('clamp', tensors, expr, { scalars, dtype: operands.dtype(), slopes: clampSlopes(value, low, high, tensors.length), into });
+  if (min === undefined && max === undefined) {
+    throw new LibError('option', 'clamp: at least one of min and max must be given, got none.');
+  }
+  return clampForm(x, min, max, undefined, into);
 }
 
 /** The bounds themselves belong to the range; what lies outside gives its gradient to the bound, if that is a tensor. */
@@ -79,17 +80,21 @@ export const clampMax: Pointwise<[x: Tensor, max: TensorOrNumber]> = Object.assi
   { inPlace: (x: Tensor, max: TensorOrNumber) => clampTo(x, { max }, [x]) },
 );
 
-function lerpTo(x: Tensor, end: Tensor, weight: TensorOrNumber, into?: readonly Tensor[]): Tensor {
-  const operands = new Operands();
-  const [a, b, w] = [operands.add(x), operands.add(end), operands.add(weight)];
-  const { tensors, scalars } = operands;
-  const g = input(tensors.length);
+const lerpForm = forms('lerp', (a, b, w, tensors) => {
+  if (b === null || w === null) return { expr: a };
+  const g = input(tensors);
   const reach = b.sub(a);
   const rest = w.neg().add(1);
   // From the nearer end, so that the weights 0 and 1 give the ends exactly.
-  const expr = w.abs().less(0.5).select(a.add(w.mul(reach)), b.sub(reach.mul(rest)));
-  return mapTyped('lerp', tensors, expr, { scalars, slopes: [g.mul(rest), g.mul(w), g.mul(reach)], into });
-}
+  const expr = w
+    .abs()
+    .less(0.5)
+    .select(a.add(w.mul(reach)), b.sub(reach.mul(rest)));
+  return { expr, slopes: [g.mul(rest), g.mul(w), g.mul(reach)] };
+});
+const lerpTo = (x: Tensor, end: Tensor, weight: TensorOrNumber, into?: readonly Tensor[]): Tensor =>
+  lerpForm(x, end, weight, undefined, into);
+
 /** x + weight · (end - x). */
 export const lerp: Pointwise<[x: Tensor, end: Tensor, weight: TensorOrNumber]> = Object.assign(
   defineComposite({
@@ -129,13 +134,12 @@ export const addcmul: Fused = fused('addcmul', (a, b) => a.mul(b));
 /** x + value · a / b. */
 export const addcdiv: Fused = fused('addcdiv', (a, b) => a.div(b));
 
+const maskedForm = forms('maskedFill', (x, mask, value) => ({ expr: mask && value ? mask.select(value, x) : x }));
 function fillMasked(x: Tensor, mask: Tensor, value: TensorOrNumber, into?: readonly Tensor[]): Tensor {
   checkMask('maskedFill', mask);
-  const operands = new Operands();
-  const [here, m, v] = [operands.add(x), operands.add(mask), operands.add(value)];
-  const { tensors, scalars } = operands;
-  return mapTyped('maskedFill', tensors, m.select(v, here), { scalars, dtype: x.dtype, into });
+  return maskedForm(x, mask, value, x.dtype, into);
 }
+
 /** x with `value` (a number or a 0-d tensor) wherever the bool mask, which broadcasts, is true. */
 export const maskedFill: Pointwise<[x: Tensor, mask: Tensor, value: TensorOrNumber]> = Object.assign(
   defineComposite({

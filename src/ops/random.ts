@@ -5,7 +5,7 @@ import { type Expr, input, scalar } from '../expr/expr.js';
 import type { RandomKernel } from '../program/kernel.js';
 import type { TensorOptions } from '../tensor/creation.js';
 import { defaultGenerator, drawn, dropoutGenerator, type Generator } from '../tensor/generator.js';
-import { rand, type RandomOptions, randn } from '../tensor/random.js';
+import { type RandomOptions, rand, randn } from '../tensor/random.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { checkWritable } from './apply.js';
 import { defineComposite, type Op } from './define.js';
@@ -81,7 +81,12 @@ export function multinomial(weights: Tensor, count: number, options: Multinomial
   const w = weights.detach();
   const n = w.shape.at(-1) ?? 1;
   if (!replacement) {
-    if (count > n) throw new LibError('value', `multinomial: without replacement at most ${n} can be drawn, got count ${count}.`, 'pass { replacement: true }.');
+    if (count > n)
+      throw new LibError(
+        'value',
+        `multinomial: without replacement at most ${n} can be drawn, got count ${count}.`,
+        'pass { replacement: true }.',
+      );
     // The largest of weight / exponential number is a draw in proportion to the weights (an exponential race).
     const race = drawn('multinomial', 'uniform', specOf('float64', w.shape), w.device, generator);
     const times = mapTyped('multinomial', [w, race], input(0).div(input(1).neg().log1p().neg()), { dtype: 'float64' });
@@ -91,7 +96,10 @@ export function multinomial(weights: Tensor, count: number, options: Multinomial
   const shape = [...w.shape.slice(0, -1), count];
   const u = drawn('multinomial', 'uniform', specOf('float64', shape), w.device, generator);
   const total = edges.narrow(-1, n - 1, 1);
-  return edges.contiguous().searchsorted(u.mul(total), { right: true }).clamp({ max: n - 1 });
+  return edges
+    .contiguous()
+    .searchsorted(u.mul(total), { right: true })
+    .clamp({ max: n - 1 });
 }
 
 export interface DropoutOptions extends RandomOptions {
@@ -100,7 +108,9 @@ export interface DropoutOptions extends RandomOptions {
   /** Drop; else the input is returned as it is. Default true. */
   readonly training?: boolean;
 }
-const kept = scalar(0).lessEqual(input(1)).select(input(0).mul(scalar(1)), 0);
+const kept = scalar(0)
+  .lessEqual(input(1))
+  .select(input(0).mul(scalar(1)), 0);
 /** Zeros each element with probability p and scales the rest by 1 / (1 - p), so that the mean stays. */
 export const dropout: Op<[x: Tensor, options?: DropoutOptions]> = defineComposite({
   name: 'dropout',

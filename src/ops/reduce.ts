@@ -1,5 +1,5 @@
 import { computeType, type DType, isFloat } from '../core/dtype.js';
-import { sameShape, type Shape } from '../core/shape.js';
+import { type Shape, sameShape } from '../core/shape.js';
 import { type Spec, specOf } from '../core/spec.js';
 import { type Expr, input } from '../expr/expr.js';
 import { tensor } from '../tensor/creation.js';
@@ -83,7 +83,13 @@ export const nanmean: Reduction = defineComposite({
 });
 function* nanSamples(random: Random): Iterable<[x: Tensor, options?: ReduceOptions]> {
   yield* reductionSamples(random);
-  yield [tensor([[1, Number.NaN, 3], [4, 5, Number.NaN]]), { dim: 1 }];
+  yield [
+    tensor([
+      [1, Number.NaN, 3],
+      [4, 5, Number.NaN],
+    ]),
+    { dim: 1 },
+  ];
 }
 
 /** How many elements are not zero, in int32. */
@@ -152,7 +158,14 @@ export const prod: Reduction = defineOp({
     yield [random([5])];
     yield [random([2, 3]), { dim: 1 }];
     yield [random([2, 3]), { dim: 0, keepdim: true }];
-    yield [tensor([[1, 0, 3], [0.5, 2, 0], [2, 3, 4]]), { dim: 1 }];
+    yield [
+      tensor([
+        [1, 0, 3],
+        [0.5, 2, 0],
+        [2, 3, 4],
+      ]),
+      { dim: 1 },
+    ];
     yield [random.integers([4], 1, 5)];
   },
   errors: reductionErrors,

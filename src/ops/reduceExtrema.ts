@@ -85,7 +85,8 @@ function extremum(name: string, all: Reduction, arg: Arg, pairwise: (a: Tensor, 
     compose(x: Tensor, second?: Tensor | OneDimOptions): Tensor | ValuesIndices {
       if (second === undefined) return all(x);
       if (isTensor(second)) return pairwise(x, second);
-      if (typeof second.dim !== 'number') throw new LibError('option', `${name}: dim must be one number, got ${String(second.dim)}.`, `use a${name}() for several dims.`);
+      if (typeof second.dim !== 'number')
+        throw new LibError('option', `${name}: dim must be one number, got ${String(second.dim)}.`, `use a${name}() for several dims.`);
       const { line, at } = lineOf(name, x, second.dim);
       return pick(x, line, at, arg(line.detach(), { dim: at, keepdim: true }), second.keepdim ?? false);
     },
@@ -125,7 +126,15 @@ function medianIndex(line: Tensor, at: number, skipNan: boolean): Tensor {
   const { indices } = order(plain, at, false);
   const size = line.shape[at] ?? 1;
   const nans = plain.isnan().sum({ dim: at, keepdim: true });
-  if (skipNan) return indices.gather(at, nans.neg().add(size - 1).clamp({ min: 0 }).floorDivide(2));
+  if (skipNan)
+    return indices.gather(
+      at,
+      nans
+        .neg()
+        .add(size - 1)
+        .clamp({ min: 0 })
+        .floorDivide(2),
+    );
   const middle = indices.narrow(at, (size - 1) >> 1, 1);
   return nans.gt(0).where(argmax(plain, { dim: at, keepdim: true }), middle);
 }
@@ -143,7 +152,16 @@ function medianRow(name: string, skipNan: boolean): Median {
       params: null,
       saves: [0, 'output'],
       compute: () => along(x.reshape([-1]), { dim: 0 }).values,
-      grad: (g, { inputs: [of], output }) => [of ? shareEvenly(g, of, output, Array.from({ length: of.ndim }, (_, i) => i)) : null],
+      grad: (g, { inputs: [of], output }) => [
+        of
+          ? shareEvenly(
+              g,
+              of,
+              output,
+              Array.from({ length: of.ndim }, (_, i) => i),
+            )
+          : null,
+      ],
     });
   const op = defineComposite({
     name,
@@ -152,7 +170,14 @@ function medianRow(name: string, skipNan: boolean): Median {
       yield [random([7])];
       yield [random([2, 4]), { dim: 1 }];
       yield [random([3, 2]), { dim: 0, keepdim: true }];
-      if (skipNan) yield [tensor([[1, Number.NaN, 3], [4, 6, 5]]), { dim: 1 }];
+      if (skipNan)
+        yield [
+          tensor([
+            [1, Number.NaN, 3],
+            [4, 6, 5],
+          ]),
+          { dim: 1 },
+        ];
     },
   });
   return op as unknown as Median;
@@ -171,8 +196,14 @@ export const mode: Op<[x: Tensor, options?: ArgOptions], ValuesIndices> = define
     const size = line.shape[at] ?? 1;
     if (size < 2) return pick(x, line, at, indices, keepdim);
     // In sorted order, an element's place in its run of equals is how far it is from where its value was first seen.
-    const place = tensor(Int32Array.from({ length: size - 1 }, (_, i) => i + 1), { device: x.device, shape: alongDim(line, at, size - 1) });
-    const starts = values.narrow(at, 1, size - 1).ne(values.narrow(at, 0, size - 1)).where(place, 0);
+    const place = tensor(
+      Int32Array.from({ length: size - 1 }, (_, i) => i + 1),
+      { device: x.device, shape: alongDim(line, at, size - 1) },
+    );
+    const starts = values
+      .narrow(at, 1, size - 1)
+      .ne(values.narrow(at, 0, size - 1))
+      .where(place, 0);
     const runs = place.sub(starts.cummax(at).values);
     const winner = indices.gather(at, cat([runs.narrow(at, 0, 1).mul(0), runs], { dim: at }).argmax({ dim: at, keepdim: true }));
     return pick(x, line, at, winner, keepdim);

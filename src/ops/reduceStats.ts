@@ -5,13 +5,13 @@ import { type Expr, input } from '../expr/expr.js';
 import type { ReduceKernel } from '../program/kernel.js';
 import { tensor } from '../tensor/creation.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { amax } from './reduceExtrema.js';
 import { customGrad } from './customGrad.js';
 import { defineComposite, defineOp, type Op, type Random } from './define.js';
 import { countOf, type DimOptions, type FoldParams, foldParams, needFloat, shareEvenly, spread } from './foldRows.js';
 import { reduceMap } from './map.js';
 import { mapTyped } from './mapTyped.js';
 import { mean } from './reduce.js';
+import { amax } from './reduceExtrema.js';
 
 export interface VarOptions extends DimOptions {
   /** What the count is lessened by: 1 for the unbiased estimate, 0 for the mean squared deviation. Default 1. */
@@ -19,20 +19,36 @@ export interface VarOptions extends DimOptions {
 }
 type Spreading = Op<[x: Tensor, options?: VarOptions]>;
 
-const squaredDistance = input(0).sub(input(1)).mul(input(0).sub(input(1)));
+const squaredDistance = input(0)
+  .sub(input(1))
+  .mul(input(0).sub(input(1)));
 
 /** Two passes, mean and squared distances from it: the difference of mean square and squared mean would cancel. */
 function variance(name: string, x: Tensor, { dims, keepdim, out }: FoldParams, divisor: number): Tensor {
   const center = mean(x, { dim: dims, keepdim: true });
   const { shape, dtype } = x;
-  const params = { name, by: 'sum', expr: squaredDistance, dims, keepdim, shape, out, divisor, dtype, compute: computeType(dtype) } as const;
+  const params = {
+    name,
+    by: 'sum',
+    expr: squaredDistance,
+    dims,
+    keepdim,
+    shape,
+    out,
+    divisor,
+    dtype,
+    compute: computeType(dtype),
+  } as const;
   return reduceMap([x, center], params);
 }
 
 /** x minus its mean over dims: what the gradients of var and std are made of. */
 const centered = (x: Tensor, dims: readonly number[]): Tensor => x.sub(mean(x, { dim: dims, keepdim: true }));
 
-function spreadingRow(name: 'var' | 'std', grad: (g: Tensor, x: Tensor, y: Tensor, dims: readonly number[], divisor: number) => Tensor): Spreading {
+function spreadingRow(
+  name: 'var' | 'std',
+  grad: (g: Tensor, x: Tensor, y: Tensor, dims: readonly number[], divisor: number) => Tensor,
+): Spreading {
   return defineComposite({
     name,
     compose(x: Tensor, { correction = 1, ...options }: VarOptions = {}) {
@@ -66,15 +82,24 @@ function spreadingRow(name: 'var' | 'std', grad: (g: Tensor, x: Tensor, y: Tenso
 const varCall = (name: string): string => `${name}(a[0], **{"dim": None, "correction": 1, **o})`;
 
 const variances: Spreading = spreadingRow('var', (g, x, _, dims, divisor) => {
-  return mapTyped('varBackward', [spread(g, x, dims), centered(x, dims)], input(0).mul(input(1)).mul(2 / divisor));
+  return mapTyped(
+    'varBackward',
+    [spread(g, x, dims), centered(x, dims)],
+    input(0)
+      .mul(input(1))
+      .mul(2 / divisor),
+  );
 });
+
 /** The variance over `dim`, exact for large means. */
 export { variances as var };
 
 /** The standard deviation over `dim`. Where it is 0, so is the gradient. */
 export const std: Spreading = spreadingRow('std', (g, x, y, dims, divisor) => {
   const [up, y0, off] = [spread(g, x, dims), spread(y, x, dims), centered(x, dims)];
-  const expr = input(1).equal(0).select(0, input(0).mul(input(2)).div(input(1)).div(divisor));
+  const expr = input(1)
+    .equal(0)
+    .select(0, input(0).mul(input(2)).div(input(1)).div(divisor));
   return mapTyped('stdBackward', [up, y0, off], expr);
 });
 
@@ -96,11 +121,16 @@ export const stdMean: Op<[x: Tensor, options?: VarOptions], { readonly std: Tens
   samples: momentSamples,
   torch: { call: varCall('torch.std_mean') },
 });
-const dimsOnly = ({ dim, keepdim }: VarOptions): DimOptions => ({ ...(dim !== undefined && { dim }), ...(keepdim !== undefined && { keepdim }) });
+const dimsOnly = ({ dim, keepdim }: VarOptions): DimOptions => ({
+  ...(dim !== undefined && { dim }),
+  ...(keepdim !== undefined && { keepdim }),
+});
 
 const shifted = input(0).sub(input(1)).exp();
 const shifting = input(0).abs().less(Number.POSITIVE_INFINITY).select(input(0), 0);
-const softness = input(1).equal(Number.NEGATIVE_INFINITY).select(0, input(0).mul(input(1).sub(input(2)).exp()));
+const softness = input(1)
+  .equal(Number.NEGATIVE_INFINITY)
+  .select(0, input(0).mul(input(1).sub(input(2)).exp()));
 /** log Σ exp over `dim`, without overflow. The gradient is the softmax. */
 export const logsumexp: Op<[x: Tensor, options?: DimOptions]> = defineComposite({
   name: 'logsumexp',
@@ -116,7 +146,17 @@ export const logsumexp: Op<[x: Tensor, options?: DimOptions]> = defineComposite(
       compute() {
         // An infinite maximum cannot be subtracted; without it, the sum is 0 or infinite, as it should be.
         const top = mapTyped('logsumexp', [amax(x, { dim: dims, keepdim: true })], shifting);
-        const params = { name: 'logsumexp', by: 'sum', expr: shifted, dims, keepdim: false, shape, out, dtype, compute: computeType(dtype) } as const;
+        const params = {
+          name: 'logsumexp',
+          by: 'sum',
+          expr: shifted,
+          dims,
+          keepdim: false,
+          shape,
+          out,
+          dtype,
+          compute: computeType(dtype),
+        } as const;
         return mapTyped('logsumexp', [reduceMap([x, top], params), top.reshape(out)], input(0).log().add(input(1)));
       },
       grad: (g, { inputs: [of], output }) => [
@@ -129,7 +169,13 @@ export const logsumexp: Op<[x: Tensor, options?: DimOptions]> = defineComposite(
     yield [random([7])];
     yield [random([2, 3, 4]), { dim: 1 }];
     yield [random([2, 3, 4]), { dim: [0, 2], keepdim: true }];
-    yield [tensor([[100, -100, 99], [-200, -300, -200]]), { dim: 1 }];
+    yield [
+      tensor([
+        [100, -100, 99],
+        [-200, -300, -200],
+      ]),
+      { dim: 1 },
+    ];
   },
   *errors(random): Iterable<readonly [[x: Tensor, options?: DimOptions], string]> {
     yield [[random([2, 3]), { dim: 5 }], 'dim 5 is out of range'];
@@ -161,7 +207,15 @@ function normSlope(p: number): Expr {
   const [g, x, y] = [input(0), input(1), input(2)];
   if (p === 1) return g.mul(x.sign());
   if (p === 2) return y.equal(0).select(0, g.mul(x).div(y));
-  return x.equal(0).select(0, g.mul(x.sign()).mul(x.abs().div(y).pow(p - 1)));
+  return x.equal(0).select(
+    0,
+    g.mul(x.sign()).mul(
+      x
+        .abs()
+        .div(y)
+        .pow(p - 1),
+    ),
+  );
 }
 
 /** The p-norm over `dim`. Its gradient at zero is 0. */
@@ -172,7 +226,8 @@ export const norm: Norm = defineOp({
     return { inputs: [x], params, key: `${params.p}|${params.dims}|${params.keepdim}` };
   },
   infer([x], { out, dtype, p, dims }: NormParams) {
-    if (computeType(dtype) === 'int32') throw new LibError('dtype', `norm: the tensor must be of a floating type, got ${dtype}.`, 'convert with float() first.');
+    if (computeType(dtype) === 'int32')
+      throw new LibError('dtype', `norm: the tensor must be of a floating type, got ${dtype}.`, 'convert with float() first.');
     if (Number.isNaN(p)) throw new LibError('value', 'norm: p must be a number, got NaN.');
     if (Math.abs(p) === Number.POSITIVE_INFINITY && countOf((x as Spec).shape, dims) === 0) {
       throw new LibError('shape', 'norm: there must be elements to choose from, got none.');

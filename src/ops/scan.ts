@@ -81,7 +81,14 @@ export const cumprod: Scan = scanRow('cumprod', 'prod', {
   },
   *samples(random) {
     yield* scanSamples(random);
-    yield [tensor([[2, 0, 3, 0.5], [0, 1, 5, 2], [1, 2, 3, 4]]), 1];
+    yield [
+      tensor([
+        [2, 0, 3, 0.5],
+        [0, 1, 5, 2],
+        [1, 2, 3, 4],
+      ]),
+      1,
+    ];
   },
 });
 

@@ -20,8 +20,12 @@ const prepared = (op: string, x: Tensor, { dim = -1 }: SoftmaxOptions = {}): { i
   return { inputs: [x], params: { dim: resolveDim(op, dim, x.ndim) } };
 };
 
-/** (x - max, Σ e^(x - max)) need no pass of their own: they are read as the two columns of (x, max). */
+/** Expressions over (x, max, Σ e^(x - max)) and over (gradient, result, sum). */
 const shifted = input(0).sub(input(1));
+const power = shifted.exp();
+const forward = { softmax: power.div(input(2)), logSoftmax: shifted.sub(input(2).log()) } as const;
+const backward = { softmax: input(1).mul(input(0).sub(input(2))), logSoftmax: input(0).sub(input(1).exp().mul(input(2))) } as const;
+const product = input(0).mul(input(1));
 
 function* samples(random: (shape: readonly number[], range?: { low: number; high: number }) => Tensor): Iterable<[x: Tensor, options?: SoftmaxOptions]> {
   yield [random([5]), { dim: 0 }];
@@ -41,14 +45,14 @@ export const softmax: Softmax = defineCustom({
     const a = x as Tensor;
     const dims = a.ndim === 0 ? [] : [dim];
     const most = maxOver(a, dims);
-    const total = fuseSum('softmax', [a, most], shifted.exp(), dims, { keepdim: true });
-    return [fuse('softmax', [a, most, total], shifted.exp().div(input(2)))];
+    const total = fuseSum('softmax', [a, most], power, dims, { keepdim: true });
+    return [fuse('softmax', [a, most, total], forward.softmax)];
   },
   keeps: [0],
   grad: ([g], { output: y, params: { dim } }) => {
     if (!g) return [null];
-    const mean = fuseSum('softmaxBackward', [g, y], input(0).mul(input(1)), y.ndim === 0 ? [] : [dim], { keepdim: true });
-    return [fuse('softmaxBackward', [g, y, mean], input(1).mul(input(0).sub(input(2))))];
+    const mean = fuseSum('softmaxBackward', [g, y], product, y.ndim === 0 ? [] : [dim], { keepdim: true });
+    return [fuse('softmaxBackward', [g, y, mean], backward.softmax)];
   },
   samples,
   *errors(random): Iterable<readonly [[x: Tensor, options?: SoftmaxOptions], string]> {
@@ -65,14 +69,14 @@ export const logSoftmax: Softmax = defineCustom({
     const a = x as Tensor;
     const dims = a.ndim === 0 ? [] : [dim];
     const most = maxOver(a, dims);
-    const total = fuseSum('logSoftmax', [a, most], shifted.exp(), dims, { keepdim: true });
-    return [fuse('logSoftmax', [a, most, total], shifted.sub(input(2).log()))];
+    const total = fuseSum('logSoftmax', [a, most], power, dims, { keepdim: true });
+    return [fuse('logSoftmax', [a, most, total], forward.logSoftmax)];
   },
   keeps: [0],
   grad: ([g], { output: y, params: { dim } }) => {
     if (!g) return [null];
     const total = fuseSum('logSoftmaxBackward', [g], input(0), y.ndim === 0 ? [] : [dim], { keepdim: true });
-    return [fuse('logSoftmaxBackward', [g, y, total], input(0).sub(input(1).exp().mul(input(2))))];
+    return [fuse('logSoftmaxBackward', [g, y, total], backward.logSoftmax)];
   },
   samples,
   *errors(random): Iterable<readonly [[x: Tensor, options?: SoftmaxOptions], string]> {

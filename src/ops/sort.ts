@@ -68,7 +68,8 @@ export const topk: Op<[x: Tensor, k: number, options?: TopkOptions], ValuesIndic
   compose(x: Tensor, k: number, { dim = -1, largest = true }: TopkOptions = {}) {
     const { line, at } = lineOf('topk', x, dim);
     const size = line.shape[at] ?? 1;
-    if (!Number.isInteger(k) || k < 0 || k > size) throw new LibError('value', `topk: k must be in 0..${size}, got ${k} for shape ${formatShape(x.shape)}.`);
+    if (!Number.isInteger(k) || k < 0 || k > size)
+      throw new LibError('value', `topk: k must be in 0..${size}, got ${k} for shape ${formatShape(x.shape)}.`);
     if (x.ndim > 0) return order(line, at, largest, k);
     return { values: x.clone(), indices: zeros([], { dtype: 'int32', device: x.device }) };
   },
@@ -194,10 +195,16 @@ export const bincount: Op<[x: Tensor, options?: BincountOptions]> = defineCompos
     let [least, most] = [0, -1];
     for (const v of values) [least, most] = [Math.min(least, v), Math.max(most, v)];
     if (x.ndim !== 1 || least < 0) {
-      throw new LibError('value', `bincount: the tensor must be a vector of non-negative integers, got shape ${formatShape(x.shape)} with least ${least}.`);
+      throw new LibError(
+        'value',
+        `bincount: the tensor must be a vector of non-negative integers, got shape ${formatShape(x.shape)} with least ${least}.`,
+      );
     }
     if (weights && !sameShape(weights.shape, x.shape)) {
-      throw new LibError('shape', `bincount: weights must have the tensor's shape, got ${formatShape(weights.shape)} for ${formatShape(x.shape)}.`);
+      throw new LibError(
+        'shape',
+        `bincount: weights must have the tensor's shape, got ${formatShape(weights.shape)} for ${formatShape(x.shape)}.`,
+      );
     }
     const counted = weights ?? ones(x.shape, { dtype: 'int32', device: x.device });
     return zeros([Math.max(most + 1, minlength)], { dtype: counted.dtype, device: x.device }).scatterAdd(0, x.int(), counted);
@@ -229,9 +236,13 @@ export const histc: Op<[x: Tensor, options?: HistcOptions]> = defineComposite({
     const flat = x.detach().reshape([-1]);
     let [low, high] = min === max && x.size > 0 ? [flat.amin().itemNow(), flat.amax().itemNow()] : [min, max];
     if (low === high) [low, high] = [low - 1, high + 1];
-    if (!(low < high && Number.isFinite(high - low))) throw new LibError('value', `histc: the range must be finite and rise, got ${low} to ${high}.`);
+    if (!(low < high && Number.isFinite(high - low)))
+      throw new LibError('value', `histc: the range must be finite and rise, got ${low} to ${high}.`);
     const inside = flat.ge(low).logicalAnd(flat.le(high));
-    const place = flat.sub(low).mul(bins / (high - low)).clamp({ min: 0, max: bins - 1 });
+    const place = flat
+      .sub(low)
+      .mul(bins / (high - low))
+      .clamp({ min: 0, max: bins - 1 });
     const index = inside.where(place, 0).int();
     return zeros([bins], { dtype: x.dtype, device: x.device }).scatterAdd(0, index, inside.to(x.dtype));
   },
@@ -259,7 +270,10 @@ export const searchsorted: Op<[sorted: Tensor, values: Tensor, options?: SearchO
     const n = sorted.shape.at(-1) ?? 1;
     const lead = values.shape.slice(0, -1);
     if (sorted.ndim !== 1 && !sameShape(sorted.shape.slice(0, -1), lead)) {
-      throw new LibError('shape', `searchsorted: leading dims must agree, got ${formatShape(sorted.shape)} for values ${formatShape(values.shape)}.`);
+      throw new LibError(
+        'shape',
+        `searchsorted: leading dims must agree, got ${formatShape(sorted.shape)} for values ${formatShape(values.shape)}.`,
+      );
     }
     const wanted = sorted.ndim === 1 ? values.detach().reshape([-1]) : values.detach();
     const at = resolveDim('searchsorted', -1, wanted.ndim);
@@ -278,7 +292,13 @@ export const searchsorted: Op<[sorted: Tensor, values: Tensor, options?: SearchO
   *samples(random): Iterable<[sorted: Tensor, values: Tensor, options?: SearchOptions]> {
     yield [tensor([-1, 0, 0, 1, 2]), random([2, 3])];
     yield [tensor([-1, 0, 0, 1, 2]), tensor([0, 2, 3, -4]), { right: true }];
-    yield [tensor([[0, 1, 2], [0, 0.5, 1]]), random([2, 4])];
+    yield [
+      tensor([
+        [0, 1, 2],
+        [0, 0.5, 1],
+      ]),
+      random([2, 4]),
+    ];
   },
 });
 

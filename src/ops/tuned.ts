@@ -2,7 +2,7 @@ import { isFloat, promoteNumber } from '../core/dtype.js';
 import { type Expr, input, scalar } from '../expr/expr.js';
 import { tensor } from '../tensor/creation.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { defineComposite, type Op, type Random, type TorchName } from './define.js';
+import { defineComposite, type Random, type TorchName } from './define.js';
 import { type Pointwise, type ResultType, typesOf } from './elementwise.js';
 import { type MapParams, map } from './map.js';
 

@@ -59,7 +59,7 @@ export interface ConvGeometry {
 
 /**
  * C(b, i, j) = Σ_k A(b, i, k) · B(b, k, j) [+ bias], where A and B are views that the packer reads.
- * `dense`: inputs a (…, m, k), b (…, k, n) with any strides, batch dims broadcast; bias, if given, is (n).
+ * `dense`: inputs a (…, m, k), b (…, k, n) with any strides, batch dims broadcast; bias, if given, is (n), dense.
  * `conv`: inputs x, w → y (batch, out, …); bias (out). `convInput`: inputs y-gradient, w → x-gradient.
  * `convWeight`: inputs y-gradient, x → w-gradient. Convolutions read dense tensors x (batch, in, …), w (out, in / groups, …).
  */

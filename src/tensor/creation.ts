@@ -105,7 +105,10 @@ const isList = (x: unknown): x is ArrayLike<NestedData> => Array.isArray(x) || A
 
 function ragged(place: string, found: string, shape: Shape, depth: number): LibError {
   const expected = depth < shape.length ? `${shape[depth]} elements` : 'a number';
-  return new LibError('shape', `tensor: nested arrays must be rectangular, got ${found} at ${place}, where its neighbours have ${expected}.`);
+  return new LibError(
+    'shape',
+    `tensor: nested arrays must be rectangular, got ${found} at ${place}, where its neighbours have ${expected}.`,
+  );
 }
 
 function finished(t: Tensor, { requiresGrad = false }: TensorOptions): Tensor {

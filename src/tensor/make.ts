@@ -13,9 +13,20 @@ interface MadeParams {
 }
 
 /** Runs a kernel that reads no tensors: fills and random numbers. They are steps of a program like any other. */
-export function make(name: string, spec: Spec, device: Device, kernel: Kernel, scalars: readonly number[], key: string, into?: Tensor): Tensor {
+export function make(
+  name: string,
+  spec: Spec,
+  device: Device,
+  kernel: Kernel,
+  scalars: readonly number[],
+  key: string,
+  into?: Tensor,
+): Tensor {
   let definition = makers.get(name);
-  if (definition === undefined) makers.set(name, (definition = makerOf(name) as unknown as Definition));
+  if (definition === undefined) {
+    definition = makerOf(name) as unknown as Definition;
+    makers.set(name, definition);
+  }
   const params: MadeParams = { device, spec, kernel };
   const call = { inputs: [], params, scalars, key: `${spec.id};${key}` };
   return apply(definition, call, into === undefined ? undefined : [into])[0] as Tensor;

@@ -8,6 +8,7 @@ import { defaultDevice } from './device.js';
 import { defaultGenerator, drawn, type Generator } from './generator.js';
 import type { Tensor } from './tensor.js';
 
+export { bernoulli, dropout, multinomial, randLike, randnLike } from '../ops/random.js';
 export {
   augmentGenerator,
   dataGenerator,
@@ -19,10 +20,9 @@ export {
   initGenerator,
   manualSeed,
   type RandomState,
-  setRandomState,
   type StreamName,
+  setRandomState,
 } from './generator.js';
-export { bernoulli, dropout, multinomial, randLike, randnLike } from '../ops/random.js';
 
 export interface RandomOptions {
   /** The stream to draw from. Default: {@link defaultGenerator}. */

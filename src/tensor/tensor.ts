@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 import { type DType, dtypes, readElement, type TypedArray, typedArray } from '../core/dtype.js';
 import { LibError } from '../core/errors.js';
 import { formatShape, resolveDim, type Shape } from '../core/shape.js';

@@ -58,7 +58,7 @@ describe('headless Chromium', { skip: executablePath === undefined && 'no Chromi
 });
 
 function checkEngine({ engine, isolated, processors }: Report): void {
-  const threads = Number(/^wasm \w+, (\d+) threads?/.exec(engine)?.[1]);
+  const threads = Number(/^wasm (?:relaxed )?simd, (\d+) threads?/.exec(engine)?.[1]);
   assert.ok(threads >= 1, engine);
   if (!isolated) assert.equal(threads, 1, engine);
   else if (processors > 1) assert.ok(threads >= 2, `${engine} on ${processors} processors`);

@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import { LibError } from '../../core/errors.js';
-import { type CpuOptions, CpuBackend, checkThreads } from './backend.js';
+import { CpuBackend, type CpuOptions, checkThreads } from './backend.js';
 import type { Binding } from './binding.js';
 import { type Block, type CpuStorage, StoragePool } from './storage.js';
 

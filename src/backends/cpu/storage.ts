@@ -93,9 +93,15 @@ export class StoragePool {
   release(storage: CpuStorage): void {
     if (storage.version === RELEASED) throw internal('a storage was released twice');
     storage.version = RELEASED;
-    if (storage.byteLength <= SMALL) return this.slabClass(storage.byteLength).give(storage);
-    const rounded = roundUp(storage.byteLength);
-    if (rounded > MAX_FREE_BYTES) return storage.block.free();
+    if (storage.byteLength <= SMALL) this.slabClass(storage.byteLength).give(storage);
+    else this.keep(storage, roundUp(storage.byteLength));
+  }
+
+  private keep(storage: CpuStorage, rounded: number): void {
+    if (rounded > MAX_FREE_BYTES) {
+      storage.block.free();
+      return;
+    }
     while (this.freeBytes + rounded > MAX_FREE_BYTES) this.dropOldest();
     const list = this.free.get(rounded) ?? [];
     list.push(storage);
@@ -117,9 +123,13 @@ export class StoragePool {
     const [oldest] = this.free;
     if (oldest === undefined) return;
     const [rounded, list] = oldest;
-    list.pop()?.block.free();
-    if (list.length === 0) this.free.delete(rounded);
-    else this.freeBytes -= rounded;
+    const storage = list.pop();
+    if (storage === undefined) {
+      this.free.delete(rounded);
+    } else {
+      storage.block.free();
+      this.freeBytes -= rounded;
+    }
   }
 }
 

@@ -1,5 +1,5 @@
 import { LibError } from '../../core/errors.js';
-import { checkThreads, CpuBackend, type CpuOptions } from './backend.js';
+import { CpuBackend, type CpuOptions, checkThreads } from './backend.js';
 import type { Binding } from './binding.js';
 import { type Block, type CpuStorage, StoragePool } from './storage.js';
 

