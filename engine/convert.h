@@ -99,14 +99,67 @@ template <class T> INLINE void fill(T* to, T value, int64_t n) {
   for (int64_t i = 0; i < n; ++i) to[i] = value;
 }
 
+// 16 x 16 words, dense on both sides, by squares of four.
+INLINE void transpose_square(const uint32_t* from, uint32_t* to, int64_t to_row) {
+  typedef uint32_t Four __attribute__((vector_size(16)));
+  typedef Four Unaligned __attribute__((aligned(4), may_alias));
+  for (int i = 0; i < 16; i += 4) {
+    for (int j = 0; j < 16; j += 4) {
+      const uint32_t* const p = from + j * 16 + i;
+      const Four a = *reinterpret_cast<const Unaligned*>(p), b = *reinterpret_cast<const Unaligned*>(p + 16);
+      const Four c = *reinterpret_cast<const Unaligned*>(p + 32), d = *reinterpret_cast<const Unaligned*>(p + 48);
+      const Four ac = __builtin_shufflevector(a, c, 0, 4, 1, 5), bd = __builtin_shufflevector(b, d, 0, 4, 1, 5);
+      const Four AC = __builtin_shufflevector(a, c, 2, 6, 3, 7), BD = __builtin_shufflevector(b, d, 2, 6, 3, 7);
+      uint32_t* const q = to + i * to_row + j;
+      *reinterpret_cast<Unaligned*>(q) = __builtin_shufflevector(ac, bd, 0, 4, 1, 5);
+      *reinterpret_cast<Unaligned*>(q + to_row) = __builtin_shufflevector(ac, bd, 2, 6, 3, 7);
+      *reinterpret_cast<Unaligned*>(q + 2 * to_row) = __builtin_shufflevector(AC, BD, 0, 4, 1, 5);
+      *reinterpret_cast<Unaligned*>(q + 3 * to_row) = __builtin_shufflevector(AC, BD, 2, 6, 3, 7);
+    }
+  }
+}
+template <class S> INLINE void transpose_square(const S* from, S* to, int64_t to_row) {
+  for (int i = 0; i < 16; ++i)
+    for (int j = 0; j < 16; ++j) to[i * to_row + j] = from[j * 16 + i];
+}
+
+// A patch read down its columns and written along its rows, by squares that pass through a buffer of our own: cache lines
+// are read and written whole and once, whatever the strides are, and the next square's are already on their way.
+template <class S> void transpose_patch(const S* x, S* out, int64_t x_column, int64_t out_row, int rows, int columns) {
+  alignas(64) S square[16 * 16];
+  for (int r = 0; r < rows; r += 16) {
+    for (int c = 0; c < columns; c += 16) {
+      const S* const from = x + c * x_column + r;
+      S* const to = out + r * out_row + c;
+      if (rows - r < 16 || columns - c < 16) {
+        for (int j = 0; j < columns - c && j < 16; ++j)
+          for (int i = 0; i < rows - r && i < 16; ++i) to[i * out_row + j] = from[j * x_column + i];
+        continue;
+      }
+      if (columns - c >= 32)
+        for (int j = 16; j < 32; ++j) __builtin_prefetch(from + j * x_column);
+      for (int j = 0; j < 16; ++j) __builtin_memcpy(square + 16 * j, from + j * x_column, sizeof(S) * 16);
+      transpose_square(square, to, out_row);
+    }
+  }
+}
+
+template <class S, class T> INLINE void transpose_or_cast(const S* x, T* out, int64_t x_column, int64_t out_row, int rows, int columns) {
+  for (int c = 0; c < columns; ++c)
+    for (int r = 0; r < rows; ++r) out[r * out_row + c] = widen_to<T>(x[c * x_column + r]);
+}
+INLINE void transpose_or_cast(const float* x, float* out, int64_t x_column, int64_t out_row, int rows, int columns) {
+  typedef uint32_t Word __attribute__((may_alias));
+  transpose_patch(reinterpret_cast<const Word*>(x), reinterpret_cast<Word*>(out), x_column, out_row, rows, columns);
+}
+
 template <class S, class T> void load_tile_of(const S* from, int64_t row, int64_t column, int rows, int columns, T* to) {
   if (column == 1) {
     for (int r = 0; r < rows; ++r) load_stretch(from + r * row, to + int64_t(r) * columns, columns);
   } else if (column == 0) {
     for (int r = 0; r < rows; ++r) fill(to + int64_t(r) * columns, widen_to<T>(from[r * row]), columns);
   } else if (row == 1) {                                  // transposed: memory is walked down the columns
-    for (int c = 0; c < columns; ++c)
-      for (int r = 0; r < rows; ++r) to[int64_t(r) * columns + c] = widen_to<T>(from[c * column + r]);
+    transpose_or_cast(from, to, column, columns, rows, columns);
   } else {
     for (int r = 0; r < rows; ++r)
       for (int c = 0; c < columns; ++c) to[int64_t(r) * columns + c] = widen_to<T>(from[r * row + c * column]);

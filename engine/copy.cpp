@@ -58,20 +58,6 @@ template <class Body> void for_tiles(const CopyStep& c, int64_t high, int64_t wi
 
 // ---- same element size: bits are moved ----------------------------------------------------------------------------------------
 
-// A patch read down its columns and written along its rows.
-template <class S> void transpose_patch(const S* x, S* out, int64_t x_column, int64_t out_row, int rows, int columns) {
-  int r = 0;
-  for (; r + 8 <= rows; r += 8) {
-    for (int c = 0; c < columns; ++c) {
-      const S* from = x + c * x_column + r;
-      S* to = out + r * out_row + c;
-      for (int k = 0; k < 8; ++k) to[k * out_row] = from[k];
-    }
-  }
-  for (; r < rows; ++r)
-    for (int c = 0; c < columns; ++c) out[r * out_row + c] = x[c * x_column + r];
-}
-
 template <class S> void move_tiles(const CopyStep& c) {
   const int64_t to_row = c.row_stride(c.out), to_column = c.column_stride(c.out);
   const int64_t from_row = c.row_stride(c.x), from_column = c.column_stride(c.x);
@@ -81,7 +67,7 @@ template <class S> void move_tiles(const CopyStep& c) {
       for (int r = 0; r < rows; ++r) __builtin_memcpy(out + r * to_row * sizeof(S), x + r * from_row * sizeof(S), columns * sizeof(S));
     });
   } else if (to_column == 1 && from_row == 1) {
-    for_tiles(c, 64, 64, [&](char* out, const char* x, int rows, int columns) {
+    for_tiles(c, 256, 256, [&](char* out, const char* x, int rows, int columns) {
       transpose_patch(reinterpret_cast<const S*>(x), reinterpret_cast<S*>(out), from_column, to_row, rows, columns);
     });
   } else {

@@ -140,6 +140,7 @@ template <class T> struct Strided {
 template <class T> constexpr int panelWidth = NV * lanes<T>;
 constexpr int KC = 384;                            // rows of a B panel: it fits L1, and C is not revisited too often
 constexpr int MC = 240, NC = 4096;                 // packed A block in L2 with room to spare, packed B in L3
+constexpr int MC_SHARED = 16 * MC;                 // with several threads A is packed for all at once: they meet less often
 
 // Rounds up to whole cache lines of T.
 template <class T> INLINE int64_t lines(int64_t count) { return (count + 64 / sizeof(T) - 1) / (64 / sizeof(T)) * (64 / sizeof(T)); }
@@ -212,13 +213,13 @@ template <class T> NOINLINE void multiply(const MatMul<T>& job, Strided<T> a, St
   const bool packA = n > 4 * W && int64_t(m) * k * sizeof(T) > (a.col == 1 ? 48 : 16) * 1024;
   const bool packB = b.col != 1 || (m > 4 * MR && int64_t(n) * k * sizeof(T) > 32 * 1024);
   const int slices = max(1, (k + KC - 1) / KC), depth = (k + slices - 1) / slices;
-  const int mcMax = min(m, MC), ncMax = min(n, NC), tail = n % W;
+  alone = alone || small_work(m, n, k) || pool_threads() == 1;
+  const int mcStep = alone ? MC : MC_SHARED, mcMax = min(m, mcStep), ncMax = min(n, NC), tail = n % W;
   const bool edge = !packB && tail % L != 0;        // the last columns are packed alone: a load must not pass the end
   const int64_t sizeA = packA ? lines<T>(int64_t(mcMax) * depth) + 64 : 0;
   const int64_t sizeB = packB ? int64_t((ncMax + W - 1) / W) * W * depth : edge ? W * depth : 0;
   T* packedA = static_cast<T*>(pool_scratch(worker, size_t(sizeA + sizeB) * sizeof(T), SHARED));
   T* packedB = packedA + sizeA;
-  alone = alone || small_work(m, n, k);
 
   for (int j0 = 0; j0 < n; j0 += NC)
     for (int slice = 0; slice < slices; ++slice) {
@@ -230,8 +231,8 @@ template <class T> NOINLINE void multiply(const MatMul<T>& job, Strided<T> a, St
       if (packB) spread(alone, worker, columns, packColumns);
       else if (edge && j0 + nc == n)
         pack_panel(b.data + k0 * b.row + n - tail, 1, b.row, tail, kc, packedB, (tail + L - 1) / L * L);
-      for (int i0 = 0; i0 < m; i0 += MC) {
-        const int mc = min(MC, m - i0);
+      for (int i0 = 0; i0 < m; i0 += mcStep) {
+        const int mc = min(mcStep, m - i0);
         const RowPanels panels(mc);
         const Pass<T> pass{job, a, b, packA, packB, packedA, packedB, i0, mc, j0, nc, k0, kc, k0 + kc == k};
         if (packA)
@@ -239,7 +240,7 @@ template <class T> NOINLINE void multiply(const MatMul<T>& job, Strided<T> a, St
             const int i = panels.start(int(panel)), rows = panels.rows(int(panel));
             pack_panel(a.data + (i0 + i) * a.row + k0 * a.col, a.row, a.col, rows, kc, packedA + int64_t(i) * kc, rows);
           });
-        const int rowStep = max(1, min(16, (panels.count + 3) / 4)), colStep = max(1, min(4, (columns + 1) / 2));
+        const int rowStep = max(1, min(MC / MR, (panels.count + 3) / 4)), colStep = max(1, min(4, (columns + 1) / 2));
         const int down = (panels.count + rowStep - 1) / rowStep, across = (columns + colStep - 1) / colStep;
         spread(alone, worker, int64_t(down) * across, [&](int64_t task, int) {
           const int first = int(task % down) * rowStep, left = int(task / down) * colStep * W;

@@ -185,35 +185,49 @@ void tile_size(const MapStep& m, int block, int64_t& rows, int64_t& columns) {
   if (columns > m.columns) columns = m.columns;
 }
 
-// Tiles [first, last) of all, planes outermost; patches go down the rows first, all others along them.
+// A tile's place in its plane. Patches are walked in bands of 32, down and then along: memory pages are used up before
+// the next ones are opened, on the transposed side as well. All other tiles follow the rows.
+constexpr int64_t BAND = 32;
+
+struct Place {
+  int64_t down, across, band;        // tiles in the plane; patches per step of a band
+  int64_t y, x;
+
+  INLINE void seek(int64_t inside) {
+    const int64_t bands = quotient(inside, band * across), top = bands * band;
+    const int64_t rest = inside - top * across, high = down - top < band ? down - top : band;
+    x = quotient(rest, high), y = top + rest - x * high;
+  }
+  // False at the end of the plane.
+  INLINE bool advance() {
+    const int64_t top = band == 1 ? y : y / band * band, end = down - top < band ? down : top + band;
+    if (++y < end) return true;
+    y = top;
+    if (++x < across) return true;
+    x = 0, y = end;
+    if (y < down) return true;
+    y = 0;
+    return false;
+  }
+};
+
+// The part of all tiles, planes outermost, that is this task's.
 template <class T> void run_tiles(const MapStep& m, int64_t task, int64_t tasks) {
   Worker<T> w;
   w.prepare(m);
   int64_t high, wide;
   tile_size(m, w.machine.block, high, wide);
-  const int64_t down = quotient_up(m.rows, high), across = quotient_up(m.columns, wide), total = m.planes * down * across;
+  Place place;
+  place.down = quotient_up(m.rows, high), place.across = quotient_up(m.columns, wide), place.band = m.mode == TRANSPOSED ? BAND : 1;
+  const int64_t per_plane = place.down * place.across, total = m.planes * per_plane;
   const int64_t first = quotient(total * task, tasks), last = quotient(total * (task + 1), tasks);
-  const bool by_column = m.mode == TRANSPOSED;
-  w.seek(m, quotient(first, down * across));
-  const int64_t inside = remainder_of(first, down * across);
-  int64_t y = by_column ? remainder_of(inside, down) : quotient(inside, across);
-  int64_t x = by_column ? quotient(inside, down) : remainder_of(inside, across);
+  w.seek(m, quotient(first, per_plane));
+  place.seek(remainder_of(first, per_plane));
   for (int64_t tile = first; tile < last; ++tile) {
-    const int64_t row = y * high, column = x * wide;
+    const int64_t row = place.y * high, column = place.x * wide;
     const int64_t rows = m.rows - row < high ? m.rows - row : high, columns = m.columns - column < wide ? m.columns - column : wide;
     w.compute(m, row, column, int(rows), int(columns));
-    if (by_column) {
-      if (++y < down) continue;
-      y = 0;
-      if (++x < across) continue;
-      x = 0;
-    } else {
-      if (++x < across) continue;
-      x = 0;
-      if (++y < down) continue;
-      y = 0;
-    }
-    w.next_plane(m);
+    if (!place.advance()) w.next_plane(m);
   }
 }
 

@@ -23,8 +23,9 @@ class Net extends Module {
   }
 
   override forward(x: Tensor): Tensor {
-    x = this.pool.forward(this.norm1.forward(this.conv1.forward(x)).relu()); // (batch, width, 14, 14)
-    x = this.pool.forward(this.norm2.forward(this.conv2.forward(x)).relu()); // (batch, 2 width, 7, 7)
+    // Pooling comes first: it leaves a quarter of the values to normalize.
+    x = this.norm1.forward(this.pool.forward(this.conv1.forward(x))).relu(); // (batch, width, 14, 14)
+    x = this.norm2.forward(this.pool.forward(this.conv2.forward(x))).relu(); // (batch, 2 width, 7, 7)
     return this.head.forward(x.flatten({ startDim: 1 })); // (batch, 10)
   }
 }

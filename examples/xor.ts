@@ -25,7 +25,15 @@ const loss = new BCEWithLogitsLoss();
 export default experiment({
   model: { type: Net, width: 8 },
   data: () => {
-    const table = new TensorDataset(tensor([[0, 0], [0, 1], [1, 0], [1, 1]]), tensor([[0], [1], [1], [0]]));
+    const table = new TensorDataset(
+      tensor([
+        [0, 0],
+        [0, 1],
+        [1, 0],
+        [1, 1],
+      ]),
+      tensor([[0], [1], [1], [0]]),
+    );
     return { train: table, test: table };
   },
   loss: (output, target) => loss.forward(output, target),

@@ -3,8 +3,8 @@
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { buildTypescript } from './build/typescript.mjs';
 import { inRoot } from './build/files.mjs';
+import { buildTypescript } from './build/typescript.mjs';
 
 const { values } = parseArgs({ options: { python: { type: 'string', default: 'python3' } } });
 

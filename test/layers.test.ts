@@ -24,8 +24,8 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
   train: ['core', 'expr', 'program', 'ops', 'tensor', 'capture', 'nn', 'optim', 'data', 'io'],
   doctor: ['core', 'expr', 'program', 'ops', 'tensor', 'capture', 'nn', 'optim', 'data', 'io', 'train'],
 };
-/** Where everything is put together: the barrel and the choice of an engine. The command line may use whatever a user may. */
-const composers = ['index.ts', 'engine.ts'];
+/** Where everything is put together: the barrel, the package's entries and the choice of an engine. The command line may use whatever a user may. */
+const composers = ['index.ts', 'engine.ts', 'entries'];
 
 interface Import {
   readonly from: string;
@@ -39,7 +39,9 @@ const files = readdirSync(source, { recursive: true, encoding: 'utf8' })
 /** Relative imports, exports and dynamic imports of a file, as paths below src/. */
 function importsOf(file: string): Import[] {
   const text = readFileSync(join(source, file), 'utf8').replace(/\/\*[\s\S]*?\*\/|^\s*\/\/.*$/gm, '');
-  const found = text.matchAll(/\b(?:import|export)\s+(?:type\s+)?(?:[\w*{][^'";]*?\sfrom\s+)?['"](\.[^'"]+)['"]|\bimport\(\s*['"](\.[^'"]+)['"]/g);
+  const found = text.matchAll(
+    /\b(?:import|export)\s+(?:type\s+)?(?:[\w*{][^'";]*?\sfrom\s+)?['"](\.[^'"]+)['"]|\bimport\(\s*['"](\.[^'"]+)['"]/g,
+  );
   return [...found].map(([, fixed, dynamic]) => ({
     from: file,
     to: posix.normalize(posix.join(posix.dirname(file), fixed ?? dynamic ?? '')).replace(/\.js$/, '.ts'),

@@ -136,7 +136,9 @@ static void test_gemm(const Case& t) {
     for (int i = 0; i < t.m; ++i)
       for (int j = 0; j < t.n; ++j) {
         const int64_t q0 = q / g.batchDims[1], q1 = q % g.batchDims[1];
-        const auto at = [&](const MatrixStrides& s, int row, int col) { return q0 * s.batch[0] + q1 * s.batch[1] + row * s.row + col * s.col; };
+        const auto at = [&](const MatrixStrides& s, int row, int col) {
+          return q0 * s.batch[0] + q1 * s.batch[1] + row * s.row + col * s.col;
+        };
         const int64_t ci = at(g.cs, i, j);
         double sum = t.accumulate ? c.get(ci) : 0;
         for (int p = 0; p < t.k; ++p) sum += a.get(at(g.as, i, p)) * b.get(at(g.bs, p, j));
@@ -154,12 +156,14 @@ static void test_gemms() {
       Case t{type, edges[uniform(0, 23)], edges[uniform(0, 23)], edges[uniform(0, 23)]};
       t.batch = uniform(0, 3) ? 1 : uniform(1, 6);
       t.ta = uniform(0, 1), t.tb = uniform(0, 1), t.tc = uniform(0, 5) == 0, t.wide = uniform(0, 1);
-      t.accumulate = uniform(0, 3) == 0, t.bias = uniform(0, 2), t.shared = uniform(0, 3) ? 0 : uniform(1, 3), t.epilogue = uniform(0, 5) == 0;
+      t.accumulate = uniform(0, 3) == 0, t.bias = uniform(0, 2), t.shared = uniform(0, 3) ? 0 : uniform(1, 3);
+      t.epilogue = uniform(0, 5) == 0;
       test_gemm(t);
     }
     for (int ta = 0; ta < 2; ++ta)
       for (int tb = 0; tb < 2; ++tb) {
-        for (const auto& s : {std::vector<int>{200, 300, 700}, {130, 70, 1100}, {1, 700, 900}, {900, 1, 333}, {300, 5, 400}, {3, 3, 5000}}) {
+        const int shapes[][3] = {{200, 300, 700}, {130, 70, 1100}, {1, 700, 900}, {900, 1, 333}, {300, 5, 400}, {3, 3, 5000}};
+        for (const auto& s : shapes) {
           Case t{type, s[0], s[1], s[2]};
           t.ta = ta, t.tb = tb, t.bias = uniform(0, 2), t.accumulate = uniform(0, 1);
           if (type == FLOAT32 || s[0] * s[1] < 10000) test_gemm(t);
@@ -263,8 +267,9 @@ static void test_convs() {
     for (int d = 1; d < 3; ++d) c.in[d] = size, c.kernel[d] = k, c.stride[d] = s, c.pad[d] = p;
     return c;
   };
-  for (const Conv& c : {square(3, 1, 32, 28, 3, 1, 1), square(2, 32, 64, 14, 3, 1, 1), square(5, 3, 16, 32, 3, 1, 1), square(4, 16, 32, 32, 3, 2, 1),
-                        square(2, 16, 32, 32, 1, 2, 0), square(1, 3, 20, 64, 16, 16, 0), square(1, 4, 8, 70, 7, 2, 3), square(9, 5, 6, 4, 4, 1, 0)})
+  for (const Conv& c : {square(3, 1, 32, 28, 3, 1, 1), square(2, 32, 64, 14, 3, 1, 1), square(5, 3, 16, 32, 3, 1, 1),
+                        square(4, 16, 32, 32, 3, 2, 1), square(2, 16, 32, 32, 1, 2, 0), square(1, 3, 20, 64, 16, 16, 0),
+                        square(1, 4, 8, 70, 7, 2, 3), square(9, 5, 6, 4, 4, 1, 0)})
     test_conv(c);
   Conv line;                                       // longer than a strip
   line.n = 2, line.c = 2, line.o = 5, line.in[2] = 1500, line.kernel[2] = 5, line.pad[2] = 2;
@@ -344,12 +349,16 @@ static void bench_convs() {
                           {"resnet first", 64, 3, 16, 32, 3, 1, 1, 1}, {"resnet 16", 64, 16, 16, 32, 3, 1, 1, 1},
                           {"resnet 16-32/2", 64, 16, 32, 32, 3, 2, 1, 1}, {"resnet 32", 64, 32, 32, 16, 3, 1, 1, 1},
                           {"resnet 64", 64, 64, 64, 8, 3, 1, 1, 1}, {"1x1 64", 64, 64, 64, 14, 1, 1, 0, 1},
-                          {"shortcut 1x1/2", 64, 16, 32, 32, 1, 2, 0, 1}, {"depthwise 64", 64, 64, 64, 28, 3, 1, 1, 64}, {"one 56x56", 1, 64, 64, 56, 3, 1, 1, 1}};
+                          {"shortcut 1x1/2", 64, 16, 32, 32, 1, 2, 0, 1},
+                          {"depthwise 64", 64, 64, 64, 28, 3, 1, 1, 64}, {"one 56x56", 1, 64, 64, 56, 3, 1, 1, 1}};
   printf("milliseconds (share of peak)       forward     input gradient    weight gradient\n");
   for (const Shape& s : shapes) {
     Conv c;
     c.n = s.n, c.c = s.c, c.o = s.o, c.groups = s.groups;
-    for (int d = 1; d < 3; ++d) c.in[d] = s.size, c.kernel[d] = s.k, c.stride[d] = s.s, c.pad[d] = s.p, c.out[d] = (s.size + 2 * s.p - s.k) / s.s + 1;
+    for (int d = 1; d < 3; ++d) {
+      c.in[d] = s.size, c.kernel[d] = s.k, c.stride[d] = s.s, c.pad[d] = s.p;
+      c.out[d] = (s.size + 2 * s.p - s.k) / s.s + 1;
+    }
     std::vector<float> x(size_t(s.n) * s.c * s.size * s.size, 0.5f), w(size_t(s.o) * s.c / s.groups * s.k * s.k, 0.25f);
     std::vector<float> y(size_t(s.n) * s.o * c.out[1] * c.out[2], 0.125f);
     c.x = x.data(), c.w = w.data(), c.y = y.data();

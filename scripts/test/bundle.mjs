@@ -5,7 +5,8 @@ import { build } from 'esbuild';
 import { inRoot, root } from '../build/files.mjs';
 
 const dist = inRoot('dist') + sep;
-const outdir = inRoot('build', 'test');
+/** A folder of its own, so that several runs do not meet. */
+const outdir = inRoot('build', `test-${process.pid}`);
 
 /** Modules of dist/ stay outside the bundles, so that tests and package share one copy of every module. */
 const keepDistOutside = {
@@ -30,10 +31,16 @@ const keepUrls = {
   },
 };
 
-/** Transpiles test files to build/test/, all into one folder. Gives the source of each output. */
+/** Transpiles test files, all into one folder that goes away with this process. Gives the source of each output. */
 export async function bundleTests(files) {
-  rmSync(outdir, { recursive: true, force: true });
-  const named = files.map((file) => [file.replace(/^test\//, '').replace(/\.ts$/, '').replaceAll('/', '.'), file]);
+  process.on('exit', () => rmSync(outdir, { recursive: true, force: true }));
+  const named = files.map((file) => [
+    file
+      .replace(/^test\//, '')
+      .replace(/\.ts$/, '')
+      .replaceAll('/', '.'),
+    file,
+  ]);
   await build({
     absWorkingDir: root,
     entryPoints: Object.fromEntries(named),

@@ -44,14 +44,16 @@ export class Report {
 
   tallyOf(file) {
     let tally = this.files.get(file);
-    if (tally === undefined) this.files.set(file, (tally = { passed: 0, failed: 0, skipped: 0, seconds: 0 }));
+    tally ??= { passed: 0, failed: 0, skipped: 0, seconds: 0 };
+    this.files.set(file, tally);
     return tally;
   }
 
   /** The message, and the places in our own files that lead to it. */
   explain(error) {
     const cause = error.cause instanceof Error || typeof error.cause === 'string' ? error.cause : error;
-    if (typeof cause === 'string') return error.exitCode === undefined ? cause : `the process ended with ${error.signal ?? `exit code ${error.exitCode}`}`;
+    if (typeof cause === 'string')
+      return error.exitCode === undefined ? cause : `the process ended with ${error.signal ?? `exit code ${error.exitCode}`}`;
     const places = (cause.stack ?? '')
       .split('\n')
       .filter((line) => /^\s+at /.test(line) && line.includes(this.root) && !line.includes('node_modules'))

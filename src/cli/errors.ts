@@ -15,9 +15,12 @@ export function formatError(error: unknown, debug: boolean): string {
 
 /** The topmost place outside of Node and of this package: that is where the user can do something. */
 function firstOwnFrame(stack: string): string | undefined {
+  // Syntax errors begin with the place itself.
+  const [, broken, row] = /^(?:file:\/\/)?(\/[^\n]+|[A-Za-z]:[^\n]+):(\d+)\n/.exec(stack) ?? [];
+  if (broken !== undefined) return `${relative(process.cwd(), broken)}:${row}`;
   for (const line of stack.split('\n')) {
     const [, file, position] = /(file:\/\/[^\s)]+?):(\d+:\d+)\)?$/.exec(line) ?? [];
-    if (file === undefined || file.includes('/dist/')) continue;
+    if (file === undefined || /\/(dist|bin)\//.test(file)) continue;
     return `${relative(process.cwd(), fileURLToPath(file))}:${position}`;
   }
   return undefined;

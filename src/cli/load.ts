@@ -26,7 +26,7 @@ export async function loadExperiment(file: string): Promise<Experiment<unknown>>
   registerHooks();
   silenceExperimentalWarnings();
   const exports = (await import(pathToFileURL(path).href)) as Readonly<Record<string, unknown>>;
-  const made = exports['default'] as Partial<Experiment<unknown>> | undefined;
+  const made = exports.default as Partial<Experiment<unknown>> | undefined;
   if (made?.kind !== 'chainrule experiment') {
     const got = made === undefined ? `exports ${Object.keys(exports).join(', ') || 'nothing'}` : typeof made;
     throw new LibError('option', `train: ${file} must export an experiment by default, got ${got}.`, 'export default experiment({ … }).');

@@ -79,7 +79,9 @@ Ctrl-C finishes the current step and saves a checkpoint (exit code 130); --resum
 }
 
 function addInfo(parent: Command): void {
-  const command = parent.command('info').description('Print versions, the engine and why it was chosen, instruction sets, threads and memory.');
+  const command = parent
+    .command('info')
+    .description('Print versions, the engine and why it was chosen, instruction sets, threads and memory.');
   common(command).addHelpText(
     'after',
     `
@@ -110,8 +112,8 @@ function common(command: Command): Command {
 
 /** The package reads these when it is imported; worker threads inherit them. */
 function chooseEngine({ engine, threads }: EngineFlags): void {
-  if (engine !== undefined) process.env['CHAINRULE_BACKEND'] = engine;
-  if (threads !== undefined) process.env['CHAINRULE_THREADS'] = String(threads);
+  if (engine !== undefined) process.env.CHAINRULE_BACKEND = engine;
+  if (threads !== undefined) process.env.CHAINRULE_THREADS = String(threads);
 }
 
 const integer =
@@ -133,4 +135,3 @@ function collect(text: string, before: Readonly<Record<string, unknown>> = {}): 
     return { ...before, [key]: value };
   }
 }
-

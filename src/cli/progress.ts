@@ -20,7 +20,7 @@ export interface ProgressOptions {
 /** Shows events as a live bar, or as plain lines where the output is no terminal. */
 export class Progress {
   private readonly bar: SingleBar | null;
-  private smooth: { loss: number; accuracy: number } | null = null;
+  private recent: { loss: number; accuracy: number; since: number } | null = null;
   private rate = 0;
   private lastStep = { seconds: 0, examples: 0 };
   /** The time before the next step is not training: it belongs to validation. */
@@ -30,7 +30,7 @@ export class Progress {
   private silent = false;
 
   constructor(private readonly options: ProgressOptions) {
-    const format = `epoch {epoch}  {bar}  {value}/{total}  {facts}  {rate} examples/s  {left} left`;
+    const format = '{phase}  {bar}  {facts}';
     this.bar = options.out.isTTY
       ? new SingleBar({ format, stream: options.out, hideCursor: true, clearOnComplete: true, barsize: 20, fps: 10, gracefulExit: false })
       : null;
@@ -48,8 +48,8 @@ export class Progress {
   /** How far a validation pass is. */
   evaluating(done: number): void {
     if (this.bar === null) return;
-    if (!this.running) this.start(100, 'validation');
-    this.bar.update(Math.round(done * 100), { epoch: 'validation', facts: '', rate: count(this.rate), left: '…' });
+    if (!this.running) this.start(100, 'evaluating');
+    this.bar.update(Math.round(done * 100), { facts: `${Math.round(done * 100)} %` });
     if (done >= 1) this.stop();
   }
 
@@ -64,36 +64,41 @@ export class Progress {
     this.running = false;
   }
 
-  private start(total: number, epoch: string): void {
-    this.bar?.start(total, 0, { epoch, facts: '', rate: '…', left: '…' });
+  private start(total: number, phase: string): void {
+    this.bar?.start(total, 0, { phase, facts: '' });
     this.running = true;
   }
 
   private step(event: StepEvent): void {
-    const accuracy = event.metrics['accuracy'] ?? Number.NaN;
-    const keep = this.smooth === null || event.batch === 1 ? 0 : 0.98;
-    const before = this.smooth ?? { loss: 0, accuracy: 0 };
-    this.smooth = { loss: keep * before.loss + (1 - keep) * event.loss, accuracy: keep * before.accuracy + (1 - keep) * accuracy };
-    this.measureRate(event);
     const { bar } = this;
-    const payload = {
-      epoch: `${event.epoch + 1}/${this.options.epochs}`,
-      facts: `loss ${this.smooth.loss.toFixed(4)}${Number.isNaN(accuracy) ? '' : `  accuracy ${percent(this.smooth.accuracy)}`}`,
-      rate: count(this.rate),
-      left: duration(this.secondsLeft(event)),
-    };
-    if (bar === null) return this.plain(event, payload);
-    if (!this.running) this.start(event.batches, payload.epoch);
-    bar.update(event.batch, payload);
+    this.measureRate(event);
+    const phase = this.head(event.epoch);
+    const left = `${count(this.rate)} examples/s  ${duration(this.secondsLeft(event))} left`;
+    const facts = `${event.batch}/${event.batches}  ${this.average(event)}  ${left}`;
+    if (bar === null) this.plain(`${phase}  ${facts}`);
+    else {
+      if (!this.running) this.start(event.batches, phase);
+      bar.update(event.batch, { facts });
+    }
+  }
+
+  /** Loss and accuracy, averaged over the latest fifty steps or so. */
+  private average({ loss, metrics, step, batch }: StepEvent): string {
+    if (batch === 1 || this.recent === null) this.recent = { loss: 0, accuracy: 0, since: step - 1 };
+    const { recent } = this;
+    const share = Math.max(0.02, 1 / (step - recent.since));
+    recent.loss += share * (loss - recent.loss);
+    recent.accuracy += share * ((metrics.accuracy ?? Number.NaN) - recent.accuracy);
+    return `loss ${recent.loss.toFixed(4)}${Number.isNaN(recent.accuracy) ? '' : `  accuracy ${percent(recent.accuracy)}`}`;
   }
 
   /** Without a terminal: a line every five seconds. */
-  private plain({ batch, batches }: StepEvent, { epoch, facts, rate, left }: Readonly<Record<string, string>>): void {
+  private plain(text: string): void {
     const now = performance.now();
     if (this.lastLine === 0) this.lastLine = now;
     if (now - this.lastLine < 5000) return;
     this.lastLine = now;
-    this.line(`epoch ${epoch}  batch ${batch}/${batches}  ${facts}  ${rate} examples/s  ${left} left`);
+    this.line(text);
   }
 
   private measureRate({ seconds, examples }: StepEvent): void {
@@ -115,7 +120,8 @@ export class Progress {
   private epoch({ epoch, train, seconds, examplesPerSecond }: EpochEvent): void {
     this.fresh = true;
     this.silent = this.isSilent(epoch, seconds);
-    if (!this.silent) this.line(`epoch ${epoch + 1}/${this.options.epochs}  train       ${formatScores(train)}  ${duration(seconds)}  ${count(examplesPerSecond)} examples/s`);
+    if (!this.silent)
+      this.line(`${this.head(epoch)}  train       ${formatScores(train)}  ${duration(seconds)}  ${count(examplesPerSecond)} examples/s`);
   }
 
   /** Of hundreds of short epochs, some twenty are shown. */
@@ -124,8 +130,12 @@ export class Progress {
     return seconds < 1 && epoch + 1 < epochs && epoch % Math.ceil(epochs / 20) !== 0;
   }
 
+  private head(epoch: number): string {
+    return `epoch ${epoch + 1}/${this.options.epochs}`;
+  }
+
   private validation({ epoch, scores, seconds }: ValidationEvent): void {
     if (this.silent) return;
-    this.line(this.options.style.bold(`epoch ${epoch + 1}/${this.options.epochs}  validation  ${formatScores(scores)}  ${duration(seconds)}`));
+    this.line(this.options.style.bold(`${this.head(epoch)}  validation  ${formatScores(scores)}  ${duration(seconds)}`));
   }
 }

@@ -31,7 +31,7 @@ export class Curves {
     if (this.steps.length < 2) return '';
     const charts = [this.chart('loss', (s) => s.loss, history, style)];
     if (this.steps.some((s) => 'accuracy' in s.metrics)) {
-      charts.push(this.chart('accuracy', (s) => s.metrics['accuracy'] ?? Number.NaN, history, style));
+      charts.push(this.chart('accuracy', (s) => s.metrics.accuracy ?? Number.NaN, history, style));
     }
     return charts.join('\n\n');
   }
@@ -43,7 +43,8 @@ export class Curves {
     const colors = color ? { colors: [asciichart.blue, asciichart.green] } : {};
     const drawn = asciichart.plot(series, { height: 8, format: (x: number) => x.toFixed(3).padStart(9), ...colors });
     const last = this.steps.at(-1)?.step ?? 0;
-    const legend = validation === null ? 'training' : `training${color ? ' (blue)' : ''}, validation by epoch${color ? ' (green)' : ' (level lines)'}`;
+    const legend =
+      validation === null ? 'training' : `training${color ? ' (blue)' : ''}, validation by epoch${color ? ' (green)' : ' (level lines)'}`;
     return `${bold(name)}  ${dim(`${legend}, steps ${this.steps[0]?.step}..${last}`)}\n${drawn}`;
   }
 

@@ -9,7 +9,7 @@ export interface Style {
 
 /** Colors where the output is a terminal, unless NO_COLOR or `--no-color` says otherwise (https://no-color.org). */
 export function styleFor(stream: { readonly isTTY?: boolean }, wanted: boolean | undefined): Style {
-  const color = wanted !== false && stream.isTTY === true && !process.env['NO_COLOR'];
+  const color = wanted !== false && stream.isTTY === true && !process.env.NO_COLOR;
   const paint = (open: number, close: number) => (text: string) => (color ? `\x1b[${open}m${text}\x1b[${close}m` : text);
   return { color, bold: paint(1, 22), dim: paint(2, 22), green: paint(32, 39), yellow: paint(33, 39) };
 }

@@ -32,7 +32,7 @@ export async function train(file: string, flags: TrainFlags): Promise<void> {
   print(`engine: ${describeEngine()}`);
   const resume = flags.resume === undefined ? undefined : await loadRun(flags.resume);
   const exp = await loadExperiment(file);
-  const set = { ...(resume?.config['set'] as object | undefined), ...valuesOf(flags) };
+  const set = { ...(resume?.config.set as object | undefined), ...valuesOf(flags) };
   const { epochs = 1 } = withValues(exp, set);
   const runDir = flags.resume ?? newFolder(flags.out, flags.name ?? `${exp.name}-${stamp(new Date())}`);
   print(`run:    ${shown(runDir)}`);
@@ -109,12 +109,23 @@ function listenForInterrupt(onFirst: () => void): { readonly signal: AbortSignal
 
 function pictures({ test, history }: ExperimentResult, curves: Curves, classes: readonly string[] | undefined, style: Style): string {
   const drawn = curves.draw(history, style);
-  const confusion = test?.tables['confusion'];
-  const table = confusion === undefined ? '' : `${style.bold('confusion matrix')}  ${style.dim('rows: true, columns: predicted')}\n${drawConfusion(confusion, classes, style)}`;
-  return [drawn, table].filter((part) => part !== '').map((part) => `\n${part}`).join('\n');
+  const confusion = test?.tables.confusion;
+  const table =
+    confusion === undefined
+      ? ''
+      : `${style.bold('confusion matrix')}  ${style.dim('rows: true, columns: predicted')}\n${drawConfusion(confusion, classes, style)}`;
+  return [drawn, table]
+    .filter((part) => part !== '')
+    .map((part) => `\n${part}`)
+    .join('\n');
 }
 
-function summary({ test, best, stopped, seconds, steps, epochs }: ExperimentResult, runDir: string, continued: string, { bold, green, yellow }: Style): string {
+function summary(
+  { test, best, stopped, seconds, steps, epochs }: ExperimentResult,
+  runDir: string,
+  continued: string,
+  { bold, green, yellow }: Style,
+): string {
   const lines = [''];
   if (test !== null) {
     const scores = Object.entries(test.scores).sort(([a], [b]) => Number(a === 'loss') - Number(b === 'loss'));

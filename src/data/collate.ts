@@ -43,7 +43,7 @@ function collateField(values: readonly unknown[], name: string, dtype: DType): u
   if (typeof first === 'string') return values;
   if (!isTensor(first)) return toDevice(stackHost(values, name, dtype));
   const tensors = values as readonly Tensor[];
-  tensors.forEach((t, i) => checkShape(name, isTensor(t) ? t.shape : [], first.shape, i));
+  for (const [i, t] of tensors.entries()) checkShape(name, isTensor(t) ? t.shape : [], first.shape, i);
   return stack([...tensors]);
 }
 

@@ -22,11 +22,26 @@ export function mapFields(items: readonly unknown[], options: CollateOptions, ma
   if (first === undefined) throw new LibError('value', 'collate: a batch must have items, got none.');
   const typeOf = (key: string): DType => (options.dtypes as Readonly<Record<string, DType>> | undefined)?.[key] ?? 'float32';
   if (Array.isArray(first)) {
-    return first.map((_, k) => make(items.map((item, i) => fieldOf(item, `${k}`, i, first.length)), `field ${k}`, typeOf(`${k}`)));
+    return first.map((_, k) =>
+      make(
+        items.map((item, i) => fieldOf(item, `${k}`, i, first.length)),
+        `field ${k}`,
+        typeOf(`${k}`),
+      ),
+    );
   }
   if (!isRecord(first) || isHostArray(first)) return make(items, 'items', typeOf('0'));
   const keys = Object.keys(first);
-  return Object.fromEntries(keys.map((key) => [key, make(items.map((item, i) => fieldOf(item, key, i, keys.length)), `field '${key}'`, typeOf(key))]));
+  return Object.fromEntries(
+    keys.map((key) => [
+      key,
+      make(
+        items.map((item, i) => fieldOf(item, key, i, keys.length)),
+        `field '${key}'`,
+        typeOf(key),
+      ),
+    ]),
+  );
 }
 
 function fieldOf(item: unknown, key: string, i: number, fields: number): unknown {
@@ -36,15 +51,16 @@ function fieldOf(item: unknown, key: string, i: number, fields: number): unknown
   throw new LibError('data', `collate: items of a batch must have the same fields, got item ${i} without field '${key}' or with others.`);
 }
 
-export const isRecord = (x: unknown): x is Record<string, unknown> => typeof x === 'object' && x !== null && Object.getPrototypeOf(x) === Object.prototype;
+export const isRecord = (x: unknown): x is Record<string, unknown> =>
+  typeof x === 'object' && x !== null && Object.getPrototypeOf(x) === Object.prototype;
 export const isHostArray = (x: unknown): x is HostArray =>
-  isRecord(x) && typeof x['dtype'] === 'string' && x['dtype'] in dtypes && Array.isArray(x['shape']) && ArrayBuffer.isView(x['data']);
+  isRecord(x) && typeof x.dtype === 'string' && x.dtype in dtypes && Array.isArray(x.shape) && ArrayBuffer.isView(x.data);
 
 export function checkShape(name: string, shape: Shape, first: Shape, i: number): void {
   if (sameShape(shape, first)) return;
   throw new LibError(
     'data',
-    `collate: ${name} of all items must have one shape, got ${formatShape(first)} in item 0 and ${formatShape(shape)} in item ${i} of the batch.`,
+    `collate: ${name} of all items must have one shape, got ${formatShape(first)} in item 0 and ${formatShape(shape)} in item ${i}.`,
     'pad ragged items: collate: padCollate().',
   );
 }
@@ -78,12 +94,16 @@ export function hostField(value: unknown, name: string, dtype: DType): HostArray
   if (value instanceof Int32Array) return { dtype: 'int32', shape: [value.length], data: value };
   if (value instanceof Uint8Array) return { dtype: 'uint8', shape: [value.length], data: value };
   const what = typeof value === 'object' && value !== null ? value.constructor.name : String(value);
-  throw new LibError('data', `collate: ${name} must hold numbers, arrays or tensors, got ${what}.`, 'give the DataLoader a collate function.');
+  throw new LibError(
+    'data',
+    `collate: ${name} must hold numbers, arrays or tensors, got ${what}.`,
+    'give the DataLoader a collate function.',
+  );
 }
 
 export function filled(dtype: DType, shape: Shape, values: readonly number[]): HostArray {
   const data = typedArray(dtype, new ArrayBuffer(values.length * dtypes[dtype].bytes), 0, values.length);
-  values.forEach((v, i) => writeElement(dtype, data, i, v));
+  for (const [i, v] of values.entries()) writeElement(dtype, data, i, v);
   return { dtype, shape, data };
 }
 
@@ -102,4 +122,3 @@ function flatten(value: readonly unknown[], name: string, into: number[]): numbe
   }
   return [value.length, ...(inner ?? [])];
 }
-

@@ -51,7 +51,10 @@ export class TensorDataset<T extends readonly Tensor[]> implements TupleDataset<
     if (first === undefined) throw new LibError('value', 'TensorDataset: there must be at least one tensor, got none.');
     const wrong = tensors.find((t) => t.ndim === 0 || t.shape[0] !== first.shape[0]);
     if (wrong !== undefined) {
-      throw new LibError('shape', `TensorDataset: first dimensions must agree, got ${tensors.map((t) => formatShape(t.shape)).join(' and ')}.`);
+      throw new LibError(
+        'shape',
+        `TensorDataset: first dimensions must agree, got ${tensors.map((t) => formatShape(t.shape)).join(' and ')}.`,
+      );
     }
     this.tensors = tensors;
     this.length = first.shape[0] ?? 0;
@@ -158,8 +161,10 @@ export function randomSplit<T, const S extends readonly number[]>(
 ): { -readonly [K in keyof S]: Subset<T> } {
   const counts = splitCounts(sizes, dataset.length);
   const order = permutation(dataset.length, epochKey(orderKey('randomSplit', seed), 'split', 0));
-  let at = 0;
-  const parts = counts.map((count) => new Subset(dataset, order.subarray(at, (at += count))));
+  const parts = counts.map((count, i) => {
+    const start = counts.slice(0, i).reduce((a, b) => a + b, 0);
+    return new Subset(dataset, order.subarray(start, start + count));
+  });
   return parts as { -readonly [K in keyof S]: Subset<T> };
 }
 
@@ -168,7 +173,10 @@ function splitCounts(sizes: readonly number[], length: number): number[] {
   const fractions = Math.abs(total - 1) < 1e-6 && sizes.every((s) => s >= 0 && s <= 1) && !(length === 1 && sizes.every(Number.isInteger));
   if (!fractions) {
     if (total === length && sizes.every((s) => Number.isInteger(s) && s >= 0)) return [...sizes];
-    throw new LibError('value', `randomSplit: sizes must add up to ${length} items (or to 1, as fractions), got [${sizes.join(', ')}], which make ${total}.`);
+    throw new LibError(
+      'value',
+      `randomSplit: sizes must add up to ${length} items (or to 1, as fractions), got [${sizes.join(', ')}], which make ${total}.`,
+    );
   }
   const counts = sizes.map((f) => Math.floor(f * length));
   const left = length - counts.reduce((a, b) => a + b, 0);

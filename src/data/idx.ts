@@ -1,9 +1,9 @@
+import { platform } from '#platform';
 import { LibError } from '../core/errors.js';
-import { toDevice, type HostArray } from '../io/hostArray.js';
 import { fileName } from '../io/fileName.js';
+import { type HostArray, toDevice } from '../io/hostArray.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { decodeIdx, type IdxOptions } from './idxFormat.js';
-import { platform } from '#platform';
 
 /** An IDX file, packed with gzip or not, up to the device. */
 export async function readIdxHost(source: string | URL | Uint8Array, options: IdxOptions = {}): Promise<HostArray> {

@@ -39,7 +39,8 @@ export function decodeIdx(bytes: Uint8Array, { file = 'the file', holds }: IdxOp
   const size = sizeOf(shape);
   const expected = start + size * type.bytes;
   if (bytes.length < expected) throw broken(file, `expected ${expected} bytes`, `${bytes.length}: truncated at byte ${bytes.length}`);
-  if (bytes.length > expected) throw broken(file, `expected ${expected} bytes`, `${bytes.length}: more than the header says, from byte ${expected}`);
+  if (bytes.length > expected)
+    throw broken(file, `expected ${expected} bytes`, `${bytes.length}: more than the header says, from byte ${expected}`);
   if (type.dtype === 'uint8') return { dtype: 'uint8', shape, data: bytes.subarray(start) };
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const data = typedArray(type.dtype, new ArrayBuffer(size * Math.max(type.bytes, 4)), 0, size);
@@ -68,14 +69,22 @@ const hex = (magic: number): string => magic.toString(16).padStart(8, '0');
 
 function checkContent(file: string, holds: IdxOptions['holds'], magic: number, rank: number): void {
   if (holds === undefined || magic === (holds === 'images' ? 2051 : 2049)) return;
-  const expected = holds === 'images' ? 'images: 3 dimensions of uint8 (magic number 2051)' : 'labels: 1 dimension of uint8 (magic number 2049)';
+  const expected =
+    holds === 'images' ? 'images: 3 dimensions of uint8 (magic number 2051)' : 'labels: 1 dimension of uint8 (magic number 2049)';
   const what = magic === 2051 ? ', a file of images' : magic === 2049 ? ', a file of labels' : '';
-  throw broken(file, `the file must hold ${expected}`, `${rank} dimension${rank === 1 ? '' : 's'} (magic number ${magic}${what}) at byte 0`);
+  throw broken(
+    file,
+    `the file must hold ${expected}`,
+    `${rank} dimension${rank === 1 ? '' : 's'} (magic number ${magic}${what}) at byte 0`,
+  );
 }
 
 /** Images and labels belong together, one each. */
 export function checkPair(images: HostArray, labels: HostArray, imagesFile: string, labelsFile: string): void {
   const [a, b] = [images.shape[0], labels.shape[0]];
   if (a === b) return;
-  throw new LibError('data', `readIdx: ${imagesFile} and ${labelsFile} must count the same items, got ${a} images and ${b} labels at byte 4.`);
+  throw new LibError(
+    'data',
+    `readIdx: ${imagesFile} and ${labelsFile} must count the same items, got ${a} images and ${b} labels at byte 4.`,
+  );
 }

@@ -1,5 +1,5 @@
-import type { HostArray } from '../io/hostArray.js';
 import { fileName } from '../io/fileName.js';
+import type { HostArray } from '../io/hostArray.js';
 import { readIdxHost } from './idx.js';
 import { checkPair } from './idxFormat.js';
 import type { HostDataset } from './worker.js';
@@ -21,7 +21,7 @@ export async function openIdx({ images, labels }: IdxFiles): Promise<HostDataset
       const pixels = (x.shape[1] ?? 0) * (x.shape[2] ?? 0);
       const data = new Uint8Array(indices.length * pixels);
       const source = x.data as Uint8Array;
-      indices.forEach((i, at) => data.set(source.subarray(i * pixels, (i + 1) * pixels), at * pixels));
+      for (const [at, i] of indices.entries()) data.set(source.subarray(i * pixels, (i + 1) * pixels), at * pixels);
       const picked = Int32Array.from(indices, (i) => y.data[i] as number);
       return [
         { dtype: 'uint8', shape: [indices.length, 1, x.shape[1] ?? 0, x.shape[2] ?? 0], data },

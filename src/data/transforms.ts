@@ -30,7 +30,10 @@ export function normalize(mean: number | readonly number[], std: number | readon
 function perChannel(values: readonly number[], x: Tensor): Tensor {
   const channels = x.shape[1];
   if (channels !== values.length) {
-    throw new LibError('shape', `normalize: there must be one number per channel (dimension 1), got ${values.length} for shape (${x.shape.join(', ')}).`);
+    throw new LibError(
+      'shape',
+      `normalize: there must be one number per channel (dimension 1), got ${values.length} for shape (${x.shape.join(', ')}).`,
+    );
   }
   const shape = x.shape.map((_, d) => (d === 1 ? values.length : 1));
   return toDevice({ dtype: 'float32', shape, data: Float32Array.from(values) }, x.device);

@@ -15,9 +15,7 @@ export interface DatasetSource extends CollateOptions {
   readonly options: unknown;
 }
 
-export type Request =
-  | { readonly id: number; readonly open: DatasetSource }
-  | { readonly id: number; readonly indices: Int32Array };
+export type Request = { readonly id: number; readonly open: DatasetSource } | { readonly id: number; readonly indices: Int32Array };
 export type Reply =
   | { readonly id: number; readonly value: unknown }
   | { readonly id: number; readonly error: { readonly code: string; readonly message: string } };
@@ -49,7 +47,9 @@ async function open({ module, export: name, options }: DatasetSource): Promise<H
   const made = exports[name];
   const dataset = (typeof made === 'function' ? await made(options) : made) as HostDataset | undefined;
   if (typeof dataset?.get === 'function' && Number.isInteger(dataset.length)) return dataset;
-  throw new Error(`WorkerDataset: export '${name}' of ${module} must be a dataset with length and get(), or a function that makes one, got ${typeof made}.`);
+  throw new Error(
+    `WorkerDataset: '${name}' of ${module} must be a dataset with length and get(), or a function that makes one, got ${typeof made}.`,
+  );
 }
 
 async function gather(dataset: HostDataset, indices: Int32Array, options: CollateOptions): Promise<unknown> {

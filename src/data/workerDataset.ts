@@ -1,3 +1,4 @@
+import { platform } from '#platform';
 import { type ErrorCode, LibError } from '../core/errors.js';
 import type { WorkerPort } from '../io/platform.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -6,7 +7,6 @@ import type { CollateOptions } from './collateHost.js';
 import type { AsyncDataset } from './dataset.js';
 import type { IdxFiles } from './idxSource.js';
 import type { DatasetSource, Reply, Request } from './worker.js';
-import { platform } from '#platform';
 
 export interface WorkerDatasetOptions extends CollateOptions {
   /** Which export of the module makes (or is) the dataset. Default 'default'. */
@@ -27,7 +27,8 @@ class Connection {
     this.port = platform.startWorker(platform.dataWorker, name);
     this.port.onMessage((message) => this.settle(message as Reply));
     this.port.onError((error) => {
-      for (const { reject } of this.waiting.values()) reject(new LibError('data', `WorkerDataset: the worker must keep running, got: ${error.message}.`));
+      for (const { reject } of this.waiting.values())
+        reject(new LibError('data', `WorkerDataset: the worker must keep running, got: ${error.message}.`));
       this.waiting.clear();
     });
   }
@@ -69,7 +70,8 @@ export class WorkerDataset<B> implements AsyncDataset<B> {
 
   static async open<B = readonly Tensor[]>(module: string | URL, options: WorkerDatasetOptions = {}): Promise<WorkerDataset<B>> {
     const { export: name = 'default', options: forDataset, workers = 1, ...collate } = options;
-    if (!Number.isInteger(workers) || workers < 1) throw new LibError('value', `WorkerDataset: workers must be a positive integer, got ${workers}.`);
+    if (!Number.isInteger(workers) || workers < 1)
+      throw new LibError('value', `WorkerDataset: workers must be a positive integer, got ${workers}.`);
     const source: DatasetSource = { module: `${module}`, export: name, options: forDataset, ...collate };
     const connections = Array.from({ length: workers }, (_, i) => new Connection(`chainrule data ${i}`));
     try {

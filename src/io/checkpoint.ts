@@ -1,3 +1,4 @@
+import { platform } from '#platform';
 import { LibError } from '../core/errors.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { crc32 } from './crc32.js';
@@ -6,7 +7,6 @@ import { bytesOf, type HostArray, toDevice, toHost } from './hostArray.js';
 import { matchNames, torchName } from './names.js';
 import { decodeSafetensors, encodeChunks } from './safetensors.js';
 import { packState, unpackState } from './tree.js';
-import { platform } from '#platform';
 
 const VERSION = 1;
 
@@ -35,12 +35,20 @@ export function decodeCheckpoint(bytes: Uint8Array, { file = 'the file' }: { rea
   const { format, version, state, crc32: expected } = metadata;
   if (format !== 'chainrule-checkpoint' || state === undefined) {
     const hint = 'use loadSafetensors() or loadModel() for a file that holds weights only.';
-    throw new LibError('file', `loadCheckpoint: ${file}: the file must be a checkpoint, got ${format ?? 'a plain safetensors file'}.`, hint);
+    throw new LibError(
+      'file',
+      `loadCheckpoint: ${file}: the file must be a checkpoint, got ${format ?? 'a plain safetensors file'}.`,
+      hint,
+    );
   }
-  if (Number(version) !== VERSION) throw new LibError('file', `loadCheckpoint: ${file}: version ${VERSION} can be read, got version ${version}.`);
+  if (Number(version) !== VERSION)
+    throw new LibError('file', `loadCheckpoint: ${file}: version ${VERSION} can be read, got version ${version}.`);
   const actual = checksum(tensors);
   if (`${actual}` !== expected) {
-    throw new LibError('file', `loadCheckpoint: ${file}: the arrays must have the checksum ${expected}, got ${actual}: the file is damaged.`);
+    throw new LibError(
+      'file',
+      `loadCheckpoint: ${file}: the arrays must have the checksum ${expected}, got ${actual}: the file is damaged.`,
+    );
   }
   return unpackState({ json: state, arrays: tensors });
 }
@@ -65,10 +73,14 @@ export async function loadCheckpoint<T = unknown>(source: string | URL): Promise
 }
 
 /** The safetensors bytes of a model's weights, with PyTorch's names: `running_mean`, not `runningMean`. */
-export async function encodeModel(tensors: ReadonlyMap<string, Tensor>, metadata: Readonly<Record<string, string>> = {}): Promise<Uint8Array[]> {
+export async function encodeModel(
+  tensors: ReadonlyMap<string, Tensor>,
+  metadata: Readonly<Record<string, string>> = {},
+): Promise<Uint8Array[]> {
   const arrays = new Map<string, HostArray>();
   for (const [name, x] of tensors) {
-    if (arrays.has(torchName(name))) throw new LibError('value', `saveModel: names must differ in PyTorch's spelling, got two of ${torchName(name)}.`);
+    if (arrays.has(torchName(name)))
+      throw new LibError('value', `saveModel: names must differ in PyTorch's spelling, got two of ${torchName(name)}.`);
     arrays.set(torchName(name), await toHost(x));
   }
   return encodeChunks(arrays, { metadata });
@@ -86,7 +98,11 @@ export async function saveModel(path: string | URL, model: HasTensors): Promise<
  * Loads weights into a model, from a file that `saveModel` or PyTorch wrote.
  * @example await loadModel('weights.safetensors', model)
  */
-export async function loadModel(source: string | URL, model: HasTensors, { strict = true }: { readonly strict?: boolean } = {}): Promise<void> {
+export async function loadModel(
+  source: string | URL,
+  model: HasTensors,
+  { strict = true }: { readonly strict?: boolean } = {},
+): Promise<void> {
   const { tensors } = decodeSafetensors(await platform.readFile('loadModel', source), { file: fileName(source) });
   const own = model.stateDict().keys();
   const weights = new Map([...matchNames(tensors, [...own])].map(([name, array]) => [name, toDevice(array)]));

@@ -1,5 +1,5 @@
-import { createRequire } from 'node:module';
 import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { createRequire } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
@@ -63,7 +63,10 @@ async function writeAtomically(op: string, path: string, chunks: readonly Uint8A
     await syncFolder(dirname(path));
   } catch (error) {
     await rm(temporary, { force: true }).catch(() => undefined);
-    throw new LibError('file', `${op}: ${bytes} bytes must fit into ${path}, got ${reasonOf(error)}; what was saved there before is unchanged.`);
+    throw new LibError(
+      'file',
+      `${op}: ${bytes} bytes must fit into ${path}, got ${reasonOf(error)}; what was saved there before is unchanged.`,
+    );
   }
 }
 
@@ -126,4 +129,3 @@ export const platform: Platform = {
   startWorker,
   yieldNow: () => new Promise((resume) => setImmediate(resume)),
 };
-

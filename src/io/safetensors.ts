@@ -1,10 +1,10 @@
+import { platform } from '#platform';
 import { type DType, dtypes } from '../core/dtype.js';
 import { LibError } from '../core/errors.js';
 import { type Shape, sizeOf } from '../core/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { fileName } from './fileName.js';
 import { arrayOver, bytesOf, type HostArray, toDevice, toHost } from './hostArray.js';
-import { platform } from '#platform';
 
 // The format: 8 bytes with the length of the header (little endian), the header as JSON, the arrays one after the other.
 // https://huggingface.co/docs/safetensors
@@ -33,7 +33,7 @@ export interface SaveOptions {
 /** The file in parts, header first, so that large arrays are not copied again. */
 export function encodeChunks(tensors: ReadonlyMap<string, HostArray>, { metadata = {} }: SaveOptions = {}): Uint8Array[] {
   const header: Record<string, unknown> = {};
-  if (Object.keys(metadata).length > 0) header['__metadata__'] = metadata;
+  if (Object.keys(metadata).length > 0) header.__metadata__ = metadata;
   // Wide types first: every array is then aligned for its type.
   const entries = [...tensors].sort(([, a], [, b]) => dtypes[b.dtype].bytes - dtypes[a.dtype].bytes);
   let at = 0;
@@ -92,7 +92,8 @@ function broken(file: string, byte: number, rule: string, got: string): LibError
 function readHeader(bytes: Uint8Array, file: string): { header: Record<string, unknown>; start: number } {
   if (bytes.length < 8) throw broken(file, bytes.length, 'a file starts with 8 bytes of header length', `its end`);
   const length = new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0, true);
-  if (length > 100_000_000n) throw broken(file, 0, 'a header has at most 100000000 bytes', `a length of ${length} (not a safetensors file?)`);
+  if (length > 100_000_000n)
+    throw broken(file, 0, 'a header has at most 100000000 bytes', `a length of ${length} (not a safetensors file?)`);
   const start = 8 + Number(length);
   if (start > bytes.length) throw broken(file, bytes.length, `the header ends at byte ${start}`, 'the end of the file: truncated');
   try {

@@ -31,12 +31,14 @@ export async function packState(state: unknown): Promise<PackedState> {
     const array = hostArrayOf(value);
     if (array !== null) return keep('$array', path, array);
     if (typeof value === 'bigint') return { $bigint: `${value}` };
-    if (typeof value === 'number') return Number.isFinite(value) && !Object.is(value, -0) ? value : { $number: Object.is(value, -0) ? '-0' : `${value}` };
+    if (typeof value === 'number')
+      return Number.isFinite(value) && !Object.is(value, -0) ? value : { $number: Object.is(value, -0) ? '-0' : `${value}` };
     if (value === undefined) return { $undefined: true };
     if (value === null || typeof value === 'boolean' || typeof value === 'string') return value;
     if (Array.isArray(value)) return Promise.all(value.map((v, i) => pack(v, join(path, i))));
     if (value instanceof Map) return { $map: await Promise.all([...value].map(async ([k, v]) => [k, await pack(v, join(path, k))])) };
-    if (typeof value === 'object') return Object.fromEntries(await Promise.all(Object.entries(value).map(async ([k, v]) => [k, await pack(v, join(path, k))])));
+    if (typeof value === 'object')
+      return Object.fromEntries(await Promise.all(Object.entries(value).map(async ([k, v]) => [k, await pack(v, join(path, k))])));
     throw new LibError('state', `saveCheckpoint: a state holds plain data and tensors, got a ${typeof value} at '${path}'.`);
   };
   const keep = (tag: string, path: string, array: HostArray): unknown => {

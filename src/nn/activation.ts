@@ -1,5 +1,5 @@
-import type { Tensor } from '../tensor/tensor.js';
 import { full } from '../tensor/creation.js';
+import type { Tensor } from '../tensor/tensor.js';
 import { Module, Parameter } from './module.js';
 
 /** Activations as layers. Each calls the op of the same name; see there for the formula. */

@@ -1,5 +1,5 @@
-import type { Tensor } from '../tensor/tensor.js';
 import { LibError } from '../core/errors.js';
+import type { Tensor } from '../tensor/tensor.js';
 import { Module } from './module.js';
 
 /** Modules applied one after the other (torch.nn.Sequential). State names are their positions: `0.weight`. */
@@ -10,7 +10,8 @@ export class Sequential extends Module {
   constructor(...layers: readonly Module[]) {
     super();
     for (const [i, layer] of layers.entries()) {
-      if (!(layer instanceof Module)) throw new LibError('value', `Sequential: every argument must be a module, got ${typeof layer} at position ${i}.`);
+      if (!(layer instanceof Module))
+        throw new LibError('value', `Sequential: every argument must be a module, got ${typeof layer} at position ${i}.`);
       this[i] = layer;
     }
     this.length = layers.length;

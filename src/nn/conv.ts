@@ -57,10 +57,13 @@ abstract class ConvBase extends Module {
     super();
     const kernel = perDim(kernelSize, rank);
     checkSizes(name, { inChannels, outChannels, groups });
-    kernel.forEach((k) => checkSizes(name, { kernelSize: k }));
+    for (const k of kernel) checkSizes(name, { kernelSize: k });
     if (kernel.length !== rank) throw new LibError('value', `${name}: kernelSize must have ${rank} sizes, got [${kernel.join(', ')}].`);
     if (inChannels % groups !== 0 || outChannels % groups !== 0) {
-      throw new LibError('value', `${name}: groups must divide inChannels and outChannels, got ${groups} for ${inChannels} and ${outChannels}.`);
+      throw new LibError(
+        'value',
+        `${name}: groups must divide inChannels and outChannels, got ${groups} for ${inChannels} and ${outChannels}.`,
+      );
     }
     const shape = transposed ? [inChannels, outChannels / groups, ...kernel] : [outChannels, inChannels / groups, ...kernel];
     this.weight = new Parameter(kaimingUniform_(empty(shape), { a: Math.sqrt(5) }));

@@ -14,8 +14,7 @@ export interface InitOptions {
   readonly generator?: Generator;
 }
 
-export type Nonlinearity =
-  | 'linear' | 'conv1d' | 'conv2d' | 'conv3d' | 'sigmoid' | 'tanh' | 'relu' | 'leakyRelu' | 'selu';
+export type Nonlinearity = 'linear' | 'conv1d' | 'conv2d' | 'conv3d' | 'sigmoid' | 'tanh' | 'relu' | 'leakyRelu' | 'selu';
 
 const gains: Readonly<Record<Exclude<Nonlinearity, 'leakyRelu'>, number>> = {
   ...{ linear: 1, conv1d: 1, conv2d: 1, conv3d: 1, sigmoid: 1 },
@@ -53,9 +52,24 @@ export function truncNormal_(x: Tensor, mean = 0, std = 1, low = -2, high = 2, {
   if (!(low < high)) throw new LibError('value', `truncNormal_: low must be below high, got ${low} and ${high}.`);
   // erf of the bounds, as tensors: the inverse of the truncated distribution function is erfinv of a uniform between them.
   return noGrad(() => {
-    const bound = (v: number): number => x.detach().reshape([-1]).narrow(0, 0, 1).float().mul(0).add((v - mean) / (std * Math.SQRT2)).erf().itemNow();
+    const bound = (v: number): number =>
+      x
+        .detach()
+        .reshape([-1])
+        .narrow(0, 0, 1)
+        .float()
+        .mul(0)
+        .add((v - mean) / (std * Math.SQRT2))
+        .erf()
+        .itemNow();
     x.uniform_(bound(low), bound(high), { generator });
-    return x.copy_(x.erfinv().mul(std * Math.SQRT2).add(mean).clamp({ min: low, max: high }));
+    return x.copy_(
+      x
+        .erfinv()
+        .mul(std * Math.SQRT2)
+        .add(mean)
+        .clamp({ min: low, max: high }),
+    );
   });
 }
 
@@ -71,7 +85,8 @@ export function eye_(x: Tensor): Tensor {
 
 /** Convolution weights that pass channels through unchanged: 1 at the kernel's centre of channel i → i, per group. */
 export function dirac_(x: Tensor, groups = 1): Tensor {
-  if (x.ndim < 3 || x.ndim > 5) throw new LibError('shape', `dirac_: the tensor must have 3 to 5 dimensions, got shape ${formatShape(x.shape)}.`);
+  if (x.ndim < 3 || x.ndim > 5)
+    throw new LibError('shape', `dirac_: the tensor must have 3 to 5 dimensions, got shape ${formatShape(x.shape)}.`);
   const [out = 1, inputs = 1, ...kernel] = x.shape;
   if (out % groups !== 0) throw new LibError('value', `dirac_: groups must divide the output channels, got ${groups} for ${out}.`);
   const perGroup = out / groups;
@@ -115,7 +130,8 @@ export interface KaimingOptions extends InitOptions {
 }
 
 function kaimingStd(op: string, x: Tensor, { a = 0, mode = 'fanIn', nonlinearity = 'leakyRelu' }: KaimingOptions): number {
-  if (mode !== 'fanIn' && mode !== 'fanOut') throw new LibError('option', `${op}: mode must be 'fanIn' or 'fanOut', got '${String(mode)}'.`);
+  if (mode !== 'fanIn' && mode !== 'fanOut')
+    throw new LibError('option', `${op}: mode must be 'fanIn' or 'fanOut', got '${String(mode)}'.`);
   return calculateGain(nonlinearity, a) / Math.sqrt(fans(op, x.shape)[mode]);
 }
 
@@ -126,7 +142,8 @@ export function kaimingUniform_(x: Tensor, options: KaimingOptions = {}): Tensor
 }
 
 /** Normal with variance gain² / fan (He et al. 2015). */
-export const kaimingNormal_ = (x: Tensor, options: KaimingOptions = {}): Tensor => normal_(x, 0, kaimingStd('kaimingNormal_', x, options), options);
+export const kaimingNormal_ = (x: Tensor, options: KaimingOptions = {}): Tensor =>
+  normal_(x, 0, kaimingStd('kaimingNormal_', x, options), options);
 
 /** A random matrix with orthonormal rows or columns (Saxe et al. 2014); dims beyond the first are flattened. */
 export function orthogonal_(x: Tensor, { gain = 1, generator = initGenerator() }: XavierOptions = {}): Tensor {

@@ -1,8 +1,8 @@
 import {
   binaryCrossEntropy,
   binaryCrossEntropyWithLogits,
-  crossEntropy,
   type CrossEntropyOptions,
+  crossEntropy,
   huberLoss,
   l1Loss,
   mseLoss,

@@ -15,10 +15,7 @@ export class Parameter extends Tensor {
 /** A tensor that belongs to a module's state but is not learned: running statistics, masks. */
 export class Buffer extends Tensor {
   /** `persistent: false` keeps it out of `stateDict()`. */
-  constructor(
-    data: Tensor,
-    { persistent = true }: { readonly persistent?: boolean } = {},
-  ) {
+  constructor(data: Tensor, { persistent = true }: { readonly persistent?: boolean } = {}) {
     super(data.spec, data.storage, data.offset, data.device);
     this.persistent = persistent;
   }
@@ -136,7 +133,9 @@ export abstract class Module<Inputs extends readonly unknown[] = readonly [Tenso
     const unexpected = [...state.keys()].filter((k) => !own.has(k));
     const misshapen = [...own].flatMap(([name, target]) => {
       const source = state.get(name);
-      return source && !sameShape(source.shape, target.shape) ? [`${name}: ${formatShape(source.shape)} for ${formatShape(target.shape)}`] : [];
+      return source && !sameShape(source.shape, target.shape)
+        ? [`${name}: ${formatShape(source.shape)} for ${formatShape(target.shape)}`]
+        : [];
     });
     if (misshapen.length > 0 || (strict && missing.length + unexpected.length > 0)) {
       const shapes = misshapen.length > 0 ? `, wrong shapes [${misshapen.join('; ')}]` : '';

@@ -46,7 +46,10 @@ abstract class BatchNorm extends Module {
 
   override forward(x: Tensor): Tensor {
     if (!this.ranks.includes(x.ndim)) {
-      throw new LibError('shape', `${this.constructor.name}: the input must have ${this.ranks.join(' or ')} dimensions, got shape ${formatShape(x.shape)}.`);
+      throw new LibError(
+        'shape',
+        `${this.constructor.name}: the input must have ${this.ranks.join(' or ')} dimensions, got shape ${formatShape(x.shape)}.`,
+      );
     }
     const { weight, bias, runningMean, runningVar, eps } = this;
     const training = this.training || runningMean === null;

@@ -1,6 +1,6 @@
 import { LibError } from '../core/errors.js';
-import { dropout } from '../tensor/random.js';
 import type { Shape } from '../core/shape.js';
+import { dropout } from '../tensor/random.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { Module } from './module.js';
 

@@ -48,14 +48,21 @@ export function resolveIndices(op: string, x: Tensor, list: IndexList): Resolved
     rows: (y) => y.permute(order).reshape(table),
     unrows: (y) => y.reshape(sizes).permute(inverse(order)),
     restore: (read) => read.reshape([...batch, ...others]).permute(placed),
-    unrestore: (values) => spread(op, values, shape).permute(inverse(placed)).reshape([sizeOf(batch), sizeOf(others)]),
+    unrestore: (values) =>
+      spread(op, values, shape)
+        .permute(inverse(placed))
+        .reshape([sizeOf(batch), sizeOf(others)]),
   };
 }
 
 function spread(op: string, values: Tensor, shape: Shape): Tensor {
   const lead = shape.length - values.ndim;
   const fits = lead >= 0 && values.shape.every((size, i) => size === 1 || size === shape[lead + i]);
-  if (!fits) throw new LibError('shape', `${op}: the values must broadcast to the indexed shape, got ${formatShape(values.shape)} for ${formatShape(shape)}.`);
+  if (!fits)
+    throw new LibError(
+      'shape',
+      `${op}: the values must broadcast to the indexed shape, got ${formatShape(values.shape)} for ${formatShape(shape)}.`,
+    );
   return values.expand(shape);
 }
 
@@ -69,13 +76,19 @@ function expandMasks(op: string, x: Tensor, list: IndexList): (Tensor | null)[] 
     }
     const covered = x.shape.slice(indices.length, indices.length + t.ndim);
     if (!sameShape(covered, t.shape)) {
-      throw new LibError('shape', `${op}: a mask must have the size of the dim it stands for, got ${formatShape(t.shape)} for ${formatShape(covered)}.`);
+      throw new LibError(
+        'shape',
+        `${op}: a mask must have the size of the dim it stands for, got ${formatShape(t.shape)} for ${formatShape(covered)}.`,
+      );
     }
     const rows = trueRows(t);
     for (let d = 0; d < t.ndim; d++) indices.push(rows.select(1, d));
   }
   if (indices.length > x.ndim) {
-    throw new LibError('index', `${op}: there may be at most one index for each dim, got ${indices.length} for shape ${formatShape(x.shape)}.`);
+    throw new LibError(
+      'index',
+      `${op}: there may be at most one index for each dim, got ${indices.length} for shape ${formatShape(x.shape)}.`,
+    );
   }
   while (indices.length < x.ndim) indices.push(null);
   return indices;
@@ -88,13 +101,19 @@ function linear(op: string, ids: readonly Tensor[], sizes: readonly number[], ba
   const [only] = ids;
   if (ids.length === 1 && only !== undefined) return only.reshape([only.size]);
   let row = offsetRows.get(op);
-  if (row === undefined) offsetRows.set(op, (row = gatherRow(op)));
+  if (row === undefined) {
+    row = gatherRow(op);
+    offsetRows.set(op, row);
+  }
   const look = row;
   const offsets = ids.map((t, k) => {
     const table = range(t.device, sizes[k] ?? 1, sizeOf(sizes.slice(k + 1, ids.length)));
     return look(table, 0, t.reshape([t.size]), true).reshape(t.shape);
   });
-  return offsets.reduce((a, b) => a.add(b)).expand(batch).reshape([sizeOf(batch)]);
+  return offsets
+    .reduce((a, b) => a.add(b))
+    .expand(batch)
+    .reshape([sizeOf(batch)]);
 }
 
 /** Where a tensor is not 0, counted in row-major order: (n,), int32. */

@@ -4,7 +4,7 @@ import { specOf } from '../core/spec.js';
 import { input, scalar } from '../expr/expr.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { defineComposite, type Op } from './define.js';
-import { constantTable, fuse, functional } from './fused.js';
+import { constantTable, functional, fuse } from './fused.js';
 import { matmul } from './matmul.js';
 import { softmax } from './softmax.js';
 
@@ -58,5 +58,7 @@ function masked(scores: Tensor, mask: Tensor | null, factor: number): Tensor {
 
 function causalMask(q: Tensor, k: Tensor): Tensor {
   const [n, m] = [q.sizeAt(-2), k.sizeAt(-2)];
-  return constantTable(q.device, 'causal', specOf('bool', [n, m]), () => Uint8Array.from({ length: n * m }, (_, i) => Number(i % m <= Math.floor(i / m))));
+  return constantTable(q.device, 'causal', specOf('bool', [n, m]), () =>
+    Uint8Array.from({ length: n * m }, (_, i) => Number(i % m <= Math.floor(i / m))),
+  );
 }

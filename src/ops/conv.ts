@@ -39,7 +39,10 @@ const plans = new Map<string, ConvPlan>();
 
 function planned(signature: string, make: () => ConvPlan): ConvPlan {
   let known = plans.get(signature);
-  if (known === undefined) plans.set(signature, (known = make()));
+  if (known === undefined) {
+    known = make();
+    plans.set(signature, known);
+  }
   return known;
 }
 
@@ -49,7 +52,13 @@ function checkBias(op: string, bias: Tensor | null, channels: number): void {
   }
 }
 
-function planConv(op: string, rank: number, x: Shape, weight: Shape, { stride = 1, padding = 0, dilation = 1, groups = 1 }: ConvOptions): ConvPlan {
+function planConv(
+  op: string,
+  rank: number,
+  x: Shape,
+  weight: Shape,
+  { stride = 1, padding = 0, dilation = 1, groups = 1 }: ConvOptions,
+): ConvPlan {
   const numbers = { stride: perDim(op, 'stride', stride, rank, 1), dilation: perDim(op, 'dilation', dilation, rank, 1), groups };
   if (padding !== 'same') {
     const pads = perDim(op, 'padding', padding === 'valid' ? 0 : padding, rank, 0);
@@ -100,7 +109,7 @@ function convolveTransposed(op: string, rank: number, x: Tensor, weight: Tensor,
 type Conv = Op<[x: Tensor, weight: Tensor, options?: ConvOptions]>;
 type ConvTranspose = Op<[x: Tensor, weight: Tensor, options?: ConvTransposeOptions]>;
 
-/** Correlates x (batch, in, length) with weight (out, in / groups, kernel), plus bias: (batch, out, length'). The batch dim may be missing. */
+/** Correlates x (batch, in, length) with weight (out, in / groups, kernel), plus bias. The batch dim may be missing. */
 export const conv1d: Conv = defineComposite({
   name: 'conv1d',
   compose: (x: Tensor, weight: Tensor, options: ConvOptions = {}) => convolve('conv1d', 1, x, weight, options),

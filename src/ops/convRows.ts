@@ -23,7 +23,10 @@ const keys = new WeakMap<ConvGeometry, string>();
 /** Gradients reuse the geometry object of the forward pass, so it is written out once. */
 function keyOf(geometry: ConvGeometry, rank: number): string {
   let key = keys.get(geometry);
-  if (key === undefined) keys.set(geometry, (key = `${rank}:${Object.values(geometry).join('|')}`));
+  if (key === undefined) {
+    key = `${rank}:${Object.values(geometry).join('|')}`;
+    keys.set(geometry, key);
+  }
   return key;
 }
 
@@ -49,7 +52,18 @@ export const conv: ConvOp = defineOp({
     return [
       needs[0] ? convInput(g, w, geometry, rank) : null,
       needs[1] ? convWeight(g, x, geometry, rank) : null,
-      ...(bias ? [needs[2] ? fuseSum('convBackward', [g], input(0), g.shape.flatMap((_, d) => (d === 1 ? [] : [d]))) : null] : []),
+      ...(bias
+        ? [
+            needs[2]
+              ? fuseSum(
+                  'convBackward',
+                  [g],
+                  input(0),
+                  g.shape.flatMap((_, d) => (d === 1 ? [] : [d])),
+                )
+              : null,
+          ]
+        : []),
     ];
   },
   *samples(random) {

@@ -41,7 +41,10 @@ export function convGeometry(op: string, x: Shape, w: Shape, { stride, padding, 
   const [input, kernel] = [x.slice(2), w.slice(2)];
   const output = input.map((size, i) => outputSize(size, kernel[i] ?? 1, stride[i] ?? 1, padding[i] ?? 0, dilation[i] ?? 1));
   if (output.some((size) => size < 1) || kernel.some((k) => k < 1)) {
-    throw new LibError('shape', `${op}: the kernel must fit the padded input, got input ${formatShape(input)} and kernel ${formatShape(kernel)}.`);
+    throw new LibError(
+      'shape',
+      `${op}: the kernel must fit the padded input, got input ${formatShape(input)} and kernel ${formatShape(kernel)}.`,
+    );
   }
   return pack({ batch, inChannels, outChannels, groups }, { input, kernel, output, stride, padding, dilation });
 }
@@ -57,7 +60,10 @@ export function transposedGeometry(op: string, x: Shape, w: Shape, numbers: Conv
   }
   extra.forEach((e, i) => {
     if (e >= Math.max(stride[i] ?? 1, dilation[i] ?? 1)) {
-      throw new LibError('value', `${op}: outputPadding must be less than stride or dilation, got ${e} with stride ${stride[i]} and dilation ${dilation[i]}.`);
+      throw new LibError(
+        'value',
+        `${op}: outputPadding must be less than stride or dilation, got ${e} with stride ${stride[i]} and dilation ${dilation[i]}.`,
+      );
     }
   });
   const [output, kernel] = [x.slice(2), w.slice(2)];
@@ -65,9 +71,15 @@ export function transposedGeometry(op: string, x: Shape, w: Shape, numbers: Conv
     return (size - 1) * (stride[i] ?? 1) - 2 * (padding[i] ?? 0) + (dilation[i] ?? 1) * ((kernel[i] ?? 1) - 1) + (extra[i] ?? 0) + 1;
   });
   if (input.some((size) => size < 1)) {
-    throw new LibError('shape', `${op}: the output must not be empty, got ${formatShape(input)} from input ${formatShape(output)} and kernel ${formatShape(kernel)}.`);
+    throw new LibError(
+      'shape',
+      `${op}: the output must not be empty, got ${formatShape(input)} from input ${formatShape(output)} and kernel ${formatShape(kernel)}.`,
+    );
   }
-  return pack({ batch, inChannels: perGroup * groups, outChannels: inChannels, groups }, { input, kernel, output, stride, padding, dilation });
+  return pack(
+    { batch, inChannels: perGroup * groups, outChannels: inChannels, groups },
+    { input, kernel, output, stride, padding, dilation },
+  );
 }
 
 type Sizes = Readonly<Record<'input' | 'kernel' | 'output' | 'stride' | 'padding' | 'dilation', readonly number[]>>;
@@ -96,6 +108,8 @@ export function batched(op: string, x: Tensor, rank: number): Tensor {
 }
 
 export function checkWeight(op: string, x: Tensor, weight: Tensor, rank: number): void {
-  if (weight.ndim !== rank + 2) throw new LibError('shape', `${op}: the weight must have ${rank + 2} dims, got shape ${formatShape(weight.shape)}.`);
-  if (weight.dtype !== x.dtype) throw new LibError('dtype', `${op}: input and weight must have one type, got ${x.dtype} and ${weight.dtype}.`);
+  if (weight.ndim !== rank + 2)
+    throw new LibError('shape', `${op}: the weight must have ${rank + 2} dims, got shape ${formatShape(weight.shape)}.`);
+  if (weight.dtype !== x.dtype)
+    throw new LibError('dtype', `${op}: input and weight must have one type, got ${x.dtype} and ${weight.dtype}.`);
 }

@@ -63,7 +63,10 @@ function parse(equation: string, tensors: readonly Tensor[]): Parsed {
     throw new LibError('value', `einsum: an equation holds only letters, commas, '...' and one '->', got '${equation}'.`);
   }
   if (texts.length !== tensors.length) {
-    throw new LibError('value', `einsum: there must be one list of letters for each tensor, got ${texts.length} for ${tensors.length} tensors.`);
+    throw new LibError(
+      'value',
+      `einsum: there must be one list of letters for each tensor, got ${texts.length} for ${tensors.length} tensors.`,
+    );
   }
   const spare = tensors.map((x, i) => x.ndim - (texts[i] ?? '').replace('...', '').length);
   const rest = Math.max(0, ...spare.filter((_, i) => texts[i]?.includes('...')));
@@ -76,9 +79,11 @@ function parse(equation: string, tensors: readonly Tensor[]): Parsed {
   });
   const all = inputs.flat();
   const once = [...new Set(all)].filter((l) => all.indexOf(l) === all.lastIndexOf(l) && /^[a-zA-Z]$/.test(l)).sort();
-  const output = right === undefined ? [...lettersOf('...', rest, rest), ...once] : lettersOf(right, right.includes('...') ? rest : 0, rest);
+  const output =
+    right === undefined ? [...lettersOf('...', rest, rest), ...once] : lettersOf(right, right.includes('...') ? rest : 0, rest);
   const unknown = output.find((l) => !all.includes(l));
-  if (unknown !== undefined) throw new LibError('value', `einsum: letters of the result must occur on the left, got '${unknown}' in '${equation}'.`);
+  if (unknown !== undefined)
+    throw new LibError('value', `einsum: letters of the result must occur on the left, got '${unknown}' in '${equation}'.`);
   if (new Set(output).size !== output.length) throw new LibError('value', `einsum: the result must name each dim once, got '${right}'.`);
   return { inputs, output };
 }

@@ -19,7 +19,11 @@ interface LookupParams {
 /** Rows of weight (count, width) named by ids (n, 1) seen as (n, width). */
 const lookup: Op<[weight: Tensor, ids: Tensor, paddingIdx: number | null]> = defineOp({
   name: 'embedding',
-  args: (weight: Tensor, ids: Tensor, paddingIdx: number | null) => ({ inputs: [weight, ids], params: { paddingIdx }, key: `${paddingIdx}` }),
+  args: (weight: Tensor, ids: Tensor, paddingIdx: number | null) => ({
+    inputs: [weight, ids],
+    params: { paddingIdx },
+    key: `${paddingIdx}`,
+  }),
   infer: ([weight, ids]) => specOf((weight as Spec).dtype, (ids as Spec).shape),
   kernel: () => ({ family: 'gather', dim: 0, wrap: false }),
   saves: [1],
@@ -35,7 +39,8 @@ const lookup: Op<[weight: Tensor, ids: Tensor, paddingIdx: number | null]> = def
 export const embedding: Op<[indices: Tensor, weight: Tensor, options?: EmbeddingOptions]> = defineComposite({
   name: 'embedding',
   compose(indices: Tensor, weight: Tensor, { paddingIdx }: EmbeddingOptions = {}) {
-    if (weight.ndim !== 2) throw new LibError('shape', `embedding: the weight must be (count, width), got shape ${formatShape(weight.shape)}.`);
+    if (weight.ndim !== 2)
+      throw new LibError('shape', `embedding: the weight must be (count, width), got shape ${formatShape(weight.shape)}.`);
     const [count, width] = weight.dims(2);
     if (paddingIdx !== undefined && (paddingIdx < -count || paddingIdx >= count)) {
       throw new LibError('index', `embedding: paddingIdx must be in ${-count}..${count - 1}, got ${paddingIdx}.`);

@@ -1,6 +1,6 @@
 import { computeType, type DType, dtypes, isFloat, typedArray, writeElement } from '../core/dtype.js';
 import { LibError } from '../core/errors.js';
-import { broadcastShapes, sameShape, type Shape } from '../core/shape.js';
+import { broadcastShapes, type Shape, sameShape } from '../core/shape.js';
 import { type Spec, specOf } from '../core/spec.js';
 import { type Expr, input } from '../expr/expr.js';
 import type { Device } from '../tensor/device.js';
@@ -12,7 +12,13 @@ import { map, reduceMap } from './map.js';
 /** Short forms of the generic kernels, for rows that are built of a few fused passes. */
 
 /** expr(inputs), broadcast, in one kernel; the result has the type of the first input unless told otherwise. */
-export function fuse(name: string, inputs: readonly Tensor[], expr: Expr, scalars: readonly number[] = [], dtype: DType = typeOf(inputs)): Tensor {
+export function fuse(
+  name: string,
+  inputs: readonly Tensor[],
+  expr: Expr,
+  scalars: readonly number[] = [],
+  dtype: DType = typeOf(inputs),
+): Tensor {
   return map(inputs, { name, expr, dtype, compute: computeType(dtype) }, scalars);
 }
 
@@ -111,7 +117,8 @@ export function constantView(device: Device, dtype: DType, shape: Shape, value: 
 /** Refuses integers where only floats make sense. */
 export function needFloat(op: string, ...tensors: readonly (Tensor | undefined)[]): void {
   for (const t of tensors) {
-    if (t && !isFloat(t.dtype)) throw new LibError('dtype', `${op}: the tensors must be of floating type, got ${t.dtype}.`, "convert with to('float32').");
+    if (t && !isFloat(t.dtype))
+      throw new LibError('dtype', `${op}: the tensors must be of floating type, got ${t.dtype}.`, "convert with to('float32').");
   }
 }
 

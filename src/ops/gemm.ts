@@ -15,7 +15,10 @@ const rows = new Map<string, Gemm>();
 /** The product, which errors and graphs call `name`. */
 export function gemm(name: string, a: Tensor, b: Tensor, bias?: Tensor): Tensor {
   let row = rows.get(name);
-  if (row === undefined) rows.set(name, (row = gemmRow(name)));
+  if (row === undefined) {
+    row = gemmRow(name);
+    rows.set(name, row);
+  }
   return bias === undefined ? row(a, b) : row(a, b, bias.contiguous());
 }
 
@@ -41,18 +44,28 @@ export function gemmRow(name: string): Gemm {
   });
 }
 
-const biasGradient = (g: Tensor, bias: Tensor): Tensor => fuseSum('gemmBackward', [g], input(0), g.shape.slice(0, -1).map((_, i) => i)).reshape(bias.shape);
+const biasGradient = (g: Tensor, bias: Tensor): Tensor =>
+  fuseSum(
+    'gemmBackward',
+    [g],
+    input(0),
+    g.shape.slice(0, -1).map((_, i) => i),
+  ).reshape(bias.shape);
 
 function productSpec(name: string, a: Spec, b: Spec, bias: Spec | undefined): Spec {
   checkProduct(name, a, b);
   const [m, depth, inner, n] = [a.shape.at(-2) ?? 1, a.shape.at(-1), b.shape.at(-2), b.shape.at(-1) ?? 1];
   if (depth !== inner) {
-    throw new LibError('shape', `${name}: inner dimensions must agree, got ${formatShape(a.shape)} @ ${formatShape(b.shape)}: ${depth} ≠ ${inner}.`);
+    throw new LibError(
+      'shape',
+      `${name}: inner dimensions must agree, got ${formatShape(a.shape)} @ ${formatShape(b.shape)}: ${depth} ≠ ${inner}.`,
+    );
   }
   if (bias !== undefined) checkProduct(name, a, bias);
   return specOf(a.dtype, [...broadcastShapes(name, a.shape.slice(0, -2), b.shape.slice(0, -2)), m, n]);
 }
 
 export function checkProduct(name: string, a: Spec, b: Spec): void {
-  if (a.dtype !== b.dtype) throw new LibError('dtype', `${name}: both tensors must have one type, got ${a.dtype} and ${b.dtype}.`, 'convert one with to(dtype).');
+  if (a.dtype !== b.dtype)
+    throw new LibError('dtype', `${name}: both tensors must have one type, got ${a.dtype} and ${b.dtype}.`, 'convert one with to(dtype).');
 }

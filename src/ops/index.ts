@@ -1,9 +1,9 @@
-import { Tensor } from '../tensor/tensor.js';
 import { installFormat } from '../tensor/format.js';
+import { Tensor } from '../tensor/tensor.js';
 import * as assign from './assign.js';
 import * as cast from './cast.js';
-import * as graph from './graph.js';
 import type { InPlace } from './elementwise.js';
+import * as graph from './graph.js';
 import * as numeric from './numeric.js';
 import type * as pointwise from './pointwiseRows.js';
 import * as random from './random.js';
@@ -13,7 +13,14 @@ import * as structural from './structural.js';
  * The table of ops. Table files export functions whose first argument is a tensor and nothing else (helpers live in files of their
  * own), for every export is also a method: `relu(x)` and `x.relu()` are one definition.
  */
-export const methods: typeof numeric & typeof cast & typeof random & typeof graph & typeof assign & typeof structural = { ...numeric, ...cast, ...random, ...graph, ...assign, ...structural };
+export const methods: typeof numeric & typeof cast & typeof random & typeof graph & typeof assign & typeof structural = {
+  ...numeric,
+  ...cast,
+  ...random,
+  ...graph,
+  ...assign,
+  ...structural,
+};
 
 type MethodOf<F> = 'asMethod' extends keyof F ? NonNullable<F['asMethod']> : PlainMethodOf<F>;
 type PlainMethodOf<F> = F extends (x: Tensor, ...rest: infer Rest) => infer R ? (...rest: Rest) => R : never;

@@ -58,14 +58,36 @@ function scatterArgs(op: string, x: Tensor, dim: number, index: Tensor, src: Ten
   return { inputs: [x, ids, covered], params: { dim: d, wrap: false, by }, key: `${d}${by}` };
 }
 
-/** A copy of x with x[index[i, j], j] = src[i, j] for dim 0, and likewise for other dims. `src` may be a number. The last of equals wins. */
+/** A copy of x with x[index[i, j], j] = src[i, j] for dim 0, likewise for other dims; `src` may be a number. The last of equals wins. */
 export const scatter: Op<[x: Tensor, dim: number, index: Tensor, src: Tensor | number]> = defineOp({
   name: 'scatter',
   ...scattering,
   args: (x: Tensor, dim: number, index: Tensor, src: Tensor | number) => scatterArgs('scatter', x, dim, index, src, 'set'),
   *samples(random) {
-    yield [random([4, 3]), 0, tensor([[3, 0, 2], [1, 2, 0]], { dtype: 'int32' }), random([2, 3])];
-    yield [random([3, 5]), -1, tensor([[4, 0], [1, 2]], { dtype: 'int32' }), random([2, 2])];
+    yield [
+      random([4, 3]),
+      0,
+      tensor(
+        [
+          [3, 0, 2],
+          [1, 2, 0],
+        ],
+        { dtype: 'int32' },
+      ),
+      random([2, 3]),
+    ];
+    yield [
+      random([3, 5]),
+      -1,
+      tensor(
+        [
+          [4, 0],
+          [1, 2],
+        ],
+        { dtype: 'int32' },
+      ),
+      random([2, 2]),
+    ];
     yield [random([3, 5]), 1, random.integers([2, 2], 0, 5), 1.5];
   },
   *errors(random) {
@@ -126,7 +148,8 @@ export const scatterReduce: Op<[x: Tensor, dim: number, index: Tensor, src: Tens
 
 const combine: Op<[x: Tensor, dim: number, index: Tensor, src: Tensor, by: 'prod' | 'max' | 'min']> = defineOp({
   name: 'scatterReduce',
-  args: (x: Tensor, dim: number, index: Tensor, src: Tensor, by: 'prod' | 'max' | 'min') => scatterArgs('scatterReduce', x, dim, index, src, by),
+  args: (x: Tensor, dim: number, index: Tensor, src: Tensor, by: 'prod' | 'max' | 'min') =>
+    scatterArgs('scatterReduce', x, dim, index, src, by),
   infer: scattering.infer,
   kernel: scattering.kernel,
   saves: [0, 1, 2, 'output'],
@@ -152,7 +175,10 @@ function productGradient(g: Tensor, x: Tensor, dim: number, index: Tensor, src: 
   const zeros = scatterAdd(zerosX, dim, index, zerosSrc);
   const nonzero = combine(fuse('where', [x], orOne), dim, index, fuse('where', [src], orOne), 'prod');
   // g · (product of the others), from (g, product of the nonzero factors, count of zeros, factor)
-  const others = input(2).sub(input(3).equal(0)).equal(0).select(input(1).div(input(3).equal(0).select(1, input(3))), 0);
+  const others = input(2)
+    .sub(input(3).equal(0))
+    .equal(0)
+    .select(input(1).div(input(3).equal(0).select(1, input(3))), 0);
   const at = (y: Tensor): Tensor => gather(y, dim, index);
   return [
     fuse('scatterReduceBackward', [g, nonzero, zeros, x], input(0).mul(others)),
@@ -248,7 +274,8 @@ const takeRow = gatherRow('take');
 /** The elements of the flattened tensor that `index` (of any shape) names; negative indices count from the end. */
 export const take: Op<[x: Tensor, index: Tensor]> = defineComposite({
   name: 'take',
-  compose: (x: Tensor, index: Tensor) => takeRow(x.reshape([x.size]), 0, asIndex('take', index).reshape([index.size]), true).reshape(index.shape),
+  compose: (x: Tensor, index: Tensor) =>
+    takeRow(x.reshape([x.size]), 0, asIndex('take', index).reshape([index.size]), true).reshape(index.shape),
   *samples(random) {
     yield [random([3, 4]), random.integers([2, 2], -12, 12)];
   },
@@ -270,7 +297,10 @@ export const takeAlongDim: Op<[x: Tensor, index: Tensor, options?: TakeAlongDimO
     if (dim === undefined) return gather(x.reshape([x.size]), 0, index.reshape([index.size]));
     const d = resolveDim('takeAlongDim', dim, x.ndim);
     if (index.ndim !== x.ndim) {
-      throw new LibError('shape', `takeAlongDim: index and tensor must have equally many dims, got ${formatShape(index.shape)} for ${formatShape(x.shape)}.`);
+      throw new LibError(
+        'shape',
+        `takeAlongDim: index and tensor must have equally many dims, got ${formatShape(index.shape)} for ${formatShape(x.shape)}.`,
+      );
     }
     const around = broadcastShapes('takeAlongDim', withAt(x.shape, d, 1), withAt(index.shape, d, 1));
     return gather(x.expand(withAt(around, d, x.shape[d] ?? 1)), d, index.expand(withAt(around, d, index.shape[d] ?? 1)));
@@ -369,7 +399,8 @@ const putRow = scatterRow('indexPut');
 export const indexPut: Op<[x: Tensor, indices: IndexList, values: Tensor, options?: IndexPutOptions]> = defineComposite({
   name: 'indexPut',
   compose(x: Tensor, indices: IndexList, values: Tensor, { accumulate = false }: IndexPutOptions = {}) {
-    if (values.dtype !== x.dtype) throw new LibError('dtype', `indexPut: values and tensor must have one type, got ${values.dtype} into ${x.dtype}.`);
+    if (values.dtype !== x.dtype)
+      throw new LibError('dtype', `indexPut: values and tensor must have one type, got ${values.dtype} into ${x.dtype}.`);
     const { flat, rows, unrows, unrestore, count } = resolveIndices('indexPut', x, indices);
     const table = rows(x);
     const src = unrestore(values);
@@ -387,7 +418,9 @@ export const indexPut: Op<[x: Tensor, indices: IndexList, values: Tensor, option
     yield [[random([4, 3]), [random.integers([2], 0, 4)], random([3, 3])], 'must broadcast'];
   },
   torch: {
-    call: 'torch.ops.aten.index_put(a[0], [i if i is None or i.dtype == torch.bool else i.long() for i in a[1]], a[2], o.get("accumulate", False))',
+    call:
+      'torch.ops.aten.index_put(a[0], [i if i is None or i.dtype == torch.bool else i.long() for i in a[1]], a[2], ' +
+      'o.get("accumulate", False))',
   },
 });
 

@@ -24,7 +24,8 @@ function needTensors(op: string, tensors: readonly Tensor[]): Tensor {
   return first;
 }
 
-const commonType = (specs: readonly Spec[]): DType => specs.reduce<DType>((type, s) => promote(type, s.dtype), specs[0]?.dtype ?? 'float32');
+const commonType = (specs: readonly Spec[]): DType =>
+  specs.reduce<DType>((type, s) => promote(type, s.dtype), specs[0]?.dtype ?? 'float32');
 
 /**
  * Joins tensors along an existing dim; their other sizes must agree. Types are promoted.
@@ -78,7 +79,8 @@ function catShape(specs: readonly Spec[], dim: number): Shape {
   let total = 0;
   for (const s of specs) {
     const fits = s.shape.length === shape.length && s.shape.every((size, i) => i === d || size === shape[i]);
-    if (!fits) throw new LibError('shape', `cat: shapes must agree outside dim ${dim}, got ${formatShape(shape)} and ${formatShape(s.shape)}.`);
+    if (!fits)
+      throw new LibError('shape', `cat: shapes must agree outside dim ${dim}, got ${formatShape(shape)} and ${formatShape(s.shape)}.`);
     total += s.shape[d] ?? 0;
   }
   return withAt(shape, d, total);

@@ -5,7 +5,7 @@ import { constant, type Expr, input } from '../expr/expr.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { defineComposite, type Op } from './define.js';
 import { functional, functionalOf, fuse, fuseSum, needFloat } from './fused.js';
-import { classEntropy, probabilityEntropy, type ClassOptions, negativeLogLikelihood, smoothedEntropy } from './lossRows.js';
+import { type ClassOptions, classEntropy, negativeLogLikelihood, probabilityEntropy, smoothedEntropy } from './lossRows.js';
 import { map } from './map.js';
 
 /** 'mean' over elements (or examples), 'sum', or 'none' to get each one. Default 'mean'. */
@@ -42,7 +42,10 @@ function checkReduction(op: string, reduction: string): void {
 
 function checkShapes(op: string, x: Tensor, target: Tensor, name = 'target'): void {
   if (sameShape(x.shape, target.shape)) return;
-  throw new LibError('shape', `${op}: input and ${name} must have one shape, got ${formatShape(x.shape)} and ${formatShape(target.shape)}.`);
+  throw new LibError(
+    'shape',
+    `${op}: input and ${name} must have one shape, got ${formatShape(x.shape)} and ${formatShape(target.shape)}.`,
+  );
 }
 
 /** The mean of (x - target)². */
@@ -88,7 +91,13 @@ export const smoothL1Loss: Op<[x: Tensor, target: Tensor, options?: SmoothL1Opti
   compose(x: Tensor, target: Tensor, { reduction = 'mean', beta = 1 }: SmoothL1Options = {}) {
     checkShapes('smoothL1Loss', x, target);
     const off = a.sub(b);
-    const expr = beta === 0 ? off.abs() : off.abs().less(beta).select(off.mul(off).mul(0.5 / beta), off.abs().sub(0.5 * beta));
+    const expr =
+      beta === 0
+        ? off.abs()
+        : off
+            .abs()
+            .less(beta)
+            .select(off.mul(off).mul(0.5 / beta), off.abs().sub(0.5 * beta));
     return elementwise('smoothL1Loss', [x, target], expr, reduction);
   },
   *samples(random): Iterable<[x: Tensor, target: Tensor, options?: SmoothL1Options]> {
@@ -109,7 +118,16 @@ export const huberLoss: Op<[x: Tensor, target: Tensor, options?: HuberOptions]> 
   compose(x: Tensor, target: Tensor, { reduction = 'mean', delta = 1 }: HuberOptions = {}) {
     checkShapes('huberLoss', x, target);
     const off = a.sub(b);
-    const expr = off.abs().lessEqual(delta).select(off.mul(off).mul(0.5), off.abs().sub(0.5 * delta).mul(delta));
+    const expr = off
+      .abs()
+      .lessEqual(delta)
+      .select(
+        off.mul(off).mul(0.5),
+        off
+          .abs()
+          .sub(0.5 * delta)
+          .mul(delta),
+      );
     return elementwise('huberLoss', [x, target], expr, reduction);
   },
   *samples(random): Iterable<[x: Tensor, target: Tensor, options?: HuberOptions]> {
@@ -132,11 +150,16 @@ export const binaryCrossEntropy: Op<[x: Tensor, target: Tensor, options?: Binary
     needFloat('binaryCrossEntropy', x);
     const bounded = (p: Expr): Expr => p.log().less(-100).select(-100, p.log());
     const no = constant(1).sub(a);
-    const expr = b.mul(bounded(a)).add(constant(1).sub(b).mul(bounded(no))).neg();
+    const expr = b
+      .mul(bounded(a))
+      .add(constant(1).sub(b).mul(bounded(no)))
+      .neg();
     // The slope of the unbounded logarithm, so that a saturated wrong answer still learns.
     const slopes = [c.mul(a.sub(b)).div(a.mul(no).max(1e-12)), c.mul(bounded(no).sub(bounded(a)))];
     const each = map([x, target], { name: 'binaryCrossEntropy', expr, dtype: x.dtype, compute: computeType(x.dtype), slopes });
-    return weight ? elementwise('binaryCrossEntropy', [each, weight], a.mul(b), reduction) : elementwise('binaryCrossEntropy', [each], a, reduction);
+    return weight
+      ? elementwise('binaryCrossEntropy', [each, weight], a.mul(b), reduction)
+      : elementwise('binaryCrossEntropy', [each], a, reduction);
   },
   *samples(random): Iterable<[x: Tensor, target: Tensor, options?: BinaryOptions]> {
     const inside = { low: 0.1, high: 0.9 };
@@ -159,7 +182,12 @@ export const binaryCrossEntropyWithLogits: Op<[x: Tensor, target: Tensor, option
   name: 'binaryCrossEntropyWithLogits',
   compose(x: Tensor, target: Tensor, { reduction = 'mean', weight = null, posWeight = null }: LogitsOptions = {}) {
     checkShapes('binaryCrossEntropyWithLogits', x, target);
-    const loss = posWeight ? constant(1).sub(b).mul(a).add(b.mul(c.sub(1)).add(1).mul(softplus)) : logitLoss;
+    const loss = posWeight
+      ? constant(1)
+          .sub(b)
+          .mul(a)
+          .add(b.mul(c.sub(1)).add(1).mul(softplus))
+      : logitLoss;
     const tensors = [x, target, ...(posWeight ? [posWeight] : []), ...(weight ? [weight] : [])];
     const expr = weight ? loss.mul(posWeight ? d : c) : loss;
     return elementwise('binaryCrossEntropyWithLogits', tensors, expr, reduction);
@@ -252,7 +280,12 @@ export const klDiv: Op<[x: Tensor, target: Tensor, options?: KlDivOptions]> = de
   compose(x: Tensor, target: Tensor, { reduction = 'mean', logTarget = false }: KlDivOptions = {}) {
     checkShapes('klDiv', x, target);
     // 0 log 0 is 0
-    const expr = logTarget ? b.exp().mul(b.sub(a)) : b.equal(0).select(0, b.mul(b.equal(0).select(1, b).log())).sub(b.mul(a));
+    const expr = logTarget
+      ? b.exp().mul(b.sub(a))
+      : b
+          .equal(0)
+          .select(0, b.mul(b.equal(0).select(1, b).log()))
+          .sub(b.mul(a));
     if (reduction !== 'batchmean') return elementwise('klDiv', [x, target], expr, reduction);
     return elementwise('klDiv', [x, target], expr.mul(constant(1 / (x.shape[0] ?? 1))), 'sum');
   },
@@ -280,7 +313,15 @@ export const poissonNllLoss: Op<[x: Tensor, target: Tensor, options?: PoissonOpt
     checkShapes('poissonNllLoss', x, target);
     const loss = logInput ? a.exp().sub(b.mul(a)) : a.sub(b.mul(a.add(eps).log()));
     const large = b.lessEqual(1).select(1, b);
-    const stirling = large.mul(large.log()).sub(large).add(large.mul(2 * Math.PI).log().mul(0.5));
+    const stirling = large
+      .mul(large.log())
+      .sub(large)
+      .add(
+        large
+          .mul(2 * Math.PI)
+          .log()
+          .mul(0.5),
+      );
     return elementwise('poissonNllLoss', [x, target], full ? loss.add(b.lessEqual(1).select(0, stirling)) : loss, reduction);
   },
   *samples(random): Iterable<[x: Tensor, target: Tensor, options?: PoissonOptions]> {
@@ -376,12 +417,20 @@ export const cosineSimilarity: Op<[x1: Tensor, x2: Tensor, options?: CosineOptio
     needFloat('cosineSimilarity', x1, x2);
     const rank = Math.max(x1.ndim, x2.ndim);
     const across = dim < 0 ? dim + rank : dim;
-    if (across < 0 || across >= rank) throw new LibError('index', `cosineSimilarity: dim must be in ${-rank}..${rank - 1}, got dim ${dim} is out of range.`);
+    if (across < 0 || across >= rank)
+      throw new LibError('index', `cosineSimilarity: dim must be in ${-rank}..${rank - 1}, got dim ${dim} is out of range.`);
     const shape = x1.ndim === x2.ndim ? null : (x1.ndim > x2.ndim ? x1 : x2).shape;
     const [u, v] = shape ? [x1.expand(shape), x2.expand(shape)] : [x1, x2];
     const inner = fuseSum('cosineSimilarity', [u, v], a.mul(b), [across]);
     const square = (t: Tensor): Tensor => fuseSum('cosineSimilarity', [t], a.mul(a), [across]);
-    const length = (s: Expr): Expr => s.less(eps * eps).select(eps, s.less(eps * eps).select(1, s).sqrt());
+    const length = (s: Expr): Expr =>
+      s.less(eps * eps).select(
+        eps,
+        s
+          .less(eps * eps)
+          .select(1, s)
+          .sqrt(),
+      );
     return fuse('cosineSimilarity', [inner, square(u), square(v)], a.div(length(b).mul(length(c))));
   },
   *samples(random): Iterable<[x1: Tensor, x2: Tensor, options?: CosineOptions]> {

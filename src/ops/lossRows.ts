@@ -55,9 +55,19 @@ const allDims = (x: Tensor): number[] => x.shape.map((_, i) => i);
 /** The class dim, after the shapes were checked: x (C), (N, C) or (N, C, …), targets the same without C. */
 function classDim(op: string, x: Tensor, target: Tensor, weight: Tensor | null | undefined): number {
   const dim = x.ndim === 1 ? 0 : 1;
-  if (x.ndim === 0 || !sameShape(x.shape.filter((_, i) => i !== dim), target.shape)) {
+  if (
+    x.ndim === 0 ||
+    !sameShape(
+      x.shape.filter((_, i) => i !== dim),
+      target.shape,
+    )
+  ) {
     const got = `${formatShape(x.shape)} and ${formatShape(target.shape)}`;
-    throw new LibError('shape', `${op}: x (N, C, …) and class targets (N, …) must agree, got ${got}.`, 'probabilities as targets have the shape and type of x.');
+    throw new LibError(
+      'shape',
+      `${op}: x (N, C, …) and class targets (N, …) must agree, got ${got}.`,
+      'probabilities as targets have the shape and type of x.',
+    );
   }
   checkWeight(op, x.shape[dim] ?? 0, weight);
   return dim;
@@ -125,7 +135,10 @@ export function classEntropy(x: Tensor, target: Tensor, { ignoreIndex = -100, re
 const pickers = new Map<string, ReturnType<typeof gatherRow>>();
 function pickFor(op: string): ReturnType<typeof gatherRow> {
   let row = pickers.get(op);
-  if (row === undefined) pickers.set(op, (row = gatherRow(op)));
+  if (row === undefined) {
+    row = gatherRow(op);
+    pickers.set(op, row);
+  }
   return row;
 }
 
@@ -170,10 +183,15 @@ function weightTotal(t: Tensor, x: Tensor, options: ClassOptions): Tensor {
   return fuseSum('crossEntropy', [weights], a, allDims(t));
 }
 
-const alongClasses = (weight: Tensor, x: Tensor, dim: number): Tensor => weight.reshape([weight.size, ...x.shape.slice(dim + 1).map(() => 1)]);
+const alongClasses = (weight: Tensor, x: Tensor, dim: number): Tensor =>
+  weight.reshape([weight.size, ...x.shape.slice(dim + 1).map(() => 1)]);
 
 /** Targets that are probabilities: Σ over classes of -weight · target · log p; the mean is over examples. */
-export function probabilityEntropy(x: Tensor, target: Tensor, { weight, reduction = 'mean', labelSmoothing = 0 }: CrossEntropyOptions): Tensor {
+export function probabilityEntropy(
+  x: Tensor,
+  target: Tensor,
+  { weight, reduction = 'mean', labelSmoothing = 0 }: CrossEntropyOptions,
+): Tensor {
   if (x.ndim === 0 || !sameShape(x.shape, target.shape)) {
     const got = `${formatShape(x.shape)} and ${formatShape(target.shape)}`;
     throw new LibError('shape', `crossEntropy: x and probabilities must have one shape, got ${got}.`, 'class targets are of type int32.');

@@ -1,5 +1,5 @@
 import { LibError } from '../core/errors.js';
-import { broadcastShapes, formatShape, resolveDims, sameShape, type Shape, sizeOf } from '../core/shape.js';
+import { broadcastShapes, formatShape, resolveDims, type Shape, sameShape, sizeOf } from '../core/shape.js';
 import { input, scalar } from '../expr/expr.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { defineComposite, defineCustom, type Op } from './define.js';
@@ -15,7 +15,11 @@ export const matmul: Op<[a: Tensor, b: Tensor]> = defineComposite({
   name: 'matmul',
   compose(a: Tensor, b: Tensor) {
     if (a.ndim === 0 || b.ndim === 0) {
-      throw new LibError('shape', `matmul: both tensors must have at least one dim, got ${formatShape(a.shape)} @ ${formatShape(b.shape)}.`, 'use mul() for numbers.');
+      throw new LibError(
+        'shape',
+        `matmul: both tensors must have at least one dim, got ${formatShape(a.shape)} @ ${formatShape(b.shape)}.`,
+        'use mul() for numbers.',
+      );
     }
     const [depth, inner] = [a.shape.at(-1), b.shape.at(b.ndim === 1 ? 0 : -2)];
     if (depth !== inner) {
@@ -57,7 +61,8 @@ function tallProduct(a: Tensor, b: Tensor): Tensor {
 /** Exactly these ranks, or an error that says so. */
 function needRanks(op: string, tensors: readonly (readonly [Tensor, number])[]): void {
   for (const [x, rank] of tensors) {
-    if (x.ndim !== rank) throw new LibError('shape', `${op}: the tensor must have ${rank} dims, got shape ${formatShape(x.shape)}.`, 'use matmul().');
+    if (x.ndim !== rank)
+      throw new LibError('shape', `${op}: the tensor must have ${rank} dims, got shape ${formatShape(x.shape)}.`, 'use matmul().');
   }
 }
 
@@ -65,7 +70,10 @@ function needRanks(op: string, tensors: readonly (readonly [Tensor, number])[]):
 export const mm: Op<[a: Tensor, b: Tensor]> = defineComposite({
   name: 'mm',
   compose(a: Tensor, b: Tensor) {
-    needRanks('mm', [[a, 2], [b, 2]]);
+    needRanks('mm', [
+      [a, 2],
+      [b, 2],
+    ]);
     return gemm('mm', a, b);
   },
   *samples(random) {
@@ -81,9 +89,16 @@ export const mm: Op<[a: Tensor, b: Tensor]> = defineComposite({
 export const bmm: Op<[a: Tensor, b: Tensor]> = defineComposite({
   name: 'bmm',
   compose(a: Tensor, b: Tensor) {
-    needRanks('bmm', [[a, 3], [b, 3]]);
+    needRanks('bmm', [
+      [a, 3],
+      [b, 3],
+    ]);
     if (a.shape[0] !== b.shape[0]) {
-      throw new LibError('shape', `bmm: batch sizes must be equal, got ${formatShape(a.shape)} @ ${formatShape(b.shape)}.`, 'matmul() broadcasts.');
+      throw new LibError(
+        'shape',
+        `bmm: batch sizes must be equal, got ${formatShape(a.shape)} @ ${formatShape(b.shape)}.`,
+        'matmul() broadcasts.',
+      );
     }
     return gemm('bmm', a, b);
   },
@@ -100,7 +115,10 @@ export const bmm: Op<[a: Tensor, b: Tensor]> = defineComposite({
 export const mv: Op<[a: Tensor, b: Tensor]> = defineComposite({
   name: 'mv',
   compose(a: Tensor, b: Tensor) {
-    needRanks('mv', [[a, 2], [b, 1]]);
+    needRanks('mv', [
+      [a, 2],
+      [b, 1],
+    ]);
     return gemm('mv', a, b.reshape([b.size, 1])).reshape([a.sizeAt(0)]);
   },
   *samples(random) {
@@ -115,7 +133,10 @@ export const mv: Op<[a: Tensor, b: Tensor]> = defineComposite({
 export const dot: Op<[a: Tensor, b: Tensor]> = defineComposite({
   name: 'dot',
   compose(a: Tensor, b: Tensor) {
-    needRanks('dot', [[a, 1], [b, 1]]);
+    needRanks('dot', [
+      [a, 1],
+      [b, 1],
+    ]);
     if (a.size !== b.size) throw new LibError('shape', `dot: both must have one length, got ${a.size} and ${b.size}.`);
     checkProduct('dot', a.spec, b.spec);
     return fuseSum('dot', [a, b], input(0).mul(input(1)), [0]);
@@ -132,7 +153,10 @@ export const dot: Op<[a: Tensor, b: Tensor]> = defineComposite({
 export const outer: Op<[a: Tensor, b: Tensor]> = defineComposite({
   name: 'outer',
   compose(a: Tensor, b: Tensor) {
-    needRanks('outer', [[a, 1], [b, 1]]);
+    needRanks('outer', [
+      [a, 1],
+      [b, 1],
+    ]);
     return a.reshape([a.size, 1]).mul(b);
   },
   *samples(random) {
@@ -154,16 +178,29 @@ export interface ScaleOptions {
 function plusScaled(op: string, x: Tensor, product: Tensor, { beta = 1, alpha = 1 }: ScaleOptions): Tensor {
   if (beta === 0) return fuse(op, [product], input(0).mul(scalar(0)), [alpha]);
   if (!sameShape(broadcastShapes(op, x.shape, product.shape), product.shape)) {
-    throw new LibError('shape', `${op}: the first tensor must broadcast to the product, got ${formatShape(x.shape)} for ${formatShape(product.shape)}.`);
+    throw new LibError(
+      'shape',
+      `${op}: the first tensor must broadcast to the product, got ${formatShape(x.shape)} for ${formatShape(product.shape)}.`,
+    );
   }
-  return fuse(op, [x, product], input(0).mul(scalar(0)).add(input(1).mul(scalar(1))), [beta, alpha]);
+  return fuse(
+    op,
+    [x, product],
+    input(0)
+      .mul(scalar(0))
+      .add(input(1).mul(scalar(1))),
+    [beta, alpha],
+  );
 }
 
 /** beta · x + alpha · (a @ b) for matrices; x broadcasts. */
 export const addmm: Op<[x: Tensor, a: Tensor, b: Tensor, options?: ScaleOptions]> = defineComposite({
   name: 'addmm',
   compose(x: Tensor, a: Tensor, b: Tensor, options: ScaleOptions = {}) {
-    needRanks('addmm', [[a, 2], [b, 2]]);
+    needRanks('addmm', [
+      [a, 2],
+      [b, 2],
+    ]);
     const { beta = 1, alpha = 1 } = options;
     if (beta === 1 && alpha === 1 && x.ndim === 1 && x.size === b.sizeAt(1)) return gemm('addmm', a, b, x);
     return plusScaled('addmm', x, gemm('addmm', a, b), options);
@@ -201,7 +238,10 @@ export const baddbmm: Op<[x: Tensor, a: Tensor, b: Tensor, options?: ScaleOption
 export const addbmm: Op<[x: Tensor, a: Tensor, b: Tensor, options?: ScaleOptions]> = defineComposite({
   name: 'addbmm',
   compose(x: Tensor, a: Tensor, b: Tensor, options: ScaleOptions = {}) {
-    needRanks('addbmm', [[a, 3], [b, 3]]);
+    needRanks('addbmm', [
+      [a, 3],
+      [b, 3],
+    ]);
     const [batch, m, k] = a.dims(3);
     if (batch !== b.sizeAt(0)) {
       throw new LibError('shape', `addbmm: batch sizes must be equal, got ${formatShape(a.shape)} @ ${formatShape(b.shape)}.`);
@@ -333,7 +373,16 @@ export const tensordot: Op<[a: Tensor, b: Tensor, options?: TensordotOptions]> =
   },
   *samples(random): Iterable<[a: Tensor, b: Tensor, options?: TensordotOptions]> {
     yield [random([2, 3, 4]), random([3, 4, 5])];
-    yield [random([2, 3, 4]), random([4, 2]), { dims: [[2, 0], [0, 1]] }];
+    yield [
+      random([2, 3, 4]),
+      random([4, 2]),
+      {
+        dims: [
+          [2, 0],
+          [0, 1],
+        ],
+      },
+    ];
     yield [random([2, 3]), random([3, 2]), { dims: 1 }];
     yield [random([2]), random([3]), { dims: 0 }];
   },
@@ -341,4 +390,3 @@ export const tensordot: Op<[a: Tensor, b: Tensor, options?: TensordotOptions]> =
     yield [[random([2, 3]), random([2, 3]), { dims: 1 }], 'equal sizes'];
   },
 });
-

@@ -1,5 +1,5 @@
 import { LibError } from '../core/errors.js';
-import { formatShape, resolveDim, sameShape, type Shape, sizeOf } from '../core/shape.js';
+import { formatShape, resolveDim, type Shape, sameShape, sizeOf } from '../core/shape.js';
 import { input } from '../expr/expr.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { defineComposite, type Op } from './define.js';
@@ -22,13 +22,19 @@ export interface LayerNormOptions extends AffineOptions {
 function trailing(op: string, x: Tensor, shape: Shape): number[] {
   const start = x.ndim - shape.length;
   if (shape.length === 0 || !sameShape(x.shape.slice(Math.max(start, 0)), shape)) {
-    throw new LibError('shape', `${op}: the last dims of the tensor must be normalizedShape, got ${formatShape(x.shape)} and ${formatShape(shape)}.`);
+    throw new LibError(
+      'shape',
+      `${op}: the last dims of the tensor must be normalizedShape, got ${formatShape(x.shape)} and ${formatShape(shape)}.`,
+    );
   }
   return shape.map((_, i) => start + i);
 }
 
 function checkAffine(op: string, shape: Shape, { weight, bias }: AffineOptions): void {
-  for (const [name, t] of [['weight', weight], ['bias', bias]] as const) {
+  for (const [name, t] of [
+    ['weight', weight],
+    ['bias', bias],
+  ] as const) {
     if (t && !sameShape(t.shape, shape)) {
       throw new LibError('shape', `${op}: the ${name} must have shape ${formatShape(shape)}, got ${formatShape(t.shape)}.`);
     }
@@ -108,7 +114,7 @@ export const batchNorm: Op<[x: Tensor, options?: BatchNormOptions]> = defineComp
     checkAffine('batchNorm', [channels], { weight, bias });
     checkRunning(channels, runningMean, runningVar);
     const shape = x.shape.map((size, d) => (d === 1 ? size : 1));
-    const shaped = (t: Tensor | null): Tensor | null => t && t.reshape(shape);
+    const shaped = (t: Tensor | null): Tensor | null => t?.reshape(shape) ?? null;
     if (!training) {
       if (runningMean === null || runningVar === null) {
         throw new LibError('value', 'batchNorm: without training, runningMean and runningVar must be given, got none.');
@@ -117,7 +123,8 @@ export const batchNorm: Op<[x: Tensor, options?: BatchNormOptions]> = defineComp
       return affine('batchNorm', centered, shaped(weight), shaped(bias));
     }
     const count = x.size / Math.max(channels, 1);
-    if (count <= 1) throw new LibError('value', `batchNorm: training needs more than one value for each channel, got shape ${formatShape(x.shape)}.`);
+    if (count <= 1)
+      throw new LibError('value', `batchNorm: training needs more than one value for each channel, got shape ${formatShape(x.shape)}.`);
     const dims = x.shape.flatMap((_, d) => (d === 1 ? [] : [d]));
     const [y, mean, variance] = normalizeOver('batchNorm', x, dims, eps, shaped(weight), shaped(bias));
     if (runningMean !== null) updateRunning(runningMean, mean, momentum, 1);
@@ -127,7 +134,10 @@ export const batchNorm: Op<[x: Tensor, options?: BatchNormOptions]> = defineComp
   *samples(random): Iterable<[x: Tensor, options?: BatchNormOptions]> {
     yield [random([4, 3]), { training: true }];
     yield [random([2, 3, 2, 2]), { training: true, weight: random([3]), bias: random([3]), eps: 1e-3 }];
-    yield [random([2, 3, 4]), { runningMean: random([3]), runningVar: random([3], { low: 0.5, high: 2 }), weight: random([3]), bias: random([3]) }];
+    yield [
+      random([2, 3, 4]),
+      { runningMean: random([3]), runningVar: random([3], { low: 0.5, high: 2 }), weight: random([3]), bias: random([3]) },
+    ];
   },
   *errors(random): Iterable<readonly [[x: Tensor, options?: BatchNormOptions], string]> {
     yield [[random([2, 3])], 'must be given'];
@@ -137,12 +147,17 @@ export const batchNorm: Op<[x: Tensor, options?: BatchNormOptions]> = defineComp
     yield [[random([2, 3]), { training: true, runningMean: random([2]) }], 'runningMean must be'];
   },
   torch: {
-    call: 'torch.nn.functional.batch_norm(a[0], *[(lambda t: None if t is None else t.detach())(o.pop(k, None)) for k in ("running_mean", "running_var")], **o)',
+    call:
+      'torch.nn.functional.batch_norm(a[0], *[t if t is None else t.detach() for t in (o.pop("running_mean", None), ' +
+      'o.pop("running_var", None))], **o)',
   },
 });
 
 function checkRunning(channels: number, mean: Tensor | null, variance: Tensor | null): void {
-  for (const [name, t] of [['runningMean', mean], ['runningVar', variance]] as const) {
+  for (const [name, t] of [
+    ['runningMean', mean],
+    ['runningVar', variance],
+  ] as const) {
     if (t && !sameShape(t.shape, [channels])) {
       throw new LibError('shape', `batchNorm: ${name} must be (${channels},), got ${formatShape(t.shape)}.`);
     }
@@ -167,12 +182,15 @@ function normalizeGroups(op: string, x: Tensor, groups: number, { weight = null,
   needFloat(op, x);
   const [batch = 0, channels = 0, ...spatial] = x.shape;
   if (x.ndim < 2 || !Number.isInteger(groups) || groups < 1 || channels % groups !== 0) {
-    throw new LibError('shape', `${op}: the number of groups must divide the channels, got ${groups} groups for shape ${formatShape(x.shape)}.`);
+    throw new LibError(
+      'shape',
+      `${op}: the number of groups must divide the channels, got ${groups} groups for shape ${formatShape(x.shape)}.`,
+    );
   }
   checkAffine(op, [channels], { weight, bias });
   const inGroup = channels / groups;
   const wide = [batch, groups, inGroup, sizeOf(spatial)];
-  const shaped = (t: Tensor | null): Tensor | null => t && t.reshape([groups, inGroup, 1]);
+  const shaped = (t: Tensor | null): Tensor | null => t?.reshape([groups, inGroup, 1]) ?? null;
   return normalizeOver(op, x.reshape(wide), [2, 3], eps, shaped(weight), shaped(bias))[0].reshape(x.shape);
 }
 
@@ -207,7 +225,13 @@ export const normalize: Op<[x: Tensor, options?: NormalizeOptions]> = defineComp
   compose(x: Tensor, { p = 2, dim = 1, eps = 1e-12 }: NormalizeOptions = {}) {
     needFloat('normalize', x);
     const size = input(0).abs();
-    const powers = fuseSum('normalize', [x], p === 2 ? size.mul(size) : p === 1 ? size : size.pow(p), [resolveDim('normalize', dim, x.ndim)], { keepdim: true });
+    const powers = fuseSum(
+      'normalize',
+      [x],
+      p === 2 ? size.mul(size) : p === 1 ? size : size.pow(p),
+      [resolveDim('normalize', dim, x.ndim)],
+      { keepdim: true },
+    );
     const norm = p === 2 ? input(1).sqrt() : p === 1 ? input(1) : input(1).pow(1 / p);
     return fuse('normalize', [x, powers], input(0).div(norm.less(eps).select(eps, norm)));
   },

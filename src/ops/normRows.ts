@@ -80,7 +80,8 @@ const normalized: Op<[x: Tensor, weight: Tensor | null, bias: Tensor | null, par
 });
 
 /** Whether a tensor that broadcasts to x has one value along all of `dims` (batch norm's scale, but not layer norm's). */
-const isConstantAlong = (t: Tensor, x: Tensor, dims: readonly number[]): boolean => dims.every((d) => (t.shape[d - x.ndim + t.ndim] ?? 1) === 1);
+const isConstantAlong = (t: Tensor, x: Tensor, dims: readonly number[]): boolean =>
+  dims.every((d) => (t.shape[d - x.ndim + t.ndim] ?? 1) === 1);
 
 /** One pass over x. Where scale and shift are constant along the statistics' dims, they are multiplied out beforehand. */
 function scaled(
@@ -144,7 +145,9 @@ function inputGradient(g: Tensor, gMean: Tensor | null, gRstd: Tensor | null, { 
   const ownShift = fuse(op, [sum, rstd, ...factor], factor.length > 0 ? shiftOf[1] : shiftOf[0], share);
   const ownSlope = fuse(op, [along, rstd, ...factor], factor.length > 0 ? slopeOf[1] : slopeOf[0], share);
   const shift = gMean ? fuse(op, [ownShift, gMean], first.sub(second.mul(scalar(0))), share) : ownShift;
-  const slope = gRstd ? fuse(op, [ownSlope, gRstd, rstd], first.add(second.mul(third.mul(third).mul(third)).mul(scalar(0))), share) : ownSlope;
+  const slope = gRstd
+    ? fuse(op, [ownSlope, gRstd, rstd], first.add(second.mul(third.mul(third).mul(third)).mul(scalar(0))), share)
+    : ownSlope;
   const scale = factor.length > 0 ? fuse(op, [rstd, ...factor], product) : rstd;
   const late = weight && !constant ? [weight] : [];
   return fuse(op, [g, scale, x, mean, slope, shift, ...late], late.length > 0 ? assembled[1] : assembled[0]);
@@ -194,12 +197,13 @@ export function affine(op: string, x: Tensor, weight: Tensor | null, bias: Tenso
   return bias ? fuse(op, [x, bias], first.add(second)) : x;
 }
 
+const moved = first.add(scalar(0).mul(second.mul(scalar(1)).sub(first)));
+
 /** running += momentum · (correction · batch - running), in place and outside the graph. */
 export function updateRunning(running: Tensor, batch: Tensor, momentum: number, correction: number): void {
   const recorded = setGradEnabled(false);
   try {
-    const expr = first.add(scalar(0).mul(second.mul(scalar(1)).sub(first)));
-    const params = { name: 'batchNorm', expr, dtype: running.dtype, compute: computeType(running.dtype) };
+    const params = { name: 'batchNorm', expr: moved, dtype: running.dtype, compute: computeType(running.dtype) };
     map([running, batch.reshape(running.shape)], params, [momentum, correction], [running]);
   } finally {
     setGradEnabled(recorded);

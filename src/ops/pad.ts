@@ -91,7 +91,8 @@ const padConstant: Op<[x: Tensor, margins: readonly Margin[], value: number]> = 
   torch: null,
 });
 
-const paddedShape = ({ shape }: Spec, margins: readonly Margin[]): number[] => shape.map((d, i) => d + (margins[i]?.[0] ?? 0) + (margins[i]?.[1] ?? 0));
+const paddedShape = ({ shape }: Spec, margins: readonly Margin[]): number[] =>
+  shape.map((d, i) => d + (margins[i]?.[0] ?? 0) + (margins[i]?.[1] ?? 0));
 
 /** Pads that repeat what is there: joins of the parts. */
 const modes: Readonly<Record<'reflect' | 'replicate' | 'circular', (x: Tensor, dim: number, margin: Margin) => Tensor>> = {
@@ -112,6 +113,10 @@ const modes: Readonly<Record<'reflect' | 'replicate' | 'circular', (x: Tensor, d
 
 function checkedSize(x: Tensor, dim: number, least: number, rule: string): number {
   const size = x.sizeAt(dim);
-  if (size < least) throw new LibError('value', `pad: pads must be ${rule} the size of the dim, got ${rule === 'less than' ? least - 1 : least} for size ${size}.`);
+  if (size < least)
+    throw new LibError(
+      'value',
+      `pad: pads must be ${rule} the size of the dim, got ${rule === 'less than' ? least - 1 : least} for size ${size}.`,
+    );
   return size;
 }

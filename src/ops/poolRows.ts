@@ -50,7 +50,11 @@ type Means = Op<[x: Tensor, params: WindowParams, back: Shape]>;
 function meanRow(by: 'mean' | 'meanAdjoint', transposed: () => Means): Means {
   return defineOp<[x: Tensor, params: WindowParams, back: Shape], WindowParams & { readonly back: Shape }>({
     name: by === 'mean' ? 'avgPool' : 'avgPoolBackward',
-    args: (x, params, back) => ({ inputs: [x.contiguous()], params: { ...params, back }, key: `${params.key}${params.divisor}${params.shape}` }),
+    args: (x, params, back) => ({
+      inputs: [x.contiguous()],
+      params: { ...params, back },
+      key: `${params.key}${params.divisor}${params.shape}`,
+    }),
     infer: ([x], { shape }) => specOf((x as Spec).dtype, shape),
     kernel: ({ geometry, divisor }) => ({ family: 'window', by, geometry, divisor }),
     grad: ([g], { params: { back, ...params } }) => [g ? transposed()(g, { ...params, shape: back }, params.shape) : null],
@@ -72,7 +76,10 @@ function prepare(rank: number, op: string, x: Tensor, options: string, make: (in
   const whole = batched(op, x, rank);
   const signature = `${rank}|${whole.shape}|${options}`;
   let sizes = plans.get(signature);
-  if (sizes === undefined) plans.set(signature, (sizes = make(whole.shape.slice(2))));
+  if (sizes === undefined) {
+    sizes = make(whole.shape.slice(2));
+    plans.set(signature, sizes);
+  }
   const { geometry, shape, key } = sizes;
   return { whole, geometry, shape, key, finish: (y) => (x.ndim === rank + 1 ? y.reshape(shape.slice(1)) : y) };
 }
@@ -106,16 +113,26 @@ function windowSizes(op: string, rank: number, input: Shape, kernelSize: PerDim,
   const output = input.map((size, i) => {
     const [k, s, p, d] = [kernel[i] ?? 1, stride[i] ?? 1, padding[i] ?? 0, dilation[i] ?? 1];
     const reach = d * (k - 1) + 1;
-    if (p > Math.floor(reach / 2)) throw new LibError('value', `${op}: padding must be at most half the kernel, got padding ${p} for kernel ${k}.`);
+    if (p > Math.floor(reach / 2))
+      throw new LibError('value', `${op}: padding must be at most half the kernel, got padding ${p} for kernel ${k}.`);
     const steps = (size + 2 * p - reach) / s;
     const count = (options.ceilMode ? Math.ceil(steps) : Math.floor(steps)) + 1;
     // The last window must start inside the input or the padding before it.
     return options.ceilMode && (count - 1) * s >= size + p ? count - 1 : count;
   });
   if (output.some((n) => n < 1)) {
-    throw new LibError('shape', `${op}: the window must fit the padded input, got input (${input.join(', ')}) and kernel (${kernel.join(', ')}).`);
+    throw new LibError(
+      'shape',
+      `${op}: the window must fit the padded input, got input (${input.join(', ')}) and kernel (${kernel.join(', ')}).`,
+    );
   }
-  const sizes = { kernel: triple(kernel, 1), stride: triple(stride, 1), padding: triple(padding, 0), dilation: triple(dilation, 1), adaptive: false };
+  const sizes = {
+    kernel: triple(kernel, 1),
+    stride: triple(stride, 1),
+    padding: triple(padding, 0),
+    dilation: triple(dilation, 1),
+    adaptive: false,
+  };
   return { output, sizes };
 }
 
@@ -126,7 +143,10 @@ function adaptive(op: string, rank: number, x: Tensor, outputSize: OutputSize): 
     const sizes = typeof outputSize === 'number' ? new Array<number>(rank).fill(outputSize) : outputSize;
     const output = sizes.map((size, i) => size ?? input[i] ?? 1);
     if (output.length !== rank || !output.every((n) => Number.isInteger(n) && n >= 1)) {
-      throw new LibError('value', `${op}: outputSize must be a whole number of at least 1, or ${rank} of them, got [${output.join(', ')}].`);
+      throw new LibError(
+        'value',
+        `${op}: outputSize must be a whole number of at least 1, or ${rank} of them, got [${output.join(', ')}].`,
+      );
     }
     return sized(batched(op, x, rank).shape, output, UNUSED);
   });
@@ -144,7 +164,8 @@ function meanOf({ whole, geometry, shape, key, finish }: Pooled, divisor: Window
 export const largest = (op: string, rank: number, x: Tensor, kernelSize: PerDim, options: MaxPoolOptions): Indexed =>
   maxOf(windowed(op, rank, x, kernelSize, options));
 
-export const adaptiveMax = (op: string, rank: number, x: Tensor, outputSize: OutputSize): Indexed => maxOf(adaptive(op, rank, x, outputSize));
+export const adaptiveMax = (op: string, rank: number, x: Tensor, outputSize: OutputSize): Indexed =>
+  maxOf(adaptive(op, rank, x, outputSize));
 
 export function average(op: string, rank: number, x: Tensor, kernelSize: PerDim, options: AvgPoolOptions): Tensor {
   needFloat(op, x);

@@ -2,7 +2,7 @@ import { LibError } from '../core/errors.js';
 import { contiguousStrides, formatShape, resolveDim, resolveDims, type Shape } from '../core/shape.js';
 import { type Spec, specOf } from '../core/spec.js';
 import { input } from '../expr/expr.js';
-import { type Tensor, isTensor } from '../tensor/tensor.js';
+import { isTensor, type Tensor } from '../tensor/tensor.js';
 import { defineComposite, defineOp, type Op } from './define.js';
 import { constantTable, fuse } from './fused.js';
 import { indexSelect } from './indexing.js';
@@ -78,7 +78,10 @@ export const repeat: Op<[x: Tensor, repeats: Shape]> = defineComposite({
   name: 'repeat',
   compose(x: Tensor, repeats: Shape) {
     if (repeats.length < x.ndim) {
-      throw new LibError('value', `repeat: there must be a count for each dim, got [${repeats.join(', ')}] for shape ${formatShape(x.shape)}.`);
+      throw new LibError(
+        'value',
+        `repeat: there must be a count for each dim, got [${repeats.join(', ')}] for shape ${formatShape(x.shape)}.`,
+      );
     }
     const shape = [...new Array<number>(repeats.length - x.ndim).fill(1), ...x.shape];
     const spread = x.reshape(shape.flatMap((d) => [1, d])).expand(shape.flatMap((d, i) => [repeats[i] ?? 1, d]));
@@ -137,11 +140,16 @@ function interleave(x: Tensor, repeats: number | Tensor, dim: number): Tensor {
     return clone(x.unsqueeze(dim + 1).expand([...before, size, repeats, ...after])).reshape([...before, size * repeats, ...after]);
   }
   if (repeats.ndim > 1 || (repeats.size !== size && repeats.size !== 1)) {
-    throw new LibError('shape', `repeatInterleave: there must be one count for each entry, got shape ${formatShape(repeats.shape)} for size ${size}.`);
+    throw new LibError(
+      'shape',
+      `repeatInterleave: there must be one count for each entry, got shape ${formatShape(repeats.shape)} for size ${size}.`,
+    );
   }
   const counts = [...repeats.toArray()];
   if (counts.some((c) => c < 0)) throw new LibError('value', `repeatInterleave: counts must not be negative, got ${Math.min(...counts)}.`);
-  const index = Array.from({ length: size }, (_, i) => i).flatMap((i) => new Array<number>(counts[counts.length === 1 ? 0 : i] ?? 0).fill(i));
+  const index = Array.from({ length: size }, (_, i) => i).flatMap((i) =>
+    new Array<number>(counts[counts.length === 1 ? 0 : i] ?? 0).fill(i),
+  );
   const table = constantTable(x.device, `repeat${counts.join()}`, specOf('int32', [index.length]), () => Int32Array.from(index));
   return indexSelect(x, dim, table);
 }
@@ -194,7 +202,11 @@ export const diag: Op<[x: Tensor, options?: TriangleOptions]> = defineComposite(
   compose(x: Tensor, { diagonal: offset = 0 }: TriangleOptions = {}) {
     if (x.ndim === 1) return diagEmbed(x, { offset });
     if (x.ndim === 2) return clone(diagonal(x, { offset }));
-    throw new LibError('shape', `diag: the tensor must have 1 or 2 dims, got shape ${formatShape(x.shape)}.`, 'use diagonal() or diagEmbed().');
+    throw new LibError(
+      'shape',
+      `diag: the tensor must have 1 or 2 dims, got shape ${formatShape(x.shape)}.`,
+      'use diagonal() or diagEmbed().',
+    );
   },
   *samples(random): Iterable<[x: Tensor, options?: TriangleOptions]> {
     yield [random([3])];
@@ -260,4 +272,3 @@ export const rot90: Op<[x: Tensor, options?: Rot90Options]> = defineComposite({
     yield [random([2, 3, 4]), { k: -1, dims: [1, 2] }];
   },
 });
-

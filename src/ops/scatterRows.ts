@@ -108,7 +108,11 @@ export function fitAround(x: Tensor, dim: number, shape: Shape): Tensor {
 export function asIndex(op: string, index: Tensor): Tensor {
   if (index.dtype === 'int32') return index;
   if (index.dtype === 'uint8') return cast(index, 'int32');
-  throw new LibError('dtype', `${op}: indices must be of type int32, got ${index.dtype}.`, index.dtype === 'bool' ? 'use maskedSelect() or where() with masks.' : undefined);
+  throw new LibError(
+    'dtype',
+    `${op}: indices must be of type int32, got ${index.dtype}.`,
+    index.dtype === 'bool' ? 'use maskedSelect() or where() with masks.' : undefined,
+  );
 }
 
 /** A 1-D index (or a number of it) along `dim`, seen at every place of `shape`. */
@@ -134,4 +138,3 @@ export function checkSource(op: string, x: Tensor, index: Tensor, src: Tensor): 
     throw new LibError('shape', `${op}: the source must cover the index, got ${formatShape(src.shape)} for ${formatShape(index.shape)}.`);
   }
 }
-

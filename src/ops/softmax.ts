@@ -27,7 +27,9 @@ const forward = { softmax: power.div(input(2)), logSoftmax: shifted.sub(input(2)
 const backward = { softmax: input(1).mul(input(0).sub(input(2))), logSoftmax: input(0).sub(input(1).exp().mul(input(2))) } as const;
 const product = input(0).mul(input(1));
 
-function* samples(random: (shape: readonly number[], range?: { low: number; high: number }) => Tensor): Iterable<[x: Tensor, options?: SoftmaxOptions]> {
+function* samples(
+  random: (shape: readonly number[], range?: { low: number; high: number }) => Tensor,
+): Iterable<[x: Tensor, options?: SoftmaxOptions]> {
   yield [random([5]), { dim: 0 }];
   yield [random([2, 3, 4]), { dim: -1 }];
   yield [random([2, 3, 4]), { dim: 1 }];

@@ -54,7 +54,8 @@ function sizesOf(op: string, x: Tensor, size: number | readonly number[], dim: n
     if (total === length && size.every((s) => Number.isInteger(s) && s >= 0)) return size;
     throw new LibError('shape', `${op}: sizes must sum to the size of the dim, got [${size.join(', ')}] for size ${length}.`);
   }
-  if (!Number.isInteger(size) || size < 1) throw new LibError('value', `${op}: the size of pieces must be a positive integer, got ${size}.`);
+  if (!Number.isInteger(size) || size < 1)
+    throw new LibError('value', `${op}: the size of pieces must be a positive integer, got ${size}.`);
   const count = Math.max(1, Math.ceil(length / size));
   return Array.from({ length: count }, (_, i) => Math.min(size, length - i * size));
 }
@@ -85,7 +86,11 @@ export const tensorSplit: Op<[x: Tensor, sections: number | readonly number[], o
         throw new LibError('value', `tensorSplit: the count must be a positive integer, got ${sections}.`);
       }
       const [base, longer] = [Math.floor(length / sections), length % sections];
-      return split(x, Array.from({ length: sections }, (_, i) => base + Number(i < longer)), { dim });
+      return split(
+        x,
+        Array.from({ length: sections }, (_, i) => base + Number(i < longer)),
+        { dim },
+      );
     }
     const bounds = [0, ...sections.map((i) => Math.min(Math.max(i < 0 ? i + length : i, 0), length)), length];
     return bounds.slice(1).map((end, i) => x.narrow(dim, bounds[i] ?? 0, Math.max(0, end - (bounds[i] ?? 0))));

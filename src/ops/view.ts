@@ -89,7 +89,11 @@ export const view: Op<[x: Tensor, shape: Shape]> = defineComposite({
     const target = completeShape('view', x, shape);
     if (viewStrides(x.spec, target) !== null) return denseReshape(x, target);
     const got = `${formatShape(x.shape)} with strides [${x.stride().join(', ')}] into ${formatShape(target)}`;
-    throw new LibError('shape', `view: the strides must allow the new shape without a copy, got ${got}.`, 'use reshape(), which copies where it has to.');
+    throw new LibError(
+      'shape',
+      `view: the strides must allow the new shape without a copy, got ${got}.`,
+      'use reshape(), which copies where it has to.',
+    );
   },
   *samples(random) {
     yield [random([2, 6]), [3, -1]];
@@ -168,7 +172,10 @@ export const squeeze: Op<[x: Tensor, options?: SqueezeOptions]> = defineComposit
   name: 'squeeze',
   compose(x: Tensor, { dim }: SqueezeOptions = {}) {
     const dims = resolveDims('squeeze', dim, x.ndim);
-    return reshape(x, x.shape.filter((size, i) => size !== 1 || !dims.includes(i)));
+    return reshape(
+      x,
+      x.shape.filter((size, i) => size !== 1 || !dims.includes(i)),
+    );
   },
   *samples(random): Iterable<[x: Tensor, options?: SqueezeOptions]> {
     yield [random([1, 3, 1])];
@@ -202,7 +209,10 @@ function completeShape(op: string, x: Tensor, shape: Shape): Shape {
   const completed = open < 0 ? shape : shape.map((d, i) => (i === open ? x.size / rest : d));
   const wrong = completed.some((d) => !Number.isInteger(d) || d < 0) || sizeOf(completed) !== x.size;
   if (wrong) {
-    throw new LibError('shape', `${op}: element counts must agree, got ${formatShape(x.shape)} (${x.size} elements) into ${formatShape(shape)}: the element counts differ.`);
+    throw new LibError(
+      'shape',
+      `${op}: element counts must agree, got ${formatShape(x.shape)} into ${formatShape(shape)}: the element counts differ.`,
+    );
   }
   return completed;
 }
@@ -216,7 +226,10 @@ export const expand: Op<[x: Tensor, shape: Shape]> = defineView({
     const full = shape.map((d, i) => (d === -1 ? (spec.shape[i - lead] ?? -1) : d));
     const fits = lead >= 0 && full.every((d, i) => d >= 0 && (i < lead || spec.shape[i - lead] === d || spec.shape[i - lead] === 1));
     if (!fits) {
-      throw new LibError('shape', `expand: only dims of size 1 can be stretched, got ${formatShape(spec.shape)} into ${formatShape(shape)}.`);
+      throw new LibError(
+        'shape',
+        `expand: only dims of size 1 can be stretched, got ${formatShape(spec.shape)} into ${formatShape(shape)}.`,
+      );
     }
     const strides = full.map((d, i) => (i < lead || (spec.shape[i - lead] === 1 && d !== 1) ? 0 : (spec.strides[i - lead] ?? 0)));
     return { shape: full, strides, offset: 0 };
@@ -311,7 +324,8 @@ export const swapaxes: Op<[x: Tensor, axis0: number, axis1: number]> = defineCom
 export const t: Op<[x: Tensor]> = defineComposite({
   name: 't',
   compose(x: Tensor) {
-    if (x.ndim > 2) throw new LibError('shape', `t: the tensor must have at most 2 dims, got shape ${formatShape(x.shape)}.`, 'use mT() or transpose().');
+    if (x.ndim > 2)
+      throw new LibError('shape', `t: the tensor must have at most 2 dims, got shape ${formatShape(x.shape)}.`, 'use mT() or transpose().');
     return x.ndim === 2 ? transpose(x, 0, 1) : x;
   },
   *samples(random) {
@@ -345,10 +359,16 @@ export const movedim: Op<[x: Tensor, source: number | readonly number[], destina
     const resolve = (dims: number | readonly number[]): number[] => [dims].flat().map((d) => resolveDim('movedim', d, x.ndim));
     const [from, to] = [resolve(source), resolve(destination)];
     if (from.length !== to.length || new Set(from).size !== from.length || new Set(to).size !== to.length) {
-      throw new LibError('index', `movedim: source and destination must pair distinct dims, got [${from.join(', ')}] and [${to.join(', ')}].`);
+      throw new LibError(
+        'index',
+        `movedim: source and destination must pair distinct dims, got [${from.join(', ')}] and [${to.join(', ')}].`,
+      );
     }
     const rest = x.shape.map((_, i) => i).filter((i) => !from.includes(i));
-    return permute(x, x.shape.map((_, i) => (to.includes(i) ? (from[to.indexOf(i)] ?? 0) : (rest.shift() ?? 0))));
+    return permute(
+      x,
+      x.shape.map((_, i) => (to.includes(i) ? (from[to.indexOf(i)] ?? 0) : (rest.shift() ?? 0))),
+    );
   },
   *samples(random) {
     yield [random([2, 3, 4]), 0, 2];
@@ -370,7 +390,10 @@ export const narrow: Op<[x: Tensor, dim: number, start: number, length: number]>
     const size = shape[d] ?? 1;
     const from = start < 0 ? start + size : start;
     if (from < 0 || length < 0 || from + length > size) {
-      throw new LibError('index', `narrow: start and length must stay inside the dim, got start ${start} and length ${length} for size ${size}.`);
+      throw new LibError(
+        'index',
+        `narrow: start and length must stay inside the dim, got start ${start} and length ${length} for size ${size}.`,
+      );
     }
     return { shape: withAt(shape, d, length), strides, offset: from * (strides[d] ?? 0) };
   },
@@ -392,7 +415,10 @@ export const select: Op<[x: Tensor, dim: number, index: number]> = defineView({
     const size = shape[d] ?? 0;
     const at = index < 0 ? index + size : index;
     if (!Number.isInteger(at) || at < 0 || at >= size) {
-      throw new LibError('index', `select: the index must be in ${-size}..${size - 1}, got index ${index} is out of range for size ${size}.`);
+      throw new LibError(
+        'index',
+        `select: the index must be in ${-size}..${size - 1}, got index ${index} is out of range for size ${size}.`,
+      );
     }
     return { shape: without(shape, d), strides: without(strides, d), offset: at * (strides[d] ?? 0) };
   },
@@ -424,7 +450,8 @@ export const slice: Op<[x: Tensor, ...ranges: Range[]]> = defineView({
     let offset = 0;
     const dims = shape.map((size, i) => {
       const [start, end, step = 1] = ranges[i] ?? [];
-      if (!Number.isInteger(step) || step < 1) throw new LibError('value', `slice: steps must be positive integers, got ${step}.`, 'use flip() to reverse.');
+      if (!Number.isInteger(step) || step < 1)
+        throw new LibError('value', `slice: steps must be positive integers, got ${step}.`, 'use flip() to reverse.');
       const { from, to } = clampRange(size, start ?? 0, end ?? size);
       offset += from < size ? from * (strides[i] ?? 0) : 0;
       return { size: Math.ceil((to - from) / step), stride: (strides[i] ?? 0) * step };
@@ -480,12 +507,19 @@ export const diagonal: Op<[x: Tensor, options?: DiagonalDims]> = defineView({
 /** Windows of `size` entries of a dim, `step` apart, as a new last dim. They share memory where they overlap. */
 export const unfold: Op<[x: Tensor, dim: number, size: number, step: number]> = defineView({
   name: 'unfold',
-  args: (x: Tensor, dim: number, size: number, step: number) => ({ inputs: [x], params: [dim, size, step] as const, key: `${dim},${size},${step}` }),
+  args: (x: Tensor, dim: number, size: number, step: number) => ({
+    inputs: [x],
+    params: [dim, size, step] as const,
+    key: `${dim},${size},${step}`,
+  }),
   view: ({ shape, strides }, [dim, size, step]: readonly [number, number, number]) => {
     const d = resolveDim('unfold', dim, shape.length);
     const length = shape[d] ?? 1;
     if (size < 0 || size > length || !Number.isInteger(step) || step < 1) {
-      throw new LibError('value', `unfold: windows must fit the dim and step be positive, got size ${size} and step ${step} for size ${length}.`);
+      throw new LibError(
+        'value',
+        `unfold: windows must fit the dim and step be positive, got size ${size} and step ${step} for size ${length}.`,
+      );
     }
     const stride = strides[d] ?? 1;
     const counted = withAt(shape, d, Math.floor((length - size) / step) + 1);

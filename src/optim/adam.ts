@@ -1,6 +1,6 @@
 import type { Expr } from '../expr/expr.js';
-import { zerosLike } from '../tensor/creation.js';
 import type { Parameter } from '../nn/module.js';
+import { zerosLike } from '../tensor/creation.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { checkNumber, type Group, Optimizer, type Params, withDefaults } from './optimizer.js';
 import { defineUpdate, runUpdate, type Update } from './update.js';
@@ -29,7 +29,11 @@ const inputs = ['param', 'grad', 'expAvg', 'expAvgSq'] as const;
 const scalars = ['stepSize', 'fresh1', 'beta2', 'fresh2', 'rootCorrection2', 'eps', 'keep', 'l2'] as const;
 
 /** The recurrence, in PyTorch's order of operations. What depends on no element comes in as a number. */
-function moments({ param, grad, expAvg, expAvgSq }: Symbols<Inputs>, { fresh1, beta2, fresh2, keep, l2 }: Symbols<Scalars>, coupled: boolean) {
+function moments(
+  { param, grad, expAvg, expAvgSq }: Symbols<Inputs>,
+  { fresh1, beta2, fresh2, keep, l2 }: Symbols<Scalars>,
+  coupled: boolean,
+) {
   const g = coupled ? grad.add(param.mul(l2)) : grad;
   const expAvgNext = expAvg.add(g.sub(expAvg).mul(fresh1));
   const expAvgSqNext = expAvgSq.mul(beta2).add(g.mul(g).mul(fresh2));

@@ -16,13 +16,21 @@ export interface ClipGradNormOptions {
  * Scales all gradients together so that their joint norm is at most `maxNorm`; returns the norm before
  * (PyTorch: torch.nn.utils.clip_grad_norm_). Never reads a value, so it costs no waiting.
  */
-export function clipGradNorm_(parameters: Iterable<Parameter>, maxNorm: number, { normType = 2, errorIfNonfinite = false }: ClipGradNormOptions = {}): Tensor {
+export function clipGradNorm_(
+  parameters: Iterable<Parameter>,
+  maxNorm: number,
+  { normType = 2, errorIfNonfinite = false }: ClipGradNormOptions = {},
+): Tensor {
   checkNumber('clipGradNorm_', 'maxNorm', maxNorm, (v) => v >= 0, 'a finite number >= 0');
   const grads = gradsOf('clipGradNorm_', parameters);
   return noGrad(() => {
     const total = stack(grads.map((g) => g.norm({ p: normType }))).norm({ p: normType });
     if (errorIfNonfinite && !Number.isFinite(total.itemNow())) {
-      throw new LibError('value', `clipGradNorm_: the gradients' norm must be finite, got ${total.itemNow()}.`, 'lower the learning rate, or look for the op that made it with anomaly mode.');
+      throw new LibError(
+        'value',
+        `clipGradNorm_: the gradients' norm must be finite, got ${total.itemNow()}.`,
+        'lower the learning rate, or look for the op that made it with anomaly mode.',
+      );
     }
     const factor = total.add(1e-6).reciprocal().mul(maxNorm).clamp({ max: 1 });
     for (const g of grads) g.mul_(factor);
@@ -40,6 +48,7 @@ export function clipGradValue_(parameters: Iterable<Parameter>, clipValue: numbe
 
 function gradsOf(op: string, parameters: Iterable<Parameter>): Tensor[] {
   const grads = [...parameters].flatMap((p) => (p.grad === null ? [] : [p.grad]));
-  if (grads.length === 0) throw new LibError('grad', `${op}: some parameter must have a gradient, got none.`, 'call it after loss.backward().');
+  if (grads.length === 0)
+    throw new LibError('grad', `${op}: some parameter must have a gradient, got none.`, 'call it after loss.backward().');
   return grads;
 }

@@ -1,7 +1,7 @@
 import { LibError, nearest } from '../core/errors.js';
-import { zerosLike } from '../tensor/creation.js';
-import { noGrad } from '../tensor/autograd.js';
 import type { Parameter } from '../nn/module.js';
+import { noGrad } from '../tensor/autograd.js';
+import { zerosLike } from '../tensor/creation.js';
 import { isTensor, type Tensor } from '../tensor/tensor.js';
 
 /** Parameters that share options; options not given are the optimizer's. */
@@ -27,11 +27,17 @@ export abstract class Optimizer<Options extends { readonly lr: number } = { read
   readonly state: Map<Parameter, ParamState> = new Map();
   readonly name: string;
 
-  protected constructor(name: string, params: Params<Options>, readonly defaults: Options) {
+  protected constructor(
+    name: string,
+    params: Params<Options>,
+    readonly defaults: Options,
+  ) {
     this.name = name;
     const list = [...(params as Iterable<Parameter | ParamGroup<Options>>)];
     if (list.length === 0) throw new LibError('value', `${name}: there must be parameters to optimize, got an empty list.`);
-    const groups = isTensor(list[0]) ? [{ params: list as Parameter[] } as unknown as ParamGroup<Options>] : (list as ParamGroup<Options>[]);
+    const groups = isTensor(list[0])
+      ? [{ params: list as Parameter[] } as unknown as ParamGroup<Options>]
+      : (list as ParamGroup<Options>[]);
     for (const group of groups) this.addParamGroup(group);
   }
 
@@ -43,7 +49,8 @@ export abstract class Optimizer<Options extends { readonly lr: number } = { read
     const full = { ...this.defaults, ...group, params: [...group.params] } as unknown as Group<Options>;
     const seen = new Set(this.everyParam());
     for (const p of full.params) {
-      if (!p.isLeaf) throw new LibError('value', `${this.name}: only leaf tensors can be optimized, got one that ${p.node?.name ?? 'an op'} made.`);
+      if (!p.isLeaf)
+        throw new LibError('value', `${this.name}: only leaf tensors can be optimized, got one that ${p.node?.name ?? 'an op'} made.`);
       if (seen.has(p)) throw new LibError('value', `${this.name}: a parameter may be in one group, got one twice.`);
       seen.add(p);
     }
@@ -86,9 +93,11 @@ export abstract class Optimizer<Options extends { readonly lr: number } = { read
 
   /** The state of a parameter, made by `init` at its first step. */
   protected stateOf<S extends ParamState>(p: Parameter, init: () => S): S {
-    let s = this.state.get(p);
-    if (s === undefined) this.state.set(p, (s = init()));
-    return s as S;
+    const known = this.state.get(p);
+    if (known !== undefined) return known as S;
+    const fresh = init();
+    this.state.set(p, fresh);
+    return fresh;
   }
 
   private everyParam(): Parameter[] {
@@ -108,7 +117,10 @@ export abstract class Optimizer<Options extends { readonly lr: number } = { read
     const sizes = this.paramGroups.map((g) => g.params.length);
     const given = paramGroups.map((g) => g.params.length);
     if (`${sizes}` !== `${given}`) {
-      throw new LibError('state', `${this.name}: groups must hold as many parameters as before, got [${given.join(', ')}] for [${sizes.join(', ')}].`);
+      throw new LibError(
+        'state',
+        `${this.name}: groups must hold as many parameters as before, got [${given.join(', ')}] for [${sizes.join(', ')}].`,
+      );
     }
     const all = this.everyParam();
     paramGroups.forEach((g, i) => {
@@ -118,7 +130,8 @@ export abstract class Optimizer<Options extends { readonly lr: number } = { read
     this.state.clear();
     for (const [i, s] of Object.entries(state)) {
       const p = all[Number(i)];
-      if (p === undefined) throw new LibError('state', `${this.name}: state must belong to a parameter, got position ${i} of ${all.length}.`);
+      if (p === undefined)
+        throw new LibError('state', `${this.name}: state must belong to a parameter, got position ${i} of ${all.length}.`);
       this.state.set(p, Object.fromEntries(Object.entries(s).map(([k, v]) => [k, isTensor(v) ? v.detach().to(p.device).clone() : v])));
     }
   }

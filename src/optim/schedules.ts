@@ -120,7 +120,11 @@ export class LinearLR extends Scheduler {
   readonly totalIters: number;
   constructor(
     optimizer: Schedulable,
-    { startFactor = 1 / 3, endFactor = 1, totalIters = 5 }: { readonly startFactor?: number; readonly endFactor?: number; readonly totalIters?: number } = {},
+    {
+      startFactor = 1 / 3,
+      endFactor = 1,
+      totalIters = 5,
+    }: { readonly startFactor?: number; readonly endFactor?: number; readonly totalIters?: number } = {},
   ) {
     super(optimizer);
     checkNumber('LinearLR', 'startFactor', startFactor, (v) => v > 0 && v <= 1, 'in (0, 1]');
@@ -242,7 +246,11 @@ export class OneCycleLR extends Scheduler {
 
   protected override set(): void {
     if (this.lastEpoch > this.totalSteps) {
-      throw new LibError('value', `OneCycleLR: step() may be called ${this.totalSteps} times, got call ${this.lastEpoch}.`, 'give the real number of steps: epochs times batches per epoch.');
+      throw new LibError(
+        'value',
+        `OneCycleLR: step() may be called ${this.totalSteps} times, got call ${this.lastEpoch}.`,
+        'give the real number of steps: epochs times batches per epoch.',
+      );
     }
     super.set();
     const { cycleMomentum, baseMomentum, maxMomentum } = this.options;
@@ -264,7 +272,10 @@ export class SequentialLR extends Scheduler {
   ) {
     super(optimizer);
     if (schedulers.length !== milestones.length + 1) {
-      throw new LibError('value', `SequentialLR: there must be one milestone between two schedules, got ${schedulers.length} and ${milestones.length}.`);
+      throw new LibError(
+        'value',
+        `SequentialLR: there must be one milestone between two schedules, got ${schedulers.length} and ${milestones.length}.`,
+      );
     }
     this.set();
   }

@@ -1,8 +1,8 @@
+import { LibError } from '../core/errors.js';
 import type { Expr } from '../expr/expr.js';
 import type { Parameter } from '../nn/module.js';
-import type { Tensor } from '../tensor/tensor.js';
-import { LibError } from '../core/errors.js';
 import { zerosLike } from '../tensor/creation.js';
+import type { Tensor } from '../tensor/tensor.js';
 import { checkNumber, type Group, Optimizer, type Params, withDefaults } from './optimizer.js';
 import { defineUpdate, runUpdate, type Update } from './update.js';
 
@@ -33,12 +33,17 @@ const plain: Update<'param' | 'grad', Scalars, 'param'> = defineUpdate('sgd', ['
 type MomentumUpdate = Update<'param' | 'grad' | 'momentumBuffer', Scalars, 'param' | 'momentumBuffer'>;
 
 const withMomentum = (name: string, nesterov: boolean): MomentumUpdate =>
-  defineUpdate(name, ['param', 'grad', 'momentumBuffer'], scalars, ({ param, grad, momentumBuffer }, { lr, weightDecay, momentum, fresh }) => {
-    const g = decayed(param, grad, weightDecay);
-    const buffer = momentumBuffer.mul(momentum).add(g.mul(fresh));
-    const direction = nesterov ? g.add(buffer.mul(momentum)) : buffer;
-    return { param: param.sub(direction.mul(lr)), momentumBuffer: buffer };
-  });
+  defineUpdate(
+    name,
+    ['param', 'grad', 'momentumBuffer'],
+    scalars,
+    ({ param, grad, momentumBuffer }, { lr, weightDecay, momentum, fresh }) => {
+      const g = decayed(param, grad, weightDecay);
+      const buffer = momentumBuffer.mul(momentum).add(g.mul(fresh));
+      const direction = nesterov ? g.add(buffer.mul(momentum)) : buffer;
+      return { param: param.sub(direction.mul(lr)), momentumBuffer: buffer };
+    },
+  );
 
 const heavyBall: MomentumUpdate = withMomentum('sgdMomentum', false);
 const nesterovUpdate: MomentumUpdate = withMomentum('sgdNesterov', true);
@@ -55,7 +60,10 @@ export class SGD extends Optimizer<Full> {
     for (const key of ['momentum', 'weightDecay'] as const) checkNumber('SGD', key, group[key], (v) => v >= 0, 'a finite number >= 0');
     checkNumber('SGD', 'dampening', group.dampening, () => true, 'a finite number');
     if (group.nesterov && (group.momentum <= 0 || group.dampening !== 0)) {
-      throw new LibError('value', `SGD: nesterov needs momentum > 0 and dampening 0, got momentum ${group.momentum}, dampening ${group.dampening}.`);
+      throw new LibError(
+        'value',
+        `SGD: nesterov needs momentum > 0 and dampening 0, got momentum ${group.momentum}, dampening ${group.dampening}.`,
+      );
     }
   }
 

@@ -66,6 +66,7 @@ function plain(value: unknown): PlainValue {
 }
 
 /** JSON knows no infinities, no NaN and no -0. */
-const plainNumber = (v: number): PlainValue => (Number.isFinite(v) && !Object.is(v, -0) ? v : { number: Object.is(v, -0) ? '-0.0' : String(v) });
+const plainNumber = (v: number): PlainValue =>
+  Number.isFinite(v) && !Object.is(v, -0) ? v : { number: Object.is(v, -0) ? '-0.0' : String(v) };
 
 const plainTensor = (t: Tensor): PlainValue => ({ tensor: t.dtype, shape: t.shape, data: Array.from(t.toArray(), plainNumber) });

@@ -91,8 +91,10 @@ function outcomeOf(run: () => unknown): Outcome {
 }
 
 function expectSameOutcome(actual: Outcome, expected: Outcome, toleranceOf: (dtype: DType) => Tolerance, what: string): void {
-  if (actual.error && !expected.error) throw failed(what, 'the call must succeed as it does on the reference backend', `"${actual.error.message}"`);
-  if (actual.plain !== expected.plain) throw failed(what, `results must be those of the reference backend, ${expected.plain}`, actual.plain);
+  if (actual.error && !expected.error)
+    throw failed(what, 'the call must succeed as it does on the reference backend', `"${actual.error.message}"`);
+  if (actual.plain !== expected.plain)
+    throw failed(what, `results must be those of the reference backend, ${expected.plain}`, actual.plain);
   expected.tensors.forEach((e, k) => {
     const tolerance = isFloat(e.dtype) ? toleranceOf(e.dtype) : { rtol: 0, atol: 0 };
     expectTensorsClose(actual.tensors[k] as Tensor, e, tolerance, `${what}, result ${k}`);
@@ -141,7 +143,7 @@ export function sampleGradients(op: AnyOp, dtype: DType): (ArrayLike<number> | n
     const ys = tensorsIn(call(...rebuild(leaves))).filter((y) => isFloat(y.dtype));
     const loss = weightedSum(ys);
     if (loss === null) return [];
-    return grad(loss, leaves, { allowUnused: true }).map((g) => g && g.toArray());
+    return grad(loss, leaves, { allowUnused: true }).map((g) => g?.toArray() ?? null);
   });
 }
 
@@ -190,7 +192,12 @@ export function gradientsAgree(op: AnyOp, { second = true }: { readonly second?:
     if (!f(...leaves).every((y) => y.toArray().every(Number.isFinite))) continue;
     const { passed, errors } = gradcheck(f, leaves, { second: second && !kinks });
     if (passed) agreed++;
-    else wrong ??= failed(what, 'gradients must agree with differences', `relative errors ${errors.map((e) => e.toExponential(1)).join(', ')}`);
+    else
+      wrong ??= failed(
+        what,
+        'gradients must agree with differences',
+        `relative errors ${errors.map((e) => e.toExponential(1)).join(', ')}`,
+      );
   }
   if (wrong !== null && !(kinks && agreed > 0)) throw wrong;
   return agreed;
@@ -259,7 +266,8 @@ export function writesInPlace(op: AnyOp): number {
     const before = target.storage.version;
     manualSeed(17);
     if (inPlace(target, ...rest) !== target) throw failed(name, 'the result must be the tensor written to', 'another one');
-    if (target.storage.version <= before) throw failed(name, 'each write must count a version', `${before} before and ${target.storage.version} after`);
+    if (target.storage.version <= before)
+      throw failed(name, 'each write must count a version', `${before} before and ${target.storage.version} after`);
     expectTensorsClose(target, expected, { rtol: 0, atol: 0 }, `${name} sample ${i}`);
     written++;
   });
@@ -314,7 +322,8 @@ export function sharesStorage(op: AnyOp): void {
   samplesOf(op.row).forEach((args, i) => {
     const [x] = args as [Tensor];
     for (const y of tensorsIn(callOf(op)(...args))) {
-      if (y.storage !== x.storage) throw failed(`${op.row.name} sample ${i}`, 'a view must share the bytes of its argument', 'bytes of its own');
+      if (y.storage !== x.storage)
+        throw failed(`${op.row.name} sample ${i}`, 'a view must share the bytes of its argument', 'bytes of its own');
     }
   });
 }
@@ -327,5 +336,6 @@ export function sameBits(op: AnyOp, one: Backend, other: Backend): void {
       const gradients = sampleGradients(op, 'float32').map((sample) => sample.map((g) => g && Array.from(g)));
       return JSON.stringify([values, gradients], (_, v: unknown) => (typeof v === 'number' && !Number.isFinite(v) ? String(v) : v));
     });
-  if (run(one) !== run(other)) throw failed(op.row.name, `${one.describe()} and ${other.describe()} must give the same bits`, 'different ones');
+  if (run(one) !== run(other))
+    throw failed(op.row.name, `${one.describe()} and ${other.describe()} must give the same bits`, 'different ones');
 }

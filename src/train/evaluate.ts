@@ -1,7 +1,7 @@
 import { LibError } from '../core/errors.js';
 import type { AnyModule } from '../nn/module.js';
 import { noGrad } from '../tensor/autograd.js';
-import { isTensor, type Tensor } from '../tensor/tensor.js';
+import { isTensor, type Tensor, type TensorData } from '../tensor/tensor.js';
 import type { Scores } from './events.js';
 import type { Measured, Metric } from './metrics.js';
 import { withMode } from './modes.js';
@@ -26,16 +26,21 @@ export class Tally {
 
   constructor(private readonly metrics: readonly Metric[]) {}
 
-  add(loss: number, values: readonly ArrayLike<number>[], batch: Measured): void {
-    const losses = (this.sums['loss'] ??= []);
+  add(loss: number, values: readonly TensorData[], batch: Measured): void {
+    const losses = this.sumsOf('loss');
     losses[0] = (losses[0] ?? 0) + loss * batch.examples;
     this.examples += batch.examples;
-    this.metrics.forEach((m, i) => m.add((this.sums[m.name] ??= []), values[i] as never, batch));
+    for (const [i, m] of this.metrics.entries()) m.add(this.sumsOf(m.name), values[i] as TensorData, batch);
+  }
+
+  private sumsOf(name: string): number[] {
+    this.sums[name] ??= [];
+    return this.sums[name];
   }
 
   /** The loss's mean and every metric that is a number. */
   scores(): Scores {
-    const scores: Record<string, number> = { loss: (this.sums['loss']?.[0] ?? Number.NaN) / this.examples };
+    const scores: Record<string, number> = { loss: (this.sums.loss?.[0] ?? Number.NaN) / this.examples };
     for (const m of this.metrics) {
       const value = m.value(this.sums[m.name] ?? []);
       if (typeof value === 'number') scores[m.name] = value;
@@ -74,7 +79,11 @@ export interface Evaluation {
 export function forwardPair(model: AnyModule, batch: unknown): Outcome {
   const [input, target] = Array.isArray(batch) ? (batch as readonly unknown[]) : [];
   if (!isTensor(input) || !isTensor(target)) {
-    throw new LibError('data', 'fit: batches must be [input, target] tensors, got something else.', 'give a forward function that says what a batch is.');
+    throw new LibError(
+      'data',
+      'fit: batches must be [input, target] tensors, got something else.',
+      'give a forward function that says what a batch is.',
+    );
   }
   return { output: (model as unknown as { forward(x: Tensor): Tensor }).forward(input), target };
 }

@@ -20,11 +20,16 @@ export type Settings = Readonly<Record<string, unknown>>;
 /** A part of an experiment: what makes it, and plain values that it is made with. */
 export interface ModelPart {
   /** A module class, called with `new`; its only argument are the other values of this part. */
-  readonly type: new (settings: never) => AnyModule;
+  readonly type: new (
+    settings: never,
+  ) => AnyModule;
 }
 export interface OptimizerPart {
   /** An optimizer class, called with the model's parameters and the other values of this part. */
-  readonly type: new (params: Parameter[], settings: never) => TrainOptimizer;
+  readonly type: new (
+    params: Parameter[],
+    settings: never,
+  ) => TrainOptimizer;
 }
 export interface SchedulePart {
   /** Makes the schedule; called with the optimizer, the other values of this part, and how long training will be. */
@@ -113,18 +118,21 @@ function checkExperiment(options: object): void {
   for (const key of ['model', 'data', 'loss', 'optimizer']) {
     if (given[key] === undefined) throw new LibError('option', `experiment: '${key}' must be given, got an experiment without it.`);
   }
-  if (typeof given['loss'] !== 'function') throw new LibError('option', `experiment: loss must be a function, got ${typeof given['loss']}.`);
+  if (typeof given.loss !== 'function') throw new LibError('option', `experiment: loss must be a function, got ${typeof given.loss}.`);
   for (const [key, maker] of Object.entries(parts)) checkPart(key, maker, given[key]);
   for (const key of ['epochs', 'batchSize', 'validationBatchSize', 'accumulate']) checkRange('experiment', key, given[key], true, 1);
-  checkRange('experiment', 'seed', given['seed'], true, 0);
-  checkRange('experiment', 'clipGradNorm', given['clipGradNorm'], false, 0);
+  checkRange('experiment', 'seed', given.seed, true, 0);
+  checkRange('experiment', 'clipGradNorm', given.clipGradNorm, false, 0);
 }
 
 function checkPart(key: string, maker: string, part: unknown): void {
   if (part === undefined || typeof part === 'function') return;
   const given = typeof part === 'object' && part !== null ? (part as Settings)[maker] : undefined;
   if (typeof given === 'function') return;
-  throw new LibError('option', `experiment: ${key} must be a function or an object with '${maker}' and plain values, got ${describe(part)}.`);
+  throw new LibError(
+    'option',
+    `experiment: ${key} must be a function or an object with '${maker}' and plain values, got ${describe(part)}.`,
+  );
 }
 
 const describe = (value: unknown): string =>
@@ -165,7 +173,18 @@ export function withValues<B>(exp: Experiment<B>, values: Readonly<Record<string
   return changed as unknown as Experiment<B>;
 }
 
-const topLevel = ['epochs', 'batchSize', 'validationBatchSize', 'seed', 'clipGradNorm', 'accumulate', 'monitor', 'scheduleEvery', 'evaluateTrain', 'name'];
+const topLevel = [
+  'epochs',
+  'batchSize',
+  'validationBatchSize',
+  'seed',
+  'clipGradNorm',
+  'accumulate',
+  'monitor',
+  'scheduleEvery',
+  'evaluateTrain',
+  'name',
+];
 
 function setPath(target: Record<string, unknown>, path: string, value: unknown): Record<string, unknown> {
   const [head = '', ...rest] = path.split('.');

@@ -1,3 +1,4 @@
+import { openRecorder } from '#recorder';
 import { LibError } from '../core/errors.js';
 import { defaultDevice } from '../tensor/device.js';
 import { manualSeed } from '../tensor/random.js';
@@ -7,7 +8,6 @@ import { forwardPair } from './evaluate.js';
 import { batchesFrom, checkFitOptions, type FitOptions, type RunLength } from './options.js';
 import type { Recorder } from './recorder.js';
 import { type Best, type EpochRecord, type Setup, Trainer } from './trainer.js';
-import { openRecorder } from '#recorder';
 
 export interface FitResult {
   /** One record an epoch, also those before a resumption. */
@@ -27,7 +27,9 @@ export interface FitResult {
 /**
  * Trains a model: zero gradients, forward, loss, backward, clip, optimizer step, schedule step; a validation pass after each epoch; the
  * best weights in the end. A run with `runDir` leaves its log, weights and a checkpoint there.
- * @example await fit({ model, train, validation, loss: crossEntropy, optimizer: new AdamW(model.parameters()), metrics: [accuracy()], epochs: 3 })
+ * @example
+ * const optimizer = new AdamW(model.parameters());
+ * await fit({ model, train, validation, loss: crossEntropy, optimizer, metrics: [accuracy()], epochs: 3 });
  */
 export async function fit<B = readonly [Tensor, Tensor]>(options: FitOptions<B>): Promise<FitResult> {
   checkFitOptions(options);
@@ -38,7 +40,11 @@ export async function fit<B = readonly [Tensor, Tensor]>(options: FitOptions<B>)
     trainer.resume(options.resume);
     const { epoch } = trainer.progress;
     if (epoch >= setup.epochs) {
-      throw new LibError('option', `fit: a resumed run needs epochs that are left, got ${epoch} done of ${setup.epochs}.`, `ask for more epochs than ${epoch}.`);
+      throw new LibError(
+        'option',
+        `fit: a resumed run needs epochs that are left, got ${epoch} done of ${setup.epochs}.`,
+        `ask for more epochs than ${epoch}.`,
+      );
     }
   }
   const recorder = options.recorder ?? (options.runDir === undefined ? null : await openRecorder(options.runDir, options.config ?? {}));

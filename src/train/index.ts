@@ -1,9 +1,11 @@
 // The entry `chainrule/train`: the training loop, metrics, callbacks, experiments and run folders.
+
+export { loadRun, openRecorder, readEvents } from '#recorder';
 export {
   type Callback,
   checkpoint,
-  earlyStopping,
   type EarlyStoppingOptions,
+  earlyStopping,
   lrLogging,
   type MonitorOptions,
   nanStop,
@@ -25,10 +27,9 @@ export type {
 } from './events.js';
 export { type Experiment, type ExperimentData, type ExperimentOptions, experiment, withValues } from './experiment.js';
 export { type FitResult, fit } from './fit.js';
-export { accuracy, type AccuracyOptions, confusionMatrix, type Measured, type Metric, runningMean, topK } from './metrics.js';
+export { type AccuracyOptions, accuracy, confusionMatrix, type Measured, type Metric, runningMean, topK } from './metrics.js';
 export { withMode } from './modes.js';
 export type { Batches, DataSource, FitOptions, RunLength, TrainOptimizer, TrainSchedule } from './options.js';
 export type { Recorder, RunConfig, SavedRun } from './recorder.js';
-export { type ExperimentResult, runExperiment, type RunExperimentOptions } from './runExperiment.js';
+export { type ExperimentResult, type RunExperimentOptions, runExperiment } from './runExperiment.js';
 export type { Best, EpochRecord } from './trainer.js';
-export { loadRun, openRecorder, readEvents } from '#recorder';

@@ -31,7 +31,11 @@ const addTo = (tally: number[], sum: number, count: number): void => {
 const ratio = ([sum = 0, count = 0]: readonly number[]): number => (count === 0 ? Number.NaN : sum / count);
 
 /** A mean over examples of what `measure` gives for each batch, a scalar tensor that is itself a mean. */
-export function runningMean(name: string, measure: Metric['measure'], { better = 'lower' }: { readonly better?: Metric['better'] } = {}): Metric {
+export function runningMean(
+  name: string,
+  measure: Metric['measure'],
+  { better = 'lower' }: { readonly better?: Metric['better'] } = {},
+): Metric {
   return {
     name,
     better,
@@ -47,7 +51,7 @@ function kindOf(metric: string, output: Shape, target: Shape): 'indices' | 'soft
   if (sameShape([output[0] ?? 1, ...output.slice(2)], target)) return 'indices';
   throw new LibError(
     'shape',
-    `${metric}: targets must be class indices (batch, ...) for outputs (batch, classes, ...), or have the outputs' shape, got ${formatShape(target)} for ${formatShape(output)}.`,
+    `${metric}: targets must be class indices or have the outputs' shape, got ${formatShape(target)} for outputs ${formatShape(output)}.`,
   );
 }
 
@@ -67,7 +71,10 @@ export function accuracy({ threshold = 0 }: AccuracyOptions = {}): Metric {
     measure(output, target) {
       const kind = kindOf('accuracy', output.shape, target.shape);
       if (kind === 'binary') return output.gt(threshold).eq(target.gt(0.5)).sum();
-      return output.argmax({ dim: 1 }).eq(kind === 'soft' ? target.argmax({ dim: 1 }) : target).sum();
+      return output
+        .argmax({ dim: 1 })
+        .eq(kind === 'soft' ? target.argmax({ dim: 1 }) : target)
+        .sum();
     },
     add(tally, values, { output, target }) {
       const kind = kindOf('accuracy', output, target);
@@ -96,7 +103,11 @@ export function confusionMatrix(): Metric {
     better: 'higher',
     evaluationOnly: true,
     // One number an example: the cell that it belongs to.
-    measure: (output, target) => target.to('int32').mul(output.shape[1] ?? 1).add(output.argmax({ dim: 1 })),
+    measure: (output, target) =>
+      target
+        .to('int32')
+        .mul(output.shape[1] ?? 1)
+        .add(output.argmax({ dim: 1 })),
     add(tally, values, { output }) {
       const cells = (output[1] ?? 1) ** 2;
       while (tally.length < cells) tally.push(0);

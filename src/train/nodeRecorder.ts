@@ -2,6 +2,7 @@ import { closeSync, existsSync, fstatSync, fsyncSync, mkdirSync, openSync, readF
 import { readFile } from 'node:fs/promises';
 import { availableParallelism, totalmem } from 'node:os';
 import { join } from 'node:path';
+import { platform } from '#platform';
 import { LibError } from '../core/errors.js';
 import { encodeCheckpoint, encodeModel, loadCheckpoint } from '../io/checkpoint.js';
 import { reasonOf } from '../io/platformNode.js';
@@ -10,7 +11,6 @@ import { defaultDevice } from '../tensor/device.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { LoggedEvent, TrainEvent } from './events.js';
 import type { Recorder, RunConfig, SavedRun } from './recorder.js';
-import { platform } from '#platform';
 
 const files = {
   config: 'config.json',

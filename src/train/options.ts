@@ -1,5 +1,5 @@
 import { LibError, nearest } from '../core/errors.js';
-import { type AsyncDataset, type Dataset } from '../data/dataset.js';
+import type { AsyncDataset, Dataset } from '../data/dataset.js';
 import { DataLoader } from '../data/loader.js';
 import type { AnyModule } from '../nn/module.js';
 import type { OptimizerState } from '../optim/optimizer.js';
@@ -139,7 +139,8 @@ export function checkKeys(op: string, given: object, names: readonly string[]): 
 export function checkRange(op: string, key: string, value: unknown, integer: boolean, least: number): void {
   if (value === undefined) return;
   const right = typeof value === 'number' && (integer ? Number.isSafeInteger(value) : Number.isFinite(value)) && value >= least;
-  if (!right) throw new LibError('value', `${op}: ${key} must be ${integer ? 'an integer' : 'a finite number'} >= ${least}, got ${String(value)}.`);
+  if (!right)
+    throw new LibError('value', `${op}: ${key} must be ${integer ? 'an integer' : 'a finite number'} >= ${least}, got ${String(value)}.`);
 }
 
 export function checkFitOptions<B>(options: FitOptions<B>): void {
@@ -148,7 +149,11 @@ export function checkFitOptions<B>(options: FitOptions<B>): void {
     if (options[key] === undefined) throw new LibError('option', `fit: '${key}' must be given, got undefined.`);
   }
   if (typeof options.loss !== 'function') {
-    throw new LibError('option', `fit: loss must be a function of output and target, got ${typeof options.loss}.`, 'a function like crossEntropy, or (y, t) => loss.forward(y, t).');
+    throw new LibError(
+      'option',
+      `fit: loss must be a function of output and target, got ${typeof options.loss}.`,
+      'a function like crossEntropy, or (y, t) => loss.forward(y, t).',
+    );
   }
   checkRange('fit', 'epochs', options.epochs, true, 1);
   checkRange('fit', 'batchSize', options.batchSize, true, 1);

@@ -1,3 +1,4 @@
+import { openRecorder } from '#recorder';
 import { LibError } from '../core/errors.js';
 import type { AnyModule } from '../nn/module.js';
 import { manualSeed } from '../tensor/random.js';
@@ -5,10 +6,9 @@ import type { Tensor } from '../tensor/tensor.js';
 import { type Evaluation, evaluate, forwardPair } from './evaluate.js';
 import type { TrainEvent, ValidationEvent } from './events.js';
 import { type Experiment, type ExperimentData, plainValues, settingsOf, withValues } from './experiment.js';
-import { fit, type FitResult } from './fit.js';
+import { type FitResult, fit } from './fit.js';
 import { batchesFrom, type FitOptions, type TrainOptimizer } from './options.js';
 import type { Recorder, RunConfig, SavedRun } from './recorder.js';
-import { openRecorder } from '#recorder';
 
 export interface RunExperimentOptions {
   /** Values to change, by dotted path: `{ 'optimizer.lr': 3e-4, epochs: 5 }`. */
@@ -32,7 +32,10 @@ export interface ExperimentResult extends FitResult {
  * Carries out an experiment: seeds, builds, trains, and tests the best weights once.
  * @example const { test } = await runExperiment(exp, { set: { epochs: 1 }, runDir: 'runs/first' })
  */
-export async function runExperiment<B = readonly [Tensor, Tensor]>(exp: Experiment<B>, options: RunExperimentOptions = {}): Promise<ExperimentResult> {
+export async function runExperiment<B = readonly [Tensor, Tensor]>(
+  exp: Experiment<B>,
+  options: RunExperimentOptions = {},
+): Promise<ExperimentResult> {
   const chosen = withValues(exp, options.set ?? {});
   const { seed = 0, batchSize = 32 } = chosen;
   manualSeed(seed);
@@ -44,7 +47,12 @@ export async function runExperiment<B = readonly [Tensor, Tensor]>(exp: Experime
   const loader = batchesFrom<B>(data.test as never, chosen.validationBatchSize ?? 4 * batchSize, false);
   const { loss, metrics = [], forward = forwardPair } = chosen;
   const test = await evaluate<B>(model, loader, { loss, metrics, forward, ...(options.onEvaluate && { onBatch: options.onEvaluate }) });
-  const event: ValidationEvent = { type: 'test', epoch: result.best?.epoch ?? result.epochs, step: result.best?.step ?? result.steps, ...test };
+  const event: ValidationEvent = {
+    type: 'test',
+    epoch: result.best?.epoch ?? result.epochs,
+    step: result.best?.step ?? result.steps,
+    ...test,
+  };
   await recordTest(options, event);
   return { ...result, model, test };
 }
@@ -91,11 +99,16 @@ function optimizerOf(part: Experiment<never>['optimizer'], model: AnyModule): Tr
 function modelOf<B>({ model: part }: Experiment<B>): AnyModule {
   const model = typeof part === 'function' ? part() : new part.type(settingsOf(part) as never);
   if (typeof model?.parameters === 'function') return model;
-  throw new LibError('option', `experiment: model must make a Module, got ${model === null ? 'null' : typeof model}.`, 'model: () => new Net().');
+  throw new LibError(
+    'option',
+    `experiment: model must make a Module, got ${model === null ? 'null' : typeof model}.`,
+    'model: () => new Net().',
+  );
 }
 
 async function dataOf<B>({ data: part }: Experiment<B>): Promise<ExperimentData<B>> {
   const data = await (typeof part === 'function' ? part() : part.make(settingsOf(part) as never));
-  if (data?.train === undefined) throw new LibError('option', "experiment: data must have 'train', got none.", 'data: () => ({ train, validation, test }).');
+  if (data?.train === undefined)
+    throw new LibError('option', "experiment: data must have 'train', got none.", 'data: () => ({ train, validation, test }).');
   return data;
 }

@@ -1,7 +1,7 @@
 import { LibError } from '../core/errors.js';
 import { matchNames } from '../io/names.js';
-import { clipGradNorm_ } from '../optim/clip.js';
 import type { AnyModule } from '../nn/module.js';
+import { clipGradNorm_ } from '../optim/clip.js';
 import type { OptimizerState } from '../optim/optimizer.js';
 import type { SchedulerState } from '../optim/schedules.js';
 import { noGrad } from '../tensor/autograd.js';
@@ -137,7 +137,13 @@ export class Trainer<B> implements RunControl {
     if (this.unsaved && this.keep) await this.saveLast();
     if (this.stopped !== 'interrupted' && this.setup.restoreBest && this.bestWeights !== null) this.model.loadStateDict(this.bestWeights);
     for (const c of this.setup.callbacks) await c.onEnd?.(this);
-    this.emit({ type: 'end', stopped: this.stopped ?? 'finished', epoch: this.progress.epoch, step: this.progress.step, seconds: this.seconds() });
+    this.emit({
+      type: 'end',
+      stopped: this.stopped ?? 'finished',
+      epoch: this.progress.epoch,
+      step: this.progress.step,
+      seconds: this.seconds(),
+    });
   }
 
   /** The first event of a run. */
@@ -202,7 +208,8 @@ export class Trainer<B> implements RunControl {
     return group.map((batch) => {
       const outcome = forward(this.model, batch);
       const value = loss(outcome.output, outcome.target);
-      if (value.size !== 1) throw new LibError('shape', `fit: the loss must be one number, got shape (${value.shape.join(', ')}).`, "use reduction: 'mean'.");
+      if (value.size !== 1)
+        throw new LibError('shape', `fit: the loss must be one number, got shape (${value.shape.join(', ')}).`, "use reduction: 'mean'.");
       const share = examplesIn(batch) / total;
       (share === 1 ? value : value.mul(share)).backward();
       const output = outcome.output.detach();
@@ -231,7 +238,19 @@ export class Trainer<B> implements RunControl {
       const gradNorm = norm === null ? {} : { gradNorm: values.at(-1)?.[0] ?? Number.NaN };
       const seconds = this.seconds();
       const { length: batches } = this.setup.train;
-      const event: StepEvent = { type: 'step', epoch, batch, batches, step, examples: group.examples, loss, metrics, lr, ...gradNorm, seconds };
+      const event: StepEvent = {
+        type: 'step',
+        epoch,
+        batch,
+        batches,
+        step,
+        examples: group.examples,
+        loss,
+        metrics,
+        lr,
+        ...gradNorm,
+        seconds,
+      };
       this.emit(event);
       for (const c of this.setup.callbacks) c.onStep?.(event, this);
     });

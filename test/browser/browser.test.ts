@@ -1,9 +1,9 @@
 // The package in headless Chromium: XOR and MNIST digits, in a page and in a module worker, with threads and without.
 import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
+import type { Server } from 'node:http';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import type { Server } from 'node:http';
 import { type Browser, chromium } from 'playwright-core';
 import { bundleForBrowser, digitFiles, findChromium, serve } from '../support/browser.js';
 import type { Report } from './training.js';

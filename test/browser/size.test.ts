@@ -22,9 +22,11 @@ describe('sizes in a browser', () => {
 
   for (const name of engines) {
     test(`engine ${name}: below 400 kB`, async (t) => {
-      const { default: base64 } = (await import(new URL(`../../dist/wasm/${name}.js`, import.meta.url).href)) as { readonly default: string };
+      const { default: base64 } = (await import(new URL(`../../dist/wasm/${name}.js`, import.meta.url).href)) as {
+        readonly default: string;
+      };
       const bytes = Buffer.from(base64, 'base64');
-      await WebAssembly.compile(bytes);
+      assert.equal(bytes.toString('latin1', 0, 4), '\0asm');
       t.diagnostic(`${(bytes.length / KB).toFixed(1)} kB, ${(gzipSync(bytes, { level: 9 }).length / KB).toFixed(1)} kB gzipped`);
       assert.ok(bytes.length < 400 * KB, `${bytes.length} bytes`);
     });

@@ -17,7 +17,12 @@ export interface Report {
 async function trainXor(): Promise<Report['xor']> {
   manualSeed(0);
   const started = performance.now();
-  const x = tensor([[0, 0], [0, 1], [1, 0], [1, 1]]);
+  const x = tensor([
+    [0, 0],
+    [0, 1],
+    [1, 0],
+    [1, 1],
+  ]);
   const y = tensor([[0], [1], [1], [0]]);
   const model = new Sequential(new Linear(2, 8), new Tanh(), new Linear(8, 1));
   const optimizer = new Adam(model.parameters(), { lr: 0.05 });

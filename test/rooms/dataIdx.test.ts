@@ -17,13 +17,13 @@ function idx(type: number, shape: readonly number[], elements: Uint8Array): Uint
   const bytes = new Uint8Array(4 + 4 * shape.length + elements.length);
   const view = new DataView(bytes.buffer);
   view.setUint32(0, (type << 8) | shape.length);
-  shape.forEach((d, i) => view.setUint32(4 + 4 * i, d));
+  for (const [i, d] of shape.entries()) view.setUint32(4 + 4 * i, d);
   bytes.set(elements, 4 + 4 * shape.length);
   return bytes;
 }
 const bigEndian = (bytes: number, values: readonly number[], set: (view: DataView, at: number, value: number) => void): Uint8Array => {
   const out = new Uint8Array(bytes * values.length);
-  values.forEach((v, i) => set(new DataView(out.buffer), i * bytes, v));
+  for (const [i, v] of values.entries()) set(new DataView(out.buffer), i * bytes, v);
   return out;
 };
 
@@ -73,8 +73,18 @@ describe('readIdx', () => {
 });
 
 describe('mnist', () => {
-  const images = (n: number): Uint8Array => idx(8, [n, 28, 28], Uint8Array.from({ length: n * 784 }, (_, i) => i % 256));
-  const classes = (n: number): Uint8Array => idx(8, [n], Uint8Array.from({ length: n }, (_, i) => i % 10));
+  const images = (n: number): Uint8Array =>
+    idx(
+      8,
+      [n, 28, 28],
+      Uint8Array.from({ length: n * 784 }, (_, i) => i % 256),
+    );
+  const classes = (n: number): Uint8Array =>
+    idx(
+      8,
+      [n],
+      Uint8Array.from({ length: n }, (_, i) => i % 10),
+    );
   const files = {
     'train-images-idx3-ubyte': images(6),
     'train-labels-idx1-ubyte': classes(6),
@@ -107,10 +117,22 @@ describe('mnist', () => {
   });
 
   const wrong: [name: string, changes: Readonly<Record<string, Uint8Array>>, phrase: RegExp][] = [
-    ['truncated', { 'train-images-idx3-ubyte': images(6).slice(0, 1000) }, /train-images-idx3-ubyte: expected 4720 bytes, got 1000: truncated at byte 1000/],
-    ['mislabelled', { 'train-images-idx3-ubyte': classes(6) }, /train-images-idx3-ubyte: the file must hold images: .*, got 1 dimension \(magic number 2049, a file of labels\) at byte 0/],
+    [
+      'truncated',
+      { 'train-images-idx3-ubyte': images(6).slice(0, 1000) },
+      /train-images-idx3-ubyte: expected 4720 bytes, got 1000: truncated at byte 1000/,
+    ],
+    [
+      'mislabelled',
+      { 'train-images-idx3-ubyte': classes(6) },
+      /train-images-idx3-ubyte: the file must hold images: .*, got 1 dimension \(magic number 2049, a file of labels\) at byte 0/,
+    ],
     ['swapped', { 't10k-labels-idx1-ubyte': images(4) }, /t10k-labels-idx1-ubyte: the file must hold labels.*a file of images\) at byte 0/],
-    ['counts', { 'train-labels-idx1-ubyte': classes(5) }, /train-images-idx3-ubyte and train-labels-idx1-ubyte must count the same items, got 6 images and 5 labels/],
+    [
+      'counts',
+      { 'train-labels-idx1-ubyte': classes(5) },
+      /train-images-idx3-ubyte and train-labels-idx1-ubyte must count the same items, got 6 images and 5 labels/,
+    ],
   ];
   for (const [name, changes, phrase] of wrong) {
     test(`${name}: says which file and which byte`, () => assert.rejects(mnist({ root: rootWith(name, changes) }), says(phrase)));
@@ -120,7 +142,10 @@ describe('mnist', () => {
 
   test('a worker reads the same digits', async () => {
     const root = rootWith('worker', {});
-    const data = await WorkerDataset.openIdx({ images: join(root, 'train-images-idx3-ubyte'), labels: join(root, 'train-labels-idx1-ubyte') });
+    const data = await WorkerDataset.openIdx({
+      images: join(root, 'train-images-idx3-ubyte'),
+      labels: join(root, 'train-labels-idx1-ubyte'),
+    });
     const { raw } = await mnist({ root });
     const seen: number[][] = [];
     for await (const [x, y] of new DataLoader(data, { batchSize: 4 })) {

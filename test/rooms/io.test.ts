@@ -38,11 +38,29 @@ function file(header: string | object, data: Uint8Array = new Uint8Array(0), len
 describe('safetensors', () => {
   const types: DType[] = ['float32', 'float64', 'float16', 'bfloat16', 'int32', 'uint8', 'bool'];
   test('every type comes back with its bits, whatever the alignment', async () => {
-    const tensors = new Map<string, Tensor>(types.map((dtype) => [`x.${dtype}`, tensor([[1, 0], [1, 2.5], [3, 0.1]].map((r) => r.map((v) => (dtype === 'bool' ? v > 0 : v))), { dtype })]));
+    const tensors = new Map<string, Tensor>(
+      types.map((dtype) => [
+        `x.${dtype}`,
+        tensor(
+          [
+            [1, 0],
+            [1, 2.5],
+            [3, 0.1],
+          ].map((r) => r.map((v) => (dtype === 'bool' ? v > 0 : v))),
+          { dtype },
+        ),
+      ]),
+    );
     tensors.set('odd', tensor(Uint8Array.of(1, 2, 3)));
     tensors.set('scalar', tensor(5));
     tensors.set('none', tensor(new Float32Array(0), { shape: [0, 3] }));
-    tensors.set('view', tensor([[1, 2, 3], [4, 5, 6]]).t());
+    tensors.set(
+      'view',
+      tensor([
+        [1, 2, 3],
+        [4, 5, 6],
+      ]).t(),
+    );
     await saveSafetensors(path('types.safetensors'), tensors, { metadata: { made: 'by a test' } });
     const loaded = await loadSafetensors(path('types.safetensors'));
     assert.deepEqual([...loaded.keys()].sort(), [...tensors.keys()].sort());
@@ -73,11 +91,27 @@ describe('safetensors', () => {
     ['a list', file('[1, 2]'), /the header is a JSON object/],
     ['missing facts', file({ a: { dtype: 'F32', shape: [1] } }), /'a' has dtype, shape and data_offsets/],
     ['a negative size', file({ a: { ...four, shape: [-1] } }), /'a' has dtype, shape and data_offsets/],
-    ['an unknown type', file({ a: { ...four, dtype: 'F8_E4M3' } }, new Uint8Array(4)), /'a' has one of the types F32, .*, got F8_E4M3 at byte \d+/],
-    ['the wrong type', file({ a: { ...four, dtype: 'F64' } }, new Uint8Array(4)), /'a', F64 of shape \(1\), takes 8 bytes, got 4 bytes at byte \d+/],
+    [
+      'an unknown type',
+      file({ a: { ...four, dtype: 'F8_E4M3' } }, new Uint8Array(4)),
+      /'a' has one of the types F32, .*, got F8_E4M3 at byte \d+/,
+    ],
+    [
+      'the wrong type',
+      file({ a: { ...four, dtype: 'F64' } }, new Uint8Array(4)),
+      /'a', F64 of shape \(1\), takes 8 bytes, got 4 bytes at byte \d+/,
+    ],
     ['cut data', file({ a: four }, new Uint8Array(2)), /'a' ends at byte \d+, got the end of the file: truncated at byte \d+/],
-    ['arrays that overlap', file({ a: four, b: { ...four, data_offsets: [2, 6] } }, new Uint8Array(6)), /'b' begins after 'a', got arrays that overlap at byte \d+/],
-    ['a hole', file({ a: four, b: { ...four, data_offsets: [6, 10] } }, new Uint8Array(10)), /'b' begins where 'a' ends, got 2 bytes that belong to nothing/],
+    [
+      'arrays that overlap',
+      file({ a: four, b: { ...four, data_offsets: [2, 6] } }, new Uint8Array(6)),
+      /'b' begins after 'a', got arrays that overlap at byte \d+/,
+    ],
+    [
+      'a hole',
+      file({ a: four, b: { ...four, data_offsets: [6, 10] } }, new Uint8Array(10)),
+      /'b' begins where 'a' ends, got 2 bytes that belong to nothing/,
+    ],
     ['more data', file({ a: four }, new Uint8Array(5)), /the file ends with 'a', got 1 more bytes at byte \d+/],
     ['metadata of numbers', file({ __metadata__: { n: 1 } }), /__metadata__ holds texts/],
   ];
@@ -86,8 +120,15 @@ describe('safetensors', () => {
   }
 
   test('Python reads the same values', (t) => {
-    const python = 'import json,struct,sys;b=open(sys.argv[1],"rb").read();n,=struct.unpack("<Q",b[:8]);h=json.loads(b[8:8+n]);o=h["x"]["data_offsets"];print(struct.unpack("<2f",b[8+n+o[0]:8+n+o[1]]))';
-    writeFileSync(path('python.safetensors'), encodeSafetensors(new Map([['x', { dtype: 'float32' as const, shape: [2], data: Float32Array.of(1.5, -2) }]])));
+    const python = `import json, struct, sys
+b = open(sys.argv[1], "rb").read()
+n, = struct.unpack("<Q", b[:8])
+begin, end = json.loads(b[8:8 + n])["x"]["data_offsets"]
+print(struct.unpack("<2f", b[8 + n + begin:8 + n + end]))`;
+    writeFileSync(
+      path('python.safetensors'),
+      encodeSafetensors(new Map([['x', { dtype: 'float32' as const, shape: [2], data: Float32Array.of(1.5, -2) }]])),
+    );
     const { status, stdout } = spawnSync('python3', ['-c', python, path('python.safetensors')], { encoding: 'utf8' });
     if (status === null) t.skip('no python3');
     else assert.equal(stdout.trim(), '(1.5, -2.0)');
@@ -101,7 +142,10 @@ describe('models', () => {
     const [a, b] = [net(), net()];
     await saveModel(path('model.safetensors'), a);
     const names = [...decodeSafetensors(readFileSync(path('model.safetensors'))).tensors.keys()];
-    assert.ok(names.some((n) => n.endsWith('running_mean')), names.join());
+    assert.ok(
+      names.some((n) => n.endsWith('running_mean')),
+      names.join(),
+    );
     await loadModel(path('model.safetensors'), b);
     for (const [name, x] of a.stateDict()) assert.deepEqual(b.stateDict().get(name)?.tolist(), x.tolist(), name);
     assert.equal(torchName('layers.0.runningMean'), 'layers.0.running_mean');
@@ -114,7 +158,14 @@ describe('models', () => {
 });
 
 describe('checkpoints', () => {
-  const state = { model: new Map([['w', tensor([1, 2])]]), nested: [1, { deep: tensor(3), list: [true, null, 'x'] }], big: 2n ** 60n, odd: [Number.NaN, -0, Number.NEGATIVE_INFINITY], bytes: Float64Array.of(0.1), none: undefined };
+  const state = {
+    model: new Map([['w', tensor([1, 2])]]),
+    nested: [1, { deep: tensor(3), list: [true, null, 'x'] }],
+    big: 2n ** 60n,
+    odd: [Number.NaN, -0, Number.NEGATIVE_INFINITY],
+    bytes: Float64Array.of(0.1),
+    none: undefined,
+  };
 
   test('any nesting comes back', async () => {
     await saveCheckpoint(path('state.safetensors'), state);
@@ -130,7 +181,10 @@ describe('checkpoints', () => {
     const bytes = readFileSync(path('damaged.safetensors'));
     bytes[bytes.length - 3] ^= 1;
     writeFileSync(path('damaged.safetensors'), bytes);
-    await assert.rejects(loadCheckpoint(path('damaged.safetensors')), says(/damaged\.safetensors: the arrays must have the checksum \d+, got \d+: the file is damaged/));
+    await assert.rejects(
+      loadCheckpoint(path('damaged.safetensors')),
+      says(/damaged\.safetensors: the arrays must have the checksum \d+, got \d+: the file is damaged/),
+    );
   });
 
   test('weights alone are no checkpoint', async () => {
@@ -145,7 +199,10 @@ describe('checkpoints', () => {
 describe('a full disk', () => {
   const intact = async (target: string): Promise<void> => {
     assert.deepEqual((await loadSafetensors(target)).get('w')?.tolist(), [1, 2]);
-    assert.deepEqual(readdirSync(join(target, '..')).filter((f) => f.endsWith('.tmp')), []);
+    assert.deepEqual(
+      readdirSync(join(target, '..')).filter((f) => f.endsWith('.tmp')),
+      [],
+    );
   };
 
   test('/dev/full: the old file stays, and the error says how much was needed', async (t) => {
@@ -153,7 +210,12 @@ describe('a full disk', () => {
     const target = path('full.safetensors');
     await saveSafetensors(target, new Map([['w', tensor([1, 2])]]));
     symlinkSync('/dev/full', `${target}.tmp`);
-    await assert.rejects(saveSafetensors(target, new Map([['w', tensor([3, 4])]])), says(/\d+ bytes must fit into .*full\.safetensors, got no space left on the disk \(ENOSPC\); what was saved there before is unchanged/));
+    await assert.rejects(
+      saveSafetensors(target, new Map([['w', tensor([3, 4])]])),
+      says(
+        /\d+ bytes must fit into .*full\.safetensors, got no space left on the disk \(ENOSPC\); what was saved there before is unchanged/,
+      ),
+    );
     await intact(target);
   });
 
@@ -167,10 +229,14 @@ describe('a full disk', () => {
       import { saveSafetensors } from ${JSON.stringify(io)};
       await saveSafetensors(process.argv[1], new Map([['w', zeros([300000])]])).catch((e) => console.log(e.message));`;
     // 128 blocks of 512 or 1024 bytes, as the shell has it: less than the 1.2 MB that are written.
-    const output = execFileSync('sh', ['-c', 'ulimit -f 128; exec "$0" --input-type=module -e "$1" "$2"', process.execPath, script, target], {
-      encoding: 'utf8',
-      env: { ...process.env, CHAINRULE_BACKEND: 'reference' },
-    });
+    const output = execFileSync(
+      'sh',
+      ['-c', 'ulimit -f 128; exec "$0" --input-type=module -e "$1" "$2"', process.execPath, script, target],
+      {
+        encoding: 'utf8',
+        env: { ...process.env, CHAINRULE_BACKEND: 'reference' },
+      },
+    );
     assert.match(output, /12000\d\d bytes must fit into .*limited\.safetensors, got the file would be larger than allowed \(EFBIG\)/);
     await intact(target);
   });

@@ -67,11 +67,18 @@ describe('layers as in PyTorch', () => {
     test(`${row.name}(${[...row.args, row.options].map((a) => JSON.stringify(a)).join(', ')}) of (${row.input.join(', ')})`, () => {
       const layer = construct(row);
       assert.deepEqual([...layer.stateDict().keys()], Object.keys(row.before));
-      assert.equal(layer.parameters().reduce((n, p) => n + p.size, 0), row.parameters, 'number of parameters');
+      assert.equal(
+        layer.parameters().reduce((n, p) => n + p.size, 0),
+        row.parameters,
+        'number of parameters',
+      );
       layer.loadStateDict(new Map(Object.entries(row.before).map(([name, value]) => [name, fromValue(value)])));
       const values = series(sizeOf(row.input));
       const x = row.integers
-        ? tensor(values.map((_, i) => (i * 5) % 7), { dtype: 'int32' }).reshape(row.input)
+        ? tensor(
+            values.map((_, i) => (i * 5) % 7),
+            { dtype: 'int32' },
+          ).reshape(row.input)
         : tensor(values).reshape(row.input);
       assertValue(layer.forward(x), row.training, 'training');
       assertState(layer, row.after ?? row.before);
@@ -102,7 +109,10 @@ function assertUniform(x: Tensor | null, bound: number): void {
   const { low, high, mean, std } = spread(x);
   assert.ok(low >= -bound && high <= bound, `in ±${bound}, got ${low} to ${high}`);
   assert.ok(low < -0.95 * bound && high > 0.95 * bound, `up to ±${bound}, got ${low} to ${high}`);
-  assert.ok(Math.abs(mean) < 0.1 * bound && Math.abs(std / (bound / Math.sqrt(3)) - 1) < 0.1, `uniform within ±${bound}, got mean ${mean}, std ${std}`);
+  assert.ok(
+    Math.abs(mean) < 0.1 * bound && Math.abs(std / (bound / Math.sqrt(3)) - 1) < 0.1,
+    `uniform within ±${bound}, got mean ${mean}, std ${std}`,
+  );
 }
 
 describe('default initialization as in PyTorch', () => {
@@ -129,8 +139,13 @@ describe('default initialization as in PyTorch', () => {
 
   test('norms: scale 1, shift 0, statistics 0 and 1', () => {
     const norm = new nn.BatchNorm2d(4);
-    const values = Object.fromEntries([...norm.stateDict()].map(([name, t]) => [name, [...t.detach().reshape([-1]).toArray()].map(Number)]));
-    const [zeros, ones] = [[0, 0, 0, 0], [1, 1, 1, 1]];
+    const values = Object.fromEntries(
+      [...norm.stateDict()].map(([name, t]) => [name, [...t.detach().reshape([-1]).toArray()].map(Number)]),
+    );
+    const [zeros, ones] = [
+      [0, 0, 0, 0],
+      [1, 1, 1, 1],
+    ];
     assert.deepEqual(values, { weight: ones, bias: zeros, runningMean: zeros, runningVar: ones, numBatchesTracked: [0] });
   });
 
@@ -152,7 +167,7 @@ describe('dropout', () => {
     const got = [...layer.forward(x).toArray()].map(Number);
     const kept = got.filter((v) => v !== 0).length;
     assert.ok(Math.abs(kept / 10_000 - 0.75) < 0.02, `${kept} of 10000 kept`);
-    got.forEach((v, i) => assert.ok(v === 0 || Math.abs(v - (2 * Math.sin(1.7 * i)) / 0.75) < 1e-5));
+    for (const [i, v] of got.entries()) assert.ok(v === 0 || Math.abs(v - (2 * Math.sin(1.7 * i)) / 0.75) < 1e-5);
     layer.eval();
     assert.deepEqual([...layer.forward(x).toArray()], [...x.toArray()]);
   });

@@ -72,8 +72,11 @@ describe('modules: sharing', () => {
     const w = first.weight.detach();
     // d/dW of sum(x Wᵀ Wᵀ): both factors contribute.
     const inner = x.matmul(w.t());
-    const expected = ones([3, 1]).matmul(inner).add(w.sum({ dim: 0 }).reshape([3, 1]).matmul(x));
-    values(expected).forEach((v, i) => assert.ok(Math.abs(v - (values(first.weight.grad as Tensor)[i] as number)) < 1e-4));
+    const expected = ones([3, 1])
+      .matmul(inner)
+      .add(w.sum({ dim: 0 }).reshape([3, 1]).matmul(x));
+    const got = values(first.weight.grad as Tensor);
+    for (const [i, v] of values(expected).entries()) assert.ok(Math.abs(v - (got[i] as number)) < 1e-4, `${got} for ${values(expected)}`);
   });
 });
 
@@ -91,7 +94,10 @@ describe('modules: modes', () => {
 
   test('freezing, forgetting gradients, applying a function', () => {
     const model = new Model();
-    model.forward(ones([3, 4])).sum().backward();
+    model
+      .forward(ones([3, 4]))
+      .sum()
+      .backward();
     assert.ok(model.parameters().every((p) => p.grad !== null));
     model.zeroGrad();
     assert.ok(model.parameters().every((p) => p.grad === null));
@@ -115,7 +121,10 @@ describe('modules: hooks', () => {
     assert.equal(seen[0], layer);
     assert.equal(seen[1], x);
     assert.deepEqual(values(seen[2] as Tensor), plain);
-    assert.deepEqual(values(hooked), plain.map((v) => 2 * v));
+    assert.deepEqual(
+      values(hooked),
+      plain.map((v) => 2 * v),
+    );
     assert.deepEqual(names(layer.stateDict()), ['weight', 'bias']);
     removeSecond();
     assert.deepEqual(values(layer.forward(x)), plain);
@@ -128,7 +137,8 @@ describe('modules: hooks', () => {
   test('hooks fire for modules inside others', () => {
     const model = new nn.Sequential(new nn.Linear(2, 3), new nn.ReLU());
     const shapes: string[] = [];
-    for (const m of model.modules()) m.registerForwardHook((module, _, out) => void shapes.push(`${module.constructor.name} ${(out as Tensor).shape}`));
+    for (const m of model.modules())
+      m.registerForwardHook((module, _, out) => void shapes.push(`${module.constructor.name} ${(out as Tensor).shape}`));
     model.forward(ones([5, 2]));
     assert.deepEqual(shapes, ['Linear 5,3', 'ReLU 5,3', 'Sequential 5,3']);
   });
@@ -154,11 +164,23 @@ describe('modules: loading', () => {
     const layer = new nn.Linear(1, 1);
     const before = values(layer.weight);
     throwsText(
-      () => layer.loadStateDict(new Map([['weight', tensor([[9]])], ['gain', ones([1])]])),
+      () =>
+        layer.loadStateDict(
+          new Map([
+            ['weight', tensor([[9]])],
+            ['gain', ones([1])],
+          ]),
+        ),
       'loadStateDict: names and shapes must match, got missing [bias], unexpected [gain].\n  Hint: pass { strict: false } to load what matches.',
     );
     assert.deepEqual(values(layer.weight), before);
-    layer.loadStateDict(new Map([['weight', tensor([[9]])], ['gain', ones([1])]]), { strict: false });
+    layer.loadStateDict(
+      new Map([
+        ['weight', tensor([[9]])],
+        ['gain', ones([1])],
+      ]),
+      { strict: false },
+    );
     assert.deepEqual(values(layer.weight), [9]);
   });
 
@@ -189,7 +211,10 @@ describe('modules: what constructors refuse', () => {
     [() => new nn.Dropout(1.5), 'Dropout: p must be a probability in [0, 1], got 1.5.'],
     [() => new nn.GroupNorm(3, 4), 'GroupNorm: numGroups must divide numChannels, got 3 for 4.'],
     [() => new nn.Embedding(4, 2, { paddingIdx: 4 }), 'Embedding: paddingIdx must be a row, got 4 of 4.'],
-    [() => new nn.BatchNorm1d(2).forward(ones([2, 2, 2, 2])), 'BatchNorm1d: the input must have 2 or 3 dimensions, got shape (2, 2, 2, 2).'],
+    [
+      () => new nn.BatchNorm1d(2).forward(ones([2, 2, 2, 2])),
+      'BatchNorm1d: the input must have 2 or 3 dimensions, got shape (2, 2, 2, 2).',
+    ],
     [() => new nn.ModuleList().forward(), 'ModuleList: it holds modules and has no forward, got a call.'],
     [() => new nn.Sequential(3 as unknown as nn.Module), 'Sequential: every argument must be a module, got number at position 0.'],
   ];

@@ -11,7 +11,12 @@ interface Moment {
   readonly params: readonly number[];
 }
 interface Fixture {
-  readonly optimizers: readonly { readonly name: 'SGD' | 'Adam' | 'AdamW'; readonly options: Options; readonly float64: Moment[]; readonly float32: Moment[] }[];
+  readonly optimizers: readonly {
+    readonly name: 'SGD' | 'Adam' | 'AdamW';
+    readonly options: Options;
+    readonly float64: Moment[];
+    readonly float32: Moment[];
+  }[];
   readonly groups: readonly Moment[];
   readonly schedules: readonly {
     readonly name: ScheduleName;
@@ -22,14 +27,21 @@ interface Fixture {
     readonly momentum: readonly number[];
   }[];
   readonly combined: Readonly<Record<'SequentialLR' | 'ChainedScheduler' | 'LambdaLR', readonly number[][]>>;
-  readonly plateaus: { readonly metrics: readonly number[]; readonly rows: readonly { readonly options: Options; readonly lr: number[][] }[] };
+  readonly plateaus: {
+    readonly metrics: readonly number[];
+    readonly rows: readonly { readonly options: Options; readonly lr: number[][] }[];
+  };
   readonly clipping: {
-    readonly norms: readonly { readonly normType: number | 'inf'; readonly maxNorm: number; readonly norm: number; readonly grads: number[] }[];
+    readonly norms: readonly {
+      readonly normType: number | 'inf';
+      readonly maxNorm: number;
+      readonly norm: number;
+      readonly grads: number[];
+    }[];
     readonly value: { readonly clipValue: number; readonly grads: readonly number[] };
   };
 }
-type ScheduleName =
-  | 'StepLR' | 'MultiStepLR' | 'ExponentialLR' | 'LinearLR' | 'ConstantLR' | 'CosineAnnealingLR' | 'OneCycleLR';
+type ScheduleName = 'StepLR' | 'MultiStepLR' | 'ExponentialLR' | 'LinearLR' | 'ConstantLR' | 'CosineAnnealingLR' | 'OneCycleLR';
 
 const fixture = JSON.parse(readFileSync(new URL('../../fixtures/optim.json', import.meta.url), 'utf8')) as Fixture;
 const tolerance = { float64: 1e-10, float32: 1e-5 } as const;
@@ -50,7 +62,12 @@ function problem(dtype: DType) {
     Array.from({ length: shape.reduce((n, d) => n * d, 1) }, (_, i) => Math.sin(phase + 1.7 * i));
   const params = shapes.map((s, k) => new Parameter(tensor(series(s, 0.3 + k), { dtype }).reshape(s)));
   const targets = shapes.map((s, k) => tensor(series(s, 2 + k), { dtype }).reshape(s));
-  const curvatures = shapes.map((s, k) => tensor(series(s, 4 + k).map((v) => 1.5 + v), { dtype }).reshape(s));
+  const curvatures = shapes.map((s, k) =>
+    tensor(
+      series(s, 4 + k).map((v) => 1.5 + v),
+      { dtype },
+    ).reshape(s),
+  );
   const backward = (step: number): void => {
     let loss = zeros([], { dtype });
     params.forEach((p, k) => {
@@ -66,7 +83,13 @@ const flat = (params: readonly Parameter[]): number[] => params.flatMap((p) => [
 const grads = (params: readonly Parameter[]): number[] => params.flatMap((p) => [...(p.grad?.reshape([-1]).toArray() ?? [])]) as number[];
 
 /** Trains for 40 steps and compares where PyTorch's run was written down. `between` runs after each step. */
-function follow(optimizer: optim.Optimizer, { params, backward }: ReturnType<typeof problem>, want: readonly Moment[], rtol: number, between?: () => void): void {
+function follow(
+  optimizer: optim.Optimizer,
+  { params, backward }: ReturnType<typeof problem>,
+  want: readonly Moment[],
+  rtol: number,
+  between?: () => void,
+): void {
   for (let step = 1; step <= 40; step++) {
     optimizer.zeroGrad();
     backward(step);
@@ -138,7 +161,7 @@ describe('optimizers: state', () => {
     assert.deepEqual(Object.keys(state), ['0', '1']);
     assert.deepEqual(Object.keys(state[0] ?? {}), ['step', 'expAvg', 'expAvgSq']);
     assert.deepEqual(paramGroups[0]?.params, [0, 1]);
-    assert.equal(paramGroups[0]?.['lr'], 0.5);
+    assert.equal(paramGroups[0]?.lr, 0.5);
   });
 
   test('loading copies: the saved state does not follow', () => {
@@ -149,7 +172,7 @@ describe('optimizers: state', () => {
     const saved = optimizer.stateDict();
     const other = new optim.SGD(params, { momentum: 0.9 });
     other.loadStateDict(saved);
-    const buffer = optimizer.state.get(params[0] as Parameter)?.['momentumBuffer'];
+    const buffer = optimizer.state.get(params[0] as Parameter)?.momentumBuffer;
     assert.ok(typeof buffer === 'object');
     const was = [...buffer.toArray()];
     other.step();
@@ -242,7 +265,7 @@ describe('schedules: 30 steps as in PyTorch', () => {
     test(name, () => {
       const want = fixture.combined[name as keyof typeof combinations];
       const got = ratesOf(combine(twoGroups()), want.length);
-      got.forEach((rates, t) => assertClose(rates, want[t] as number[], 1e-12, `rates after ${t} steps`));
+      for (const [t, rates] of got.entries()) assertClose(rates, want[t] as number[], 1e-12, `rates after ${t} steps`);
     });
   }
 
@@ -303,14 +326,34 @@ describe('optimizers refuse what cannot train', () => {
     ['negative eps', () => new optim.Adam([p()], { eps: -1 }), 'Adam: eps must be a finite number >= 0, got -1.'],
     ['negative decay', () => new optim.AdamW([p()], { weightDecay: -0.1 }), 'AdamW: weightDecay must be a finite number >= 0, got -0.1.'],
     ['negative momentum', () => new optim.SGD([p()], { momentum: -0.5 }), 'SGD: momentum must be a finite number >= 0, got -0.5.'],
-    ['nesterov alone', () => new optim.SGD([p()], { nesterov: true }), 'SGD: nesterov needs momentum > 0 and dampening 0, got momentum 0, dampening 0.'],
-    ['a misspelt option', () => new optim.Adam([p()], { weigthDecay: 0.1 } as optim.AdamOptions), "got 'weigthDecay'.\n  Hint: did you mean weightDecay?"],
-    ['a misspelt group option', () => new optim.SGD([{ params: [p()], momemtum: 1 } as { params: Parameter[] }]), "got 'momemtum'.\n  Hint: did you mean momentum?"],
+    [
+      'nesterov alone',
+      () => new optim.SGD([p()], { nesterov: true }),
+      'SGD: nesterov needs momentum > 0 and dampening 0, got momentum 0, dampening 0.',
+    ],
+    [
+      'a misspelt option',
+      () => new optim.Adam([p()], { weigthDecay: 0.1 } as optim.AdamOptions),
+      "got 'weigthDecay'.\n  Hint: did you mean weightDecay?",
+    ],
+    [
+      'a misspelt group option',
+      () => new optim.SGD([{ params: [p()], momemtum: 1 } as { params: Parameter[] }]),
+      "got 'momemtum'.\n  Hint: did you mean momentum?",
+    ],
     ['no leaf', () => new optim.SGD([p().mul(2) as Parameter]), 'SGD: only leaf tensors can be optimized, got one that mul made.'],
     ['a broken schedule', () => new optim.StepLR(twoGroups(), 0), 'StepLR: stepSize must be a positive integer, got 0.'],
-    ['no length', () => new optim.OneCycleLR(twoGroups(), 1, {}), 'OneCycleLR: totalSteps (or epochs · stepsPerEpoch) must be a positive integer, got NaN.'],
+    [
+      'no length',
+      () => new optim.OneCycleLR(twoGroups(), 1, {}),
+      'OneCycleLR: totalSteps (or epochs · stepsPerEpoch) must be a positive integer, got NaN.',
+    ],
     ['a factor of 1', () => new optim.ReduceLROnPlateau(twoGroups(), { factor: 1 }), 'ReduceLROnPlateau: factor must be in (0, 1), got 1.'],
-    ['a milestone too few', () => new optim.SequentialLR(twoGroups(), [], [3]), 'SequentialLR: there must be one milestone between two schedules, got 0 and 1.'],
+    [
+      'a milestone too few',
+      () => new optim.SequentialLR(twoGroups(), [], [3]),
+      'SequentialLR: there must be one milestone between two schedules, got 0 and 1.',
+    ],
     ['nothing to clip', () => clipGradNorm_([p()], 1), 'clipGradNorm_: some parameter must have a gradient, got none.'],
     ['clipping to NaN', () => clipGradNorm_(withGrad(1), Number.NaN), 'clipGradNorm_: maxNorm must be a finite number >= 0, got NaN.'],
     [
@@ -338,14 +381,20 @@ describe('optimizers refuse what cannot train', () => {
 
   test('one parameter in two groups', () => {
     const parameter = p();
-    assert.throws(() => new optim.SGD([{ params: [parameter] }, { params: [parameter] }]), /SGD: a parameter may be in one group, got one twice\./);
+    assert.throws(
+      () => new optim.SGD([{ params: [parameter] }, { params: [parameter] }]),
+      /SGD: a parameter may be in one group, got one twice\./,
+    );
     assert.throws(() => new optim.SGD([parameter, parameter]), /SGD: a parameter may be in one group, got one twice\./);
   });
 
   test('the state of another model', () => {
     const { params } = problem('float32');
     const saved = new optim.SGD(params).stateDict();
-    assert.throws(() => new optim.SGD([p()]).loadStateDict(saved), /SGD: groups must hold as many parameters as before, got \[2\] for \[1\]\./);
+    assert.throws(
+      () => new optim.SGD([p()]).loadStateDict(saved),
+      /SGD: groups must hold as many parameters as before, got \[2\] for \[1\]\./,
+    );
   });
 
   test('a cycle that is over', () => {

@@ -1,11 +1,11 @@
-// Every row on every engine: results and gradients are those of the reference backend.
+// Every row on every engine, with every instruction set that this machine has: results and gradients are those of the reference backend.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { agreesWithReference, gradientsAgreeWithReference } from '../../dist/testing/properties.js';
-import { engines, reference } from '../support/backends.js';
+import { everyVariant, reference } from '../support/backends.js';
 import { ops } from '../support/table.js';
 
-for (const { name, backend, why } of engines) {
+for (const { name, backend, why } of everyVariant) {
   describe(name, { skip: backend === null && `no ${name}: ${why}` }, () => {
     for (const op of ops) {
       test(`${op.row.name}: ${name} computes what the reference computes`, () => {

@@ -8,7 +8,11 @@ import { ops, publicOps } from '../support/table.js';
 
 test('the table holds at least 150 rows, each under a name of its own', () => {
   const names = publicOps.map(({ row }) => row.name);
-  assert.deepEqual(names.filter((name, i) => names.indexOf(name) !== i), [], 'names that occur twice');
+  assert.deepEqual(
+    names.filter((name, i) => names.indexOf(name) !== i),
+    [],
+    'names that occur twice',
+  );
   assert.ok(names.length >= 150, `only ${names.length} rows`);
 });
 

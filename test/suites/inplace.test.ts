@@ -46,7 +46,10 @@ test('a value written to after it was saved is refused by name', () => {
 });
 
 test('a write through a view counts for its base, and the other way round', () => {
-  const base = tensor([[1, 2], [3, 4]]);
+  const base = tensor([
+    [1, 2],
+    [3, 4],
+  ]);
   const row = base.select(0, 1);
   const before = base.storage.version;
   row.fill_(7);
@@ -71,6 +74,15 @@ test('a leaf may be written to under noGrad, and stays a leaf', () => {
 });
 
 test('in place, neither shape nor kind of type may change', () => {
-  assert.throws(() => tensor([1, 2]).add_(tensor([[1, 2], [3, 4]])), /add_: the result must have the shape/);
+  assert.throws(
+    () =>
+      tensor([1, 2]).add_(
+        tensor([
+          [1, 2],
+          [3, 4],
+        ]),
+      ),
+    /add_: the result must have the shape/,
+  );
   assert.throws(() => tensor([1, 2], { dtype: 'int32' }).add_(tensor([0.5, 0.5])), /add_: the result must fit/);
 });

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Tensor, withDevice } from '../../dist/index.js';
 import type { Backend } from '../../dist/program/backend.js';
-import { sampleGradients, samplesOf, callOf } from '../../dist/testing/properties.js';
+import { callOf, sampleGradients, samplesOf } from '../../dist/testing/properties.js';
 import { tensorsIn } from '../../dist/testing/samples.js';
 import { everyBackend } from '../support/backends.js';
 import { ops } from '../support/table.js';
@@ -34,7 +34,8 @@ function print(): void {
     return `${op.row.name.padEnd(28)} ${marks}`;
   });
   const third = Math.ceil(cells.length / 3);
-  for (let i = 0; i < third; i++) console.log(`  ${[cells[i], cells[i + third], cells[i + 2 * third]].map((c) => (c ?? '').padEnd(40)).join('')}`.trimEnd());
+  for (let i = 0; i < third; i++)
+    console.log(`  ${[cells[i], cells[i + third], cells[i + 2 * third]].map((c) => (c ?? '').padEnd(40)).join('')}`.trimEnd());
 }
 
 print();

@@ -10,7 +10,12 @@ for (const op of ops.filter(({ row }) => row.kind === 'view')) {
   test(`${op.row.name} shares storage with its argument`, () => withDevice(reference, () => sharesStorage(op)));
 }
 
-const matrix = (): Tensor => tensor([[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]);
+const matrix = (): Tensor =>
+  tensor([
+    [0, 1, 2, 3],
+    [4, 5, 6, 7],
+    [8, 9, 10, 11],
+  ]);
 
 /** Rows that are views by being composed of views. */
 const views: Readonly<Record<string, (x: Tensor) => Tensor | readonly Tensor[]>> = {
@@ -54,6 +59,9 @@ test('clone, contiguous of a transpose and reshape of a transpose are copies', (
 test('views of views keep their place', () => {
   const x = matrix();
   const y = x.slice([1, 3]).t().slice([1, 4, 2]); // rows 1-2, columns 1 and 3, transposed
-  assert.deepEqual(y.tolist(), [[5, 9], [7, 11]]);
+  assert.deepEqual(y.tolist(), [
+    [5, 9],
+    [7, 11],
+  ]);
   assert.deepEqual(y.reshape([4]).tolist(), [5, 9, 7, 11]);
 });

@@ -13,7 +13,7 @@ export interface Candidate {
 /** The oracle. */
 export const reference: Backend = new ReferenceBackend();
 
-export async function open(name: string, options: { readonly threads?: number } = {}): Promise<Candidate> {
+export async function open(name: string, options: { readonly threads?: number; readonly isa?: string } = {}): Promise<Candidate> {
   try {
     const { backend } = await selectBackend({ engine: name, ...options });
     return { name, backend, why: backend.describe() };
@@ -31,3 +31,13 @@ export const engines: readonly Candidate[] = await Promise.all(names.map((name) 
 
 /** Every backend there is here, the reference included. */
 export const everyBackend: readonly Candidate[] = [{ name: 'reference', backend: reference, why: '' }, ...engines];
+
+/** Every instruction set of an engine that this machine can run: `native avx2`, `wasm simd`. The best one comes first. */
+export const everyVariant: readonly Candidate[] = (await Promise.all(engines.map(variantsOf))).flat();
+
+async function variantsOf(engine: Candidate): Promise<readonly Candidate[]> {
+  const info = (engine.backend as { engineInfo?: () => { readonly isa: string; readonly isas: readonly string[] } } | null)?.engineInfo?.();
+  if (info === undefined) return [engine];
+  const opened = await Promise.all(info.isas.map((isa) => open(engine.name, { isa })));
+  return opened.map((candidate, i) => ({ ...candidate, name: `${engine.name} ${info.isas[i]}` }));
+}

@@ -1,5 +1,5 @@
 // Mistakes that the compiler must find. Each line below is one; tsc fails where a mistake is accepted.
-import { cat, type DType, tensor, type Tensor, zeros } from 'chainrule';
+import { cat, type DType, type Tensor, tensor, zeros } from 'chainrule';
 import { Linear, Module, ReLU, Sequential } from 'chainrule/nn';
 import { AdamW, SGD } from 'chainrule/optim';
 

@@ -1,5 +1,5 @@
 // Uses that must type-check as they stand, with the types that a reader would expect.
-import { defineOp, grad, jvp, type Op, tensor, type Tensor, type TensorData, zeros } from 'chainrule';
+import { defineOp, grad, jvp, type Op, type Tensor, type TensorData, tensor, zeros } from 'chainrule';
 import { Linear, Module, Parameter, ReLU, Sequential } from 'chainrule/nn';
 import { AdamW } from 'chainrule/optim';
 

@@ -6,7 +6,7 @@ import type { CopyKernel, GatherKernel, MapKernel, Place, RandomKernel, ReduceKe
 import type { Program, ProgramOperand, Step } from '../../program/program.js';
 import { writeConv, writeGemm, writeScan, writeSort, writeWindow } from './encodeHeavy.js';
 import { computeCodes, writeExprs } from './encodeExpr.js';
-import { coalesce, isInjective, outerLoops, slabsDisjoint, sortedDims } from './encodeLoops.js';
+import { coalesce, isInjective, outerLoops, pairTransposed, slabsDisjoint, sortedDims } from './encodeLoops.js';
 import { TapeWriter } from './tapeWriter.js';
 
 /** The number of the loop that the engine holds compiled for a program's hash, or -1. */
@@ -59,6 +59,7 @@ function writeMap(tape: TapeWriter, { inputs, outputs, scalarBase }: Step, { exp
   const operands = [...inputs, ...outputs];
   const strides = operands.map((o) => stridesAt(o, shape));
   const loops = coalesce(shape, strides, sortedDims(shape, [first.spec.strides]));
+  pairTransposed(loops, [...inputs.keys()]);
   const aot = compute === 'float32' ? findAot(...toBytecode(exprs, compute).hash) : -1;
   tape.begin('map', scalarBase);
   tape.ints(computeCodes[compute], aot, inputs.length, outputs.length, loops.dims.length);
@@ -213,6 +214,7 @@ function writePlace(
   // Where elements meet, they are added in order, so only dims that lie apart may be moved or split.
   const order = apart ? sortedDims(shape, [strides]) : [...shape.keys()];
   const loops = coalesce(shape, [strides, reads], order);
+  if (apart) pairTransposed(loops, [1]);
   const split = apart || slabsDisjoint(loops.dims, loops.strides[0] ?? []);
   tape.begin('copy', scalarBase);
   tape.ints(accumulate ? ACCUMULATE : SET, Number(split), loops.dims.length, ...loops.dims);

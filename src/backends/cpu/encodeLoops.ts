@@ -52,6 +52,21 @@ export function outerLoops(shape: Shape, operands: readonly (readonly number[])[
   return order.every((d) => shape[d] === 1) ? { dims: [], strides: operands.map(() => []) } : loops;
 }
 
+/**
+ * Where one of `readers` jumps along the last dim but walks another one, that dim becomes the last but one: the engine then reads
+ * patches of the two. For loops that may be reordered.
+ */
+export function pairTransposed({ dims, strides }: Loops, readers: readonly number[]): void {
+  const last = dims.length - 1;
+  for (const k of readers) {
+    const s = strides[k] ?? [];
+    const walked = s.indexOf(1);
+    if (Math.abs(s[last] ?? 0) <= 1 || walked < 0 || walked === last - 1) continue;
+    for (const list of [dims, ...strides]) list.splice(last - 1, 0, ...list.splice(walked, 1));
+    return;
+  }
+}
+
 /** Whether no two steps along the dims meet: every stride passes over all that the smaller ones reach. */
 export function isInjective(dims: readonly number[], strides: readonly number[]): boolean {
   const order = [...dims.keys()].sort((a, b) => Math.abs(strides[a] ?? 0) - Math.abs(strides[b] ?? 0));

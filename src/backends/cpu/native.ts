@@ -93,12 +93,15 @@ class NativeBinding implements Binding {
 function loadAddon(): Addon {
   const require = createRequire(import.meta.url);
   const platform = `${process.platform}-${process.arch}`;
-  try {
-    return require(`../../native/chainrule-${platform}.node`) as Addon;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'MODULE_NOT_FOUND') throw error;
+  const places = [`../../native/chainrule-${platform}.node`, `@chainrule/${platform}`];
+  for (const place of places) {
+    try {
+      return require(place) as Addon;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'MODULE_NOT_FOUND') throw error;
+    }
   }
-  return require(`@chainrule/${platform}`) as Addon;
+  throw Object.assign(new Error(`there is no native addon for ${platform}`), { code: 'MODULE_NOT_FOUND' });
 }
 
 /** The engine as a Node addon. Throws when there is none for this platform. */

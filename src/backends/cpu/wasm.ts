@@ -99,7 +99,7 @@ class WasmBinding implements Binding {
   }
 
   memory(): number {
-    return this.exports.allocated();
+    return this.exports.allocated() >>> 0;
   }
 
   private newBlock(bytes: number): WasmBlock {
@@ -113,7 +113,7 @@ class WasmBinding implements Binding {
   }
 
   private outOfMemory(bytes: number): LibError {
-    const used = this.exports.allocated() / 2 ** 20;
+    const used = this.memory() / 2 ** 20;
     return new LibError(
       'device',
       `allocate: WASM memory holds at most 4096 MiB, got a request for ${(bytes / 2 ** 20).toFixed(1)} MiB with ${used.toFixed(0)} MiB in use.`,
