@@ -22,10 +22,10 @@ export async function startPeer(command, args, env = {}) {
 }
 
 export const startTorch = (threads) =>
-  startPeer(process.env.BENCH_PYTHON ?? 'python3', [here('torchPeer.py'), `${threads}`], {
+  startPeer(process.env.BENCH_PYTHON ?? 'python3', [here('peers/torch.py'), `${threads}`], {
     OMP_NUM_THREADS: `${threads}`,
     OPENBLAS_NUM_THREADS: `${threads}`,
     MKL_NUM_THREADS: `${threads}`,
   });
-export const startTfjs = () => startPeer(process.execPath, [here('tfjsPeer.mjs')]);
-export const startJaxjs = () => startPeer(process.execPath, [here('jaxjsPeer.mjs')]);
+export const startTfjs = () => startPeer(process.execPath, [here('peers/tfjs.mjs')]);
+export const startJaxjs = () => startPeer(process.execPath, [here('peers/jaxjs.mjs')]);

@@ -6,5 +6,5 @@
 #define TEXT(x) TEXT_OF(x)
 
 namespace chainrule::VARIANT {
-extern const Kernels kernels = {TEXT(VARIANT), {nullptr, map, reduce, gemm, conv, window, gather, scatter, scan, sort, random, copy}};
+extern const Kernels kernels = {TEXT(VARIANT), {nullptr, map, reduce, gemm, conv, window, gather, scatter, scan, sort, random, copy, probe}};
 }

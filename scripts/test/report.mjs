@@ -34,17 +34,18 @@ export class Report {
       this.failures.push({ name: whole ? file : `${file}: ${name}`, message: this.explain(error) });
     } else if (!whole && details.type !== 'suite') {
       if (skip !== undefined || todo !== undefined) {
+        const reason = [skip, todo].find((said) => typeof said === 'string') ?? 'no reason given';
+        if (/does not match pattern/.test(reason)) return; // left out by --name
         tally.skipped++;
-        const reason = typeof skip === 'string' ? skip : typeof todo === 'string' ? todo : 'no reason given';
         this.skips.set(reason, (this.skips.get(reason) ?? 0) + 1);
       } else tally.passed++;
     }
-    if (nesting === 0) tally.seconds = (performance.now() - this.started) / 1000;
+    if (nesting === 0) tally.milliseconds += details.duration_ms ?? 0;
   }
 
   tallyOf(file) {
     let tally = this.files.get(file);
-    tally ??= { passed: 0, failed: 0, skipped: 0, seconds: 0 };
+    tally ??= { passed: 0, failed: 0, skipped: 0, milliseconds: 0 };
     this.files.set(file, tally);
     return tally;
   }
@@ -65,11 +66,12 @@ export class Report {
   /** Prints the rest; true when nothing failed. */
   finish() {
     const total = { passed: 0, failed: 0, skipped: 0 };
-    for (const [file, { passed, failed, skipped }] of [...this.files].sort()) {
+    for (const [file, { passed, failed, skipped, milliseconds }] of [...this.files].sort()) {
       total.passed += passed;
       total.failed += failed;
       total.skipped += skipped;
-      console.log(`${failed > 0 ? '✖' : '✔'} ${file.padEnd(40)} ${counts(passed, failed, skipped)}`);
+      const time = `${(milliseconds / 1000).toFixed(1)} s`.padStart(8);
+      console.log(`${failed > 0 ? '✖' : '✔'} ${file.padEnd(36)} ${time}  ${counts(passed, failed, skipped)}`);
     }
     for (const [reason, count] of this.skips) console.log(`- ${count} skipped: ${reason}`);
     for (const { name, message } of this.failures) console.log(`\n✖ ${name}\n${message.replace(/^/gm, '    ')}`);

@@ -19,6 +19,22 @@ export function drawConfusion(table: readonly (readonly number[])[], classes: re
 
 const WIDTH = 60;
 
+/** How values become heights, and heights labels. */
+interface Scale {
+  place(value: number): number;
+  label(height: number): string;
+}
+/** Equal steps for each factor of ten: losses fall fast at first. */
+const decades: Scale = {
+  place: (loss) => Math.log10(Math.min(Math.max(Number.isFinite(loss) ? loss : 1e6, 1e-6), 1e6)),
+  label: (height) => (10 ** height).toPrecision(3),
+};
+/** Equal steps for 90 %, 99 %, 99.9 %. */
+const nines: Scale = {
+  place: (share) => -Math.log10(Math.max(1 - (Number.isFinite(share) ? share : 0), 1e-4)),
+  label: (height) => `${(100 * (1 - 10 ** -height)).toFixed(2)} %`,
+};
+
 /** The loss (and accuracy) over the steps of a run, with validation drawn level over each epoch. */
 export class Curves {
   private readonly steps: StepEvent[] = [];
@@ -29,23 +45,29 @@ export class Curves {
 
   draw(history: readonly EpochRecord[], style: Style): string {
     if (this.steps.length < 2) return '';
-    const charts = [this.chart('loss', (s) => s.loss, history, style)];
+    const charts = [this.chart('loss', (s) => s.loss, decades, history, style)];
     if (this.steps.some((s) => 'accuracy' in s.metrics)) {
-      charts.push(this.chart('accuracy', (s) => s.metrics.accuracy ?? Number.NaN, history, style));
+      charts.push(this.chart('accuracy', (s) => s.metrics.accuracy ?? Number.NaN, nines, history, style));
     }
     return charts.join('\n\n');
   }
 
-  private chart(name: string, of: (step: StepEvent) => number, history: readonly EpochRecord[], { bold, dim, color }: Style): string {
+  private chart(
+    name: string,
+    of: (step: StepEvent) => number,
+    scale: Scale,
+    history: readonly EpochRecord[],
+    { bold, dim, color }: Style,
+  ): string {
     const train = this.columns(of);
     const validation = this.validationColumns(name, history, train.length);
-    const series = [train.map((x) => (Number.isFinite(x) ? x : 0)), ...(validation === null ? [] : [validation])];
-    const colors = color ? { colors: [asciichart.blue, asciichart.green] } : {};
-    const drawn = asciichart.plot(series, { height: 8, format: (x: number) => x.toFixed(3).padStart(9), ...colors });
-    const last = this.steps.at(-1)?.step ?? 0;
-    const legend =
-      validation === null ? 'training' : `training${color ? ' (blue)' : ''}, validation by epoch${color ? ' (green)' : ' (level lines)'}`;
-    return `${bold(name)}  ${dim(`${legend}, steps ${this.steps[0]?.step}..${last}`)}\n${drawn}`;
+    // What comes last is drawn on top: the curve over the level lines.
+    const series = [...(validation === null ? [] : [validation]), train].map((values) => values.map(scale.place));
+    const colors = color ? { colors: validation === null ? [asciichart.blue] : [asciichart.green, asciichart.blue] } : {};
+    const drawn = asciichart.plot(series, { height: 9, format: (y: number) => scale.label(y).padStart(9), ...colors });
+    const names =
+      validation === null ? 'training' : `training${color ? ' (blue)' : ''}, validation${color ? ' (green)' : ' (level lines)'}`;
+    return `${bold(name)}  ${dim(`${names}, steps ${this.steps[0]?.step}..${this.steps.at(-1)?.step}`)}\n${drawn}`;
   }
 
   /** Means over equal parts of the run. */

@@ -22,18 +22,20 @@ class Connection {
   private readonly waiting = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();
   private readonly port: WorkerPort;
   private requests = 0;
+  private ended: LibError | null = null;
 
   constructor(name: string) {
     this.port = platform.startWorker(platform.dataWorker, name);
     this.port.onMessage((message) => this.settle(message as Reply));
     this.port.onError((error) => {
-      for (const { reject } of this.waiting.values())
-        reject(new LibError('data', `WorkerDataset: the worker must keep running, got: ${error.message}.`));
+      this.ended ??= new LibError('data', `WorkerDataset: the worker must keep running, got: ${error.message}.`);
+      for (const { reject } of this.waiting.values()) reject(this.ended);
       this.waiting.clear();
     });
   }
 
   ask(request: { readonly open: DatasetSource } | { readonly indices: Int32Array }): Promise<unknown> {
+    if (this.ended !== null) return Promise.reject(this.ended);
     const id = this.requests++;
     return new Promise((resolve, reject) => {
       this.waiting.set(id, { resolve, reject });

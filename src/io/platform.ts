@@ -1,7 +1,8 @@
-/** A background thread that answers messages one by one. */
+/** A background thread that answers each message with one. */
 export interface WorkerPort {
   post(message: unknown): void;
   onMessage(listener: (message: unknown) => void): void;
+  /** Called when the thread fails or ends. */
   onError(listener: (error: Error) => void): void;
   terminate(): void;
 }

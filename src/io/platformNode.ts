@@ -103,20 +103,25 @@ function packageFile(name: string, file: string): string | undefined {
   return undefined;
 }
 
+/** The thread keeps the program alive only while it owes answers. */
 function startWorker(script: URL, name: string): WorkerPort {
   const worker = new Worker(script, { name });
+  let owed = 0;
   worker.unref();
   return {
     post(message) {
-      worker.ref();
+      if (owed++ === 0) worker.ref();
       worker.postMessage(message);
     },
     onMessage: (listener) =>
       void worker.on('message', (message) => {
-        worker.unref();
+        if (--owed === 0) worker.unref();
         listener(message);
       }),
-    onError: (listener) => void worker.on('error', listener),
+    onError(listener) {
+      worker.on('error', listener);
+      worker.on('exit', (code) => listener(new Error(`it ended with code ${code}`)));
+    },
     terminate: () => void worker.terminate(),
   };
 }

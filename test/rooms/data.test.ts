@@ -334,6 +334,12 @@ describe('WorkerDataset', () => {
     data.close();
   });
 
+  test('a closed one says so', async () => {
+    const data = await WorkerDataset.open<[Tensor, Tensor]>(pathToFileURL(module), { options: { n: 5 } });
+    data.close();
+    await assert.rejects(data.fetchBatch(Int32Array.of(1)), says(/the worker must keep running, got: it ended with code/));
+  });
+
   test('errors of the thread arrive here', async () => {
     const data = await WorkerDataset.open<[Tensor, Tensor]>(pathToFileURL(module), { options: { n: 9 } });
     await assert.rejects(data.fetchBatch(Int32Array.of(6, 7)), says(/item 7 is broken/));

@@ -1,4 +1,4 @@
-import type { DType } from '../../core/dtype.js';
+import { type DType, dtypes } from '../../core/dtype.js';
 import { internal, KernelError, LibError } from '../../core/errors.js';
 import { type Backend, type Executable, nextBackendId, type Storage } from '../../program/backend.js';
 import type { Kernel } from '../../program/kernel.js';
@@ -6,6 +6,7 @@ import type { Program } from '../../program/program.js';
 import { type Binding, MAILBOX_HEADER, outcomes } from './binding.js';
 import { encodeProgram } from './encode.js';
 import { CpuStorage } from './storage.js';
+import { families } from './tapeWriter.js';
 
 /** How a CPU engine is set up. */
 export interface CpuOptions {
@@ -88,6 +89,25 @@ export class CpuBackend implements Backend {
     const tape = this.allocate(words.byteLength);
     this.upload(tape, 0, new Uint8Array(words.buffer, words.byteOffset, words.byteLength));
     return new CpuExecutable(this.binding, tape, program.buffers);
+  }
+
+  /** Billions of float32 operations a second that one thread can do at most, measured now (some 50 ms). For benchmarks. */
+  peakGflops(iterations: number = 2 ** 22): number {
+    const out = this.allocate(8);
+    const best = Math.max(...[0, 1, 2].map(() => this.probe(out, iterations)));
+    this.release(out);
+    return best;
+  }
+
+  private probe(out: CpuStorage, iterations: number): number {
+    const words = Int32Array.of(families.probe, 7, 0, iterations, 0, dtypes.float32.code, 0, 0);
+    const tape = this.allocate(words.byteLength);
+    this.upload(tape, 0, new Uint8Array(words.buffer));
+    const start = performance.now();
+    new CpuExecutable(this.binding, tape, 1).run([out], [0], [0.999, 0.001]);
+    const elapsed = performance.now() - start;
+    const [, perIteration = 0] = new Float32Array(this.downloadNow(out, 0, 8));
+    return (perIteration * iterations) / elapsed / 1e6;
   }
 
   private bytes(storage: Storage, byteOffset: number, length: number): Uint8Array {

@@ -15,6 +15,7 @@ export const families = {
   sort: 9,
   random: 10,
   copy: 11,
+  probe: 12,
 } as const;
 
 const real = new Float64Array(1);
