@@ -22,7 +22,7 @@ export async function startPeer(command, args, env = {}) {
 }
 
 export const startTorch = (threads) =>
-  startPeer(process.env.BENCH_PYTHON ?? 'python3', [here('peers/torch.py'), `${threads}`], {
+  startPeer(process.env.BENCH_PYTHON ?? 'python3', [here('peers/torchPeer.py'), `${threads}`], {
     OMP_NUM_THREADS: `${threads}`,
     OPENBLAS_NUM_THREADS: `${threads}`,
     MKL_NUM_THREADS: `${threads}`,

@@ -1,4 +1,4 @@
-// The workloads that speed is judged by, as a PyTorch user would write them. Names and sizes are those of peers/torch.py.
+// The workloads that speed is judged by, as a PyTorch user would write them. Names and sizes are those of peers/torchPeer.py.
 import * as cr from 'chainrule';
 import { BatchNorm2d, Conv2d, Flatten, GELU, Linear, MaxPool2d, ReLU, Sequential, Tanh } from 'chainrule/nn';
 import { AdamW, SGD } from 'chainrule/optim';

@@ -187,7 +187,10 @@ NOINLINE inline void store_tile(int32_t dtype, const T* from, char* to, int64_t 
   });
 }
 template <class T> NOINLINE inline T load_one(int32_t dtype, const char* from) {
-  return with_type(dtype, [&](auto* type) { return widen_to<T>(*static_cast<decltype(type)>(static_cast<void*>(const_cast<char*>(from)))); });
+  return with_type(dtype, [&](auto* type) {
+    const auto* typed = static_cast<decltype(type)>(static_cast<void*>(const_cast<char*>(from)));
+    return widen_to<T>(*typed);
+  });
 }
 template <class T> NOINLINE inline void store_one(int32_t dtype, char* to, T value) {
   with_type(dtype, [&](auto* type) {

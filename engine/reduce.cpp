@@ -329,7 +329,8 @@ int32_t reduce(const Step& step) {
   if (r.has_prologue) r.prologue.read(tape, 1);
   r.has_finish = tape.next() > 0 && r.by < ARGMAX;
   if (r.has_finish) r.finish.read(tape, 1);
-  const int32_t code = r.compute == COMPUTE_FLOAT32 ? run_by<float>(r) : r.compute == COMPUTE_FLOAT64 ? run_by<double>(r) : run_by<int32_t>(r);
+  const bool is_int = r.compute == COMPUTE_INT32;
+  const int32_t code = r.compute == COMPUTE_FLOAT32 ? run_by<float>(r) : is_int ? run_by<int32_t>(r) : run_by<double>(r);
   return code == ENGINE_OK ? code : step.fail(code);
 }
 

@@ -35,17 +35,23 @@ function printLoop(exprs, number) {
   const each = (count, f) => Array.from({ length: count }, (_, i) => f(i));
   const nodes = topological(exprs).filter(({ node }) => node.kind === 'apply');
   const isShort = nodes.length <= 6 && nodes.every(({ node }) => cheap.has(node.op));
-  const outs = each(exprs.length, (k) => `V& out${k}`);
   const read = (load) => each(inputs, (k) => load(k));
   const results = each(exprs.length, (k) => `r${k}`);
   const whole = `body(${[...read((k) => `load(p${k} + i)`), ...results].join(', ')});`;
   const part = `body(${[...read((k) => `load_first(p${k} + i, left)`), ...results].join(', ')});`;
+  const parameters = [...each(inputs, (k) => `V in${k}`), ...each(exprs.length, (k) => `V& out${k}`)];
+  const setup = [
+    ...each(inputs, (k) => `const float* const p${k} = in[${k}];`),
+    ...each(scalars, (k) => `const V s${k} = broadcast(float(scalars[${k}]));`),
+    ...each(exprs.length, (k) => `float* const q${k} = out[${k}];`),
+  ];
   const writeWhole = each(exprs.length, (k) => `store(q${k} + i, r${k});`).join(' ');
   const writePart = each(exprs.length, (k) => `store_first(q${k} + i, r${k}, left);`).join(' ');
   return `static void aot_${number}(int64_t n, const float* const* in, const double* scalars, float* const* out) {
   typedef vf V;
   (void)in, (void)scalars;
-${each(inputs, (k) => `  const float* const p${k} = in[${k}];\n`).join('')}${each(scalars, (k) => `  const V s${k} = broadcast(float(scalars[${k}]));\n`).join('')}${each(exprs.length, (k) => `  float* const q${k} = out[${k}];\n`).join('')}  const auto body = [&](${[...each(inputs, (k) => `V in${k}`), ...outs].join(', ')}) __attribute__((always_inline)) {
+${setup.map((line) => `  ${line}`).join('\n')}
+  const auto body = [&](${parameters.join(', ')}) __attribute__((always_inline)) {
 ${toCpp(exprs, literal)
   .split('\n')
   .map((line) => `    ${line}`)

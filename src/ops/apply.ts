@@ -173,7 +173,7 @@ function makePlan(
   }
   const inputs = tensors.map((t) => t.spec);
   const inferred = definition.infer(inputs, params);
-  const outputs = Array.isArray(inferred) ? (inferred as readonly Spec[]) : [inferred as Spec];
+  const outputs = (Array.isArray(inferred) ? (inferred as readonly Spec[]) : [inferred as Spec]).map(dense);
   const plan: Plan = {
     name: definition.name,
     kernel: definition.kernel(params, inputs),
@@ -185,6 +185,9 @@ function makePlan(
   definition.plans.set(key, plan);
   return plan;
 }
+
+/** New tensors are dense, also where a row's `infer` hands on the spec of a strided input. */
+const dense = (spec: Spec): Spec => (spec.contiguous ? spec : specOf(spec.dtype, spec.shape));
 
 function checkInto(name: string, outputs: readonly Spec[], into: readonly Tensor[]): Spec[] {
   return outputs.map((spec, i) => {

@@ -38,6 +38,7 @@ export const sort: Sort<ValuesIndices> = defineComposite({
 export const argsort: Sort<Tensor> = defineComposite({
   name: 'argsort',
   compose: (x: Tensor, options: SortOptions = {}) => sort(x.detach(), options).indices,
+  differentiable: false,
   torch: { call: 'torch.sort(a[0], stable=True, **o).indices' },
   *samples(random): Iterable<[x: Tensor, options?: SortOptions]> {
     yield [random([7])];

@@ -30,7 +30,8 @@ for (const { name, backend } of cpuBackends()) {
           const shape = [3, 41];
           const dtype = compute as DType;
           for (const domain of ['plain', 'unit', 'positive', 'special'] as const) {
-            if (domain === 'special' && (compute === 'int32' || op.startsWith('shift') || /^(and|or|xor|bitNot|polygamma)$/.test(op))) continue;
+            const isBits = /^(and|or|xor|bitNot|shift.*|polygamma)$/.test(op);
+            if (domain === 'special' && (compute === 'int32' || isBits)) continue;
             const isSmall = (i: number): boolean => (op === 'polygamma' && i === 0) || (op === 'pow' && i === 1 && compute === 'int32');
             const inputs = args.map((_, i) => r.dense(dtype, shape, isSmall(i) ? 'order' : domain));
             check({ family: 'map', exprs, compute }, inputs, [r.dense(dtype, shape)], { loose: /gamma|erfinv/.test(op) });
@@ -100,7 +101,8 @@ for (const { name, backend } of cpuBackends()) {
     test('many elements in few outputs, NaN, and nothing at all', () => {
       const r = new Random(3);
       for (const by of ['sum', 'max', 'argmin'] as const) {
-        for (const [shape, dims] of [[[300000], [0]], [[60000, 5], [0]], [[3, 90000], [1]], [[4, 8, 4096], [0, 2]], [[0, 3], [0]]] as const) {
+        const cases = [[[300000], [0]], [[60000, 5], [0]], [[3, 90000], [1]], [[4, 8, 4096], [0, 2]], [[0, 3], [0]]] as const;
+        for (const [shape, dims] of cases) {
           for (const domain of ['plain', 'special'] as const) {
             if (by === 'sum' && domain === 'special') continue;
             const kernel: ReduceKernel = { family: 'reduce', by, dims, shape, compute: 'float32', expr: input(0) };

@@ -70,7 +70,14 @@ export class Random {
     return this.operand(dtype, shape, strides, offset, extent + 12, domain);
   }
 
-  private operand(dtype: DType, shape: readonly number[], strides: readonly number[], offset: number, room: number, domain: Domain): Operand {
+  private operand(
+    dtype: DType,
+    shape: readonly number[],
+    strides: readonly number[],
+    offset: number,
+    room: number,
+    domain: Domain,
+  ): Operand {
     const count = offset + room;
     const bytes = new Uint8Array(Math.max(count, 1) * dtypes[dtype].bytes);
     const array = typedArray(dtype, bytes.buffer, 0, count);
@@ -105,7 +112,13 @@ export interface CompareOptions {
 const reference = new ReferenceBackend();
 
 /** Runs a kernel on both backends over the same bytes and compares every buffer. */
-export function compareRuns(backend: Backend, kernel: Kernel, inputs: readonly Operand[], outputs: readonly Operand[], options: CompareOptions): void {
+export function compareRuns(
+  backend: Backend,
+  kernel: Kernel,
+  inputs: readonly Operand[],
+  outputs: readonly Operand[],
+  options: CompareOptions,
+): void {
   const { scalars = [] } = options;
   const operands = [...new Set([...inputs, ...outputs])];
   const at = (o: Operand) => ({ buffer: operands.indexOf(o), spec: o.spec, offset: o.offset });
@@ -128,9 +141,12 @@ function runOn(backend: Backend, program: Program, operands: readonly Operand[],
   return storages.map((s, k) => new Uint8Array(backend.downloadNow?.(s, 0, operands[k]?.bytes.byteLength ?? 0) ?? new ArrayBuffer(0)));
 }
 
-const roundings: Readonly<Record<DType, number>> = { float32: 4e-7, float64: 3e-14, bfloat16: 2 ** -7, float16: 2 ** -10, int32: 0, uint8: 0, bool: 0 };
+/** One unit in the last place, or a few, relative to the value. */
+const floatRoundings = { float32: 4e-7, float64: 3e-14, bfloat16: 2 ** -7, float16: 2 ** -10 } as const;
+const roundings: Readonly<Record<DType, number>> = { ...floatRoundings, int32: 0, uint8: 0, bool: 0 };
 
-function compareBuffers(o: Operand, wanted: Uint8Array, got: Uint8Array, kernel: Kernel, { terms = 1, loose = false }: CompareOptions): void {
+function compareBuffers(o: Operand, wanted: Uint8Array, got: Uint8Array, kernel: Kernel, options: CompareOptions): void {
+  const { terms = 1, loose = false } = options;
   const { dtype } = o.spec;
   const count = o.bytes.byteLength / dtypes[dtype].bytes;
   const [w, g] = [wanted, got].map((bytes) => typedArray(dtype, bytes.buffer, 0, count));

@@ -101,7 +101,12 @@ function writeReduce(tape: TapeWriter, { inputs, outputs, scalarBase }: Step, ke
 }
 
 /** Which loop runs innermost: the one along which the inputs move least, if that is not a single step. */
-function layoutOf(kept: readonly number[][], keptDims: readonly number[], reduced: readonly number[][], reducedDims: readonly number[]): number {
+function layoutOf(
+  kept: readonly number[][],
+  keptDims: readonly number[],
+  reduced: readonly number[][],
+  reducedDims: readonly number[],
+): number {
   if (keptDims.at(-1) === 1) return ROWS;
   if (reducedDims.at(-1) === 1) return COLUMNS;
   let [along, across] = [0, 0];
@@ -197,7 +202,9 @@ function writeCopy(tape: TapeWriter, { inputs, outputs, scalarBase }: Step, { fi
 /** Where an input without a place goes: to the same index, or, for a dense output of the same size, to the same position. */
 function placeOf(x: ProgramOperand, out: ProgramOperand, place: Place | undefined): Place & { readonly shape: Shape } {
   if (place !== undefined) return { ...place, shape: x.spec.shape };
-  if (out.spec.contiguous && x.spec.size === out.spec.size) return { offset: 0, strides: contiguousStrides(x.spec.shape), shape: x.spec.shape };
+  if (out.spec.contiguous && x.spec.size === out.spec.size) {
+    return { offset: 0, strides: contiguousStrides(x.spec.shape), shape: x.spec.shape };
+  }
   return { offset: 0, strides: out.spec.strides, shape: out.spec.shape };
 }
 

@@ -29,8 +29,9 @@ export function writeGemm(tape: TapeWriter, { inputs, outputs, scalarBase }: Ste
   tape.view(b, [...(loops.strides[1] ?? []), ...bRows]);
   tape.view(c, [...(loops.strides[2] ?? []), ...cRows]);
   const given = hasBias && bias !== undefined;
+  if (given && !bias.spec.contiguous) throw internal('a bias is dense');
   tape.ints(Number(given));
-  if (given) tape.view(bias, [bias.spec.shape.at(-1) === 1 ? 0 : (bias.spec.strides.at(-1) ?? 0)]);
+  if (given) tape.view(bias, [1]);
   tape.end();
 }
 
