@@ -6,5 +6,8 @@
 #define TEXT(x) TEXT_OF(x)
 
 namespace chainrule::VARIANT {
-extern const Kernels kernels = {TEXT(VARIANT), {nullptr, map, reduce, gemm, conv, window, gather, scatter, scan, sort, random, copy, probe}};
+extern const Kernels kernels = {
+    TEXT(VARIANT),
+    {nullptr, map, reduce, gemm, conv, window, gather, scatter, scan, sort, random, copy, probe},
+};
 }

@@ -41,8 +41,8 @@ function printLoop(exprs, number) {
   const part = `body(${[...read((k) => `load_first(p${k} + i, left)`), ...results].join(', ')});`;
   const parameters = [...each(inputs, (k) => `V in${k}`), ...each(exprs.length, (k) => `V& out${k}`)];
   const setup = [
-    ...each(inputs, (k) => `const float* const p${k} = in[${k}];`),
-    ...each(scalars, (k) => `const V s${k} = broadcast(float(scalars[${k}]));`),
+    ...each(inputs, (k) => `[[maybe_unused]] const float* const p${k} = in[${k}];`),
+    ...each(scalars, (k) => `[[maybe_unused]] const V s${k} = broadcast(float(scalars[${k}]));`),
     ...each(exprs.length, (k) => `float* const q${k} = out[${k}];`),
   ];
   const writeWhole = each(exprs.length, (k) => `store(q${k} + i, r${k});`).join(' ');
