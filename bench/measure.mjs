@@ -22,9 +22,11 @@ export function timeShortCalls(run, seconds) {
     if (performance.now() - t > 0.5 || batch > 1e6) break;
     batch *= 2;
   }
-  return timeCalls(() => {
-    for (let i = 0; i < batch; i++) run();
-  }, seconds) / batch;
+  return (
+    timeCalls(() => {
+      for (let i = 0; i < batch; i++) run();
+    }, seconds) / batch
+  );
 }
 
 /** Rounds of (ours, each rival) in turn: medians, and the median of the per-round ratios. */

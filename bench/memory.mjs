@@ -26,5 +26,16 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
     if (i === 500) base = most;
   }
   const grownMb = (most - base) / 2 ** 20;
-  process.stdout.write(JSON.stringify({ name: 'memory_mnist_mlp', engine, threads: 1, mode: 'eager', steps: STEPS, grownMb, rssMb: most / 2 ** 20, peers: {} }));
+  process.stdout.write(
+    JSON.stringify({
+      name: 'memory_mnist_mlp',
+      engine,
+      threads: 1,
+      mode: 'eager',
+      steps: STEPS,
+      grownMb,
+      rssMb: most / 2 ** 20,
+      peers: {},
+    }),
+  );
 }

@@ -3,7 +3,7 @@
 import { cpus, totalmem } from 'node:os';
 import { parseArgs } from 'node:util';
 import * as cr from 'chainrule';
-import { interleave, timeCalls, timeShortCalls } from './measure.mjs';
+import { interleave, median, timeCalls, timeShortCalls } from './measure.mjs';
 import { memoryCases } from './memory.mjs';
 import { startJaxjs, startTfjs, startTorch } from './peers.mjs';
 import { cases } from './workloads.mjs';
@@ -38,12 +38,16 @@ async function openEngine(engine, threads) {
 /** Rivals that stand beside this engine: native code beside PyTorch, WASM beside other JavaScript libraries too. */
 async function openPeers(engine, threads) {
   if (options['no-peers']) return {};
-  const starts = engine === 'native' ? { torch: startTorch(threads) } : { torch: startTorch(threads), ...(threads === 1 && { tfjs: startTfjs(), jaxjs: startJaxjs() }) };
+  const starts =
+    engine === 'native'
+      ? { torch: startTorch(threads) }
+      : { torch: startTorch(threads), ...(threads === 1 && { tfjs: startTfjs(), jaxjs: startJaxjs() }) };
   const entries = await Promise.all(Object.entries(starts).map(async ([name, start]) => [name, await start]));
   return Object.fromEntries(entries.filter(([, peer]) => peer !== null));
 }
 
-async function runCase(item, peers, share) {
+async function runCase(item, peers, backend, threads) {
+  const peaks = [];
   const run = item.make();
   run();
   const once = timeCalls(run, 0.01);
@@ -52,13 +56,16 @@ async function runCase(item, peers, share) {
   const part = seconds / rounds;
   const ours = async () => {
     await new Promise((done) => setImmediate(done)); // lets finalizers of the round before run
+    peaks.push(backend.peakGflops(2 ** 20)); // in every round, since the machine's speed drifts
     return clock(run, part) / per;
   };
   const rivals = Object.fromEntries(Object.entries(peers).map(([name, peer]) => [name, () => peer.ask(item.name, part)]));
   const result = await interleave(ours, rivals, rounds);
   for (const [name, facts] of Object.entries(result.peers)) facts.version = peers[name].version;
   const gflops = item.flops / result.ms / 1e6;
-  return { ms: result.ms, ...(item.flops > 0 && { gflops, shareOfPeak: gflops / share }), peers: result.peers };
+  const peakGflops = median(peaks);
+  const share = item.flops > 0 ? { gflops, shareOfPeak: gflops / peakGflops / threads } : {};
+  return { ms: result.ms, peakGflops, ...share, peers: result.peers };
 }
 
 const results = [];
@@ -72,8 +79,8 @@ for (const engine of options.engine.split(',')) {
     const peers = await openPeers(engine, threads);
     for (const item of cases) {
       if (!groups.includes(item.group) || (options.case && !options.case.split(',').includes(item.name))) continue;
-      const facts = await runCase(item, peers, peak * threads);
-      results.push({ name: item.name, engine, threads, mode: 'eager', peakGflops: peak, ...facts });
+      const facts = await runCase(item, peers, selection.backend, threads);
+      results.push({ name: item.name, engine, threads, mode: 'eager', ...facts });
       note(formatCase(results.at(-1)));
     }
     for (const peer of Object.values(peers)) peer.stop();
@@ -92,6 +99,13 @@ function formatCase({ name, engine, threads, ms, gflops, shareOfPeak, peers }) {
   return `${name.padEnd(20)} ${engine} ${threads}t  ${ms.toPrecision(4).padStart(9)} ms${speed}${rivals.join('')}`;
 }
 
-const machine = { cpu: cpus()[0]?.model, cores: cpus().length, memoryGb: Math.round(totalmem() / 2 ** 30), node: process.version, platform: process.platform, arch: process.arch };
+const machine = {
+  cpu: cpus()[0]?.model,
+  cores: cpus().length,
+  memoryGb: Math.round(totalmem() / 2 ** 30),
+  node: process.version,
+  platform: process.platform,
+  arch: process.arch,
+};
 if (options.json) process.stdout.write(`${JSON.stringify({ machine, fmaPeakGflops, cases: results }, null, 2)}\n`);
 process.exit(0);

@@ -125,7 +125,7 @@ template <class S> INLINE void transpose_square(const S* from, S* to, int64_t to
 
 // A patch read down its columns and written along its rows, by squares that pass through a buffer of our own: cache lines
 // are read and written whole and once, whatever the strides are, and the next square's are already on their way.
-template <class S> void transpose_patch(const S* x, S* out, int64_t x_column, int64_t out_row, int rows, int columns) {
+template <class S> NOINLINE void transpose_patch(const S* x, S* out, int64_t x_column, int64_t out_row, int rows, int columns) {
   alignas(64) S square[16 * 16];
   for (int r = 0; r < rows; r += 16) {
     for (int c = 0; c < columns; c += 16) {
@@ -144,64 +144,26 @@ template <class S> void transpose_patch(const S* x, S* out, int64_t x_column, in
   }
 }
 
-template <class S, class T> INLINE void transpose_or_cast(const S* x, T* out, int64_t x_column, int64_t out_row, int rows, int columns) {
-  for (int c = 0; c < columns; ++c)
-    for (int r = 0; r < rows; ++r) out[r * out_row + c] = widen_to<T>(x[c * x_column + r]);
-}
-INLINE void transpose_or_cast(const float* x, float* out, int64_t x_column, int64_t out_row, int rows, int columns) {
-  typedef uint32_t Word __attribute__((may_alias));
-  transpose_patch(reinterpret_cast<const Word*>(x), reinterpret_cast<Word*>(out), x_column, out_row, rows, columns);
-}
-
-template <class S, class T> void load_tile_of(const S* from, int64_t row, int64_t column, int rows, int columns, T* to) {
-  if (column == 1) {
-    for (int r = 0; r < rows; ++r) load_stretch(from + r * row, to + int64_t(r) * columns, columns);
-  } else if (column == 0) {
-    for (int r = 0; r < rows; ++r) fill(to + int64_t(r) * columns, widen_to<T>(from[r * row]), columns);
-  } else if (row == 1) {                                  // transposed: memory is walked down the columns
-    transpose_or_cast(from, to, column, columns, rows, columns);
-  } else {
-    for (int r = 0; r < rows; ++r)
-      for (int c = 0; c < columns; ++c) to[int64_t(r) * columns + c] = widen_to<T>(from[r * row + c * column]);
-  }
-}
-
-template <class S, class T> void store_tile_of(const T* from, S* to, int64_t row, int64_t column, int rows, int columns) {
-  for (int r = 0; r < rows; ++r) {
-    if (column == 1) store_stretch(from + int64_t(r) * columns, to + r * row, columns);
-    else for (int c = 0; c < columns; ++c) to[r * row + c * column] = Narrow<S>::from(from[int64_t(r) * columns + c]);
-  }
-}
-
-template <class T>
-NOINLINE inline void load_tile(int32_t dtype, const char* from, int64_t row, int64_t column, int rows, int columns, T* to) {
-  with_type(dtype, [&](auto* type) {
-    const auto* typed = static_cast<decltype(type)>(static_cast<void*>(const_cast<char*>(from)));
-    load_tile_of(typed, row, column, rows, columns, to);
-  });
-}
-template <class T>
-NOINLINE inline void store_tile(int32_t dtype, const T* from, char* to, int64_t row, int64_t column, int rows, int columns) {
-  with_type(dtype, [&](auto* type) {
-    store_tile_of(from, static_cast<decltype(type)>(static_cast<void*>(to)), row, column, rows, columns);
-  });
-}
-template <class T> NOINLINE inline T load_one(int32_t dtype, const char* from) {
-  return with_type(dtype, [&](auto* type) {
-    const auto* typed = static_cast<decltype(type)>(static_cast<void*>(const_cast<char*>(from)));
-    return widen_to<T>(*typed);
-  });
-}
-template <class T> NOINLINE inline void store_one(int32_t dtype, char* to, T value) {
-  with_type(dtype, [&](auto* type) {
-    auto* typed = static_cast<decltype(type)>(static_cast<void*>(to));
-    store_stretch(&value, typed, 1);
-  });
-}
-
 template <class T> struct DTypeOf;
 template <> struct DTypeOf<float> { static constexpr int32_t value = FLOAT32; };
 template <> struct DTypeOf<double> { static constexpr int32_t value = FLOAT64; };
 template <> struct DTypeOf<int32_t> { static constexpr int32_t value = INT32; };
+
+// The storage type that is the compute type itself, and its size.
+INLINE int32_t dtype_of(Compute compute) { return compute == COMPUTE_FLOAT32 ? FLOAT32 : compute == COMPUTE_FLOAT64 ? FLOAT64 : INT32; }
+INLINE int size_of(Compute compute) { return compute == COMPUTE_FLOAT64 ? 8 : 4; }
+
+// Tiles from and to memory of any storage type; `to` and `from` are dense and of the compute type. (convert.cpp)
+void load_tile(Compute compute, int32_t dtype, const char* from, int64_t row, int64_t column, int rows, int columns, void* to);
+void store_tile(Compute compute, int32_t dtype, const void* from, char* to, int64_t row, int64_t column, int rows, int columns);
+// A number n times.
+void fill_block(Compute compute, void* to, double value, int n);
+
+template <class T> INLINE void load_tile(int32_t dtype, const char* from, int64_t row, int64_t column, int rows, int columns, T* to) {
+  load_tile(compute_of(DTypeOf<T>::value), dtype, from, row, column, rows, columns, to);
+}
+template <class T> INLINE void store_tile(int32_t dtype, const T* from, char* to, int64_t row, int64_t column, int rows, int columns) {
+  store_tile(compute_of(DTypeOf<T>::value), dtype, from, to, row, column, rows, columns);
+}
 
 }  // namespace chainrule::VARIANT

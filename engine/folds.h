@@ -273,4 +273,65 @@ template <class T> using ArgMinFold = ArgFold<T, Smaller<T>>;
 template <class T> using ArgMaxColumns = ArgColumns<T, Larger<T>>;
 template <class T> using ArgMinColumns = ArgColumns<T, Smaller<T>>;
 
+// ---- tables: the walks of reduce.cpp know a fold by these calls only, over its state in memory that they provide ---------------------
+
+constexpr int FOLD_BYTES = 16;       // of a ...Fold, at most
+
+struct FoldCalls {
+  int bytes;
+  void (*start)(void* folds, int count);
+  // Rows of n values, pitch apart: one for each of `count` folds. `base` is the position of the first.
+  void (*stretch)(void* folds, int count, const void* values, int64_t pitch, int64_t n, int64_t base);
+  void (*merge)(void* fold, const void* later);
+  void (*results)(const void* folds, int count, void* out);
+};
+
+struct ColumnCalls {
+  int bytes;
+  void (*start)(void* fold, int width);
+  void (*rows)(void* fold, const void* values, int64_t pitch, int count, int width, int64_t base);
+  void (*merge)(void* fold, void* later, int width);
+  void (*results)(void* fold, void* out, int width);
+};
+
+template <class Fold, class T> struct FoldOf {
+  static_assert(sizeof(Fold) <= FOLD_BYTES);
+  static void start(void* folds, int count) {
+    for (int i = 0; i < count; ++i) static_cast<Fold*>(folds)[i].start();
+  }
+  static void stretch(void* folds, int count, const void* values, int64_t pitch, int64_t n, int64_t base) {
+    const T* p = static_cast<const T*>(values);
+    for (int i = 0; i < count; ++i, p += pitch) static_cast<Fold*>(folds)[i].stretch(p, n, base);
+  }
+  static void merge(void* fold, const void* later) { static_cast<Fold*>(fold)->merge(*static_cast<const Fold*>(later)); }
+  static void results(const void* folds, int count, void* out) {
+    for (int i = 0; i < count; ++i) static_cast<typename Fold::Result*>(out)[i] = static_cast<const Fold*>(folds)[i].result();
+  }
+  static constexpr FoldCalls calls = {sizeof(Fold), start, stretch, merge, results};
+};
+
+template <class Columns, class T> struct ColumnsOf {
+  static void start(void* fold, int width) { static_cast<Columns*>(fold)->start(width); }
+  static void rows(void* fold, const void* values, int64_t pitch, int count, int width, int64_t base) {
+    static_cast<Columns*>(fold)->rows(static_cast<const T*>(values), pitch, count, width, base);
+  }
+  static void merge(void* fold, void* later, int width) { static_cast<Columns*>(fold)->merge(*static_cast<Columns*>(later), width); }
+  static void results(void* fold, void* out, int width) {
+    static_cast<Columns*>(fold)->results(static_cast<typename Columns::Result*>(out), width);
+  }
+  static constexpr ColumnCalls calls = {sizeof(Columns), start, rows, merge, results};
+};
+
+// By the order of the tape: sum, prod, max, min, argmax, argmin.
+template <class T> constexpr FoldCalls fold_calls[] = {
+    FoldOf<SumFold<T>, T>::calls, FoldOf<ProdFold<T>, T>::calls,   FoldOf<MaxFold<T>, T>::calls,
+    FoldOf<MinFold<T>, T>::calls, FoldOf<ArgMaxFold<T>, T>::calls, FoldOf<ArgMinFold<T>, T>::calls,
+};
+template <class T> constexpr ColumnCalls column_calls[] = {
+    ColumnsOf<SumColumns<T>, T>::calls, ColumnsOf<ProdColumns<T>, T>::calls,   ColumnsOf<MaxColumns<T>, T>::calls,
+    ColumnsOf<MinColumns<T>, T>::calls, ColumnsOf<ArgMaxColumns<T>, T>::calls, ColumnsOf<ArgMinColumns<T>, T>::calls,
+};
+constexpr int COLUMNS_BYTES = sizeof(SumColumns<double>);  // of the largest
+static_assert(sizeof(ArgColumns<double, Larger<double>>) <= COLUMNS_BYTES && sizeof(SumColumns<float>) <= COLUMNS_BYTES);
+
 }  // namespace chainrule::VARIANT

@@ -6,7 +6,7 @@
 
 namespace chainrule::VARIANT {
 
-typedef void (*AotLoop)(int64_t n, const float* const* in, const double* scalars, float* const* out);
+typedef void (*AotLoop)(int64_t n, void* const* in, const double* scalars, void* const* out);
 #include "aot.h"
 
 namespace {
@@ -75,12 +75,12 @@ bool written_early(const MapStep& m, int output, const View* views) {
 
 constexpr int MAX_OPERANDS = MAX_SLOTS;
 
-template <class T> struct Worker {
-  Machine<T> machine;
+struct Worker {
+  Machine machine;
   Source sources[MAX_OPERANDS];
   View views[MAX_OPERANDS];
   int64_t offset[MAX_OPERANDS];      // of the plane, per operand
-  T* targets[MAX_OPERANDS];          // where the tile's results go, per output
+  void* targets[MAX_OPERANDS];         // where the tile's results go, per output
   bool direct[MAX_OPERANDS];
   int32_t index[MAX_RANK];
 
@@ -88,7 +88,7 @@ template <class T> struct Worker {
   NOINLINE bool computed_in_place(const MapStep& m, int k) {
     const Program& p = m.program;
     const View& v = views[m.inputs + k];
-    if (!is_direct(m, v, DTypeOf<T>::value)) return false;
+    if (!is_direct(m, v, dtype_of(m.compute))) return false;
     if (m.aot >= 0) return true;
     if (p.results[k] >= p.registers) return false;
     for (int o = 0; o < k; ++o)
@@ -110,7 +110,7 @@ template <class T> struct Worker {
     for (int k = 0; k < m.inputs + m.outputs; ++k) views[k] = m.operand(k);
     for (int k = 0; k < m.inputs; ++k) {
       const View& v = views[k];
-      sources[k] = Source{v.data, v.dtype, row_stride(m, v), m.columns == 1 ? 1 : column_stride(m, v), is_direct(m, v, DTypeOf<T>::value)};
+      sources[k] = Source{v.data, v.dtype, row_stride(m, v), m.columns == 1 ? 1 : column_stride(m, v), is_direct(m, v, dtype_of(m.compute))};
     }
     keep_passed(m);
     int spare = 0;
@@ -120,10 +120,10 @@ template <class T> struct Worker {
       spare += !direct[k];
       in_registers |= !direct[k];
     }
-    machine.prepare(m.program, sources, m.step->scalars, m.rows * m.columns, m.aot >= 0 ? spare : 0, m.aot < 0 && in_registers);
-    T* free = machine.spare;
+    machine.prepare(m.compute, m.program, sources, m.step->scalars, m.rows * m.columns, m.aot >= 0 ? spare : 0, m.aot < 0 && in_registers);
+    char* free = machine.spare;
     for (int k = 0; k < m.outputs; ++k)
-      if (m.aot >= 0 && !direct[k]) targets[k] = free, free += machine.block;
+      if (m.aot >= 0 && !direct[k]) targets[k] = free, free += machine.block_bytes();
   }
 
   INLINE void seek(const MapStep& m, int64_t plane) {
@@ -155,21 +155,17 @@ template <class T> struct Worker {
     machine.load(rows, columns, [&](int k) { return offset[k] + row * sources[k].row + column * sources[k].column; });
     for (int k = 0; k < m.outputs; ++k) {
       if (!direct[k]) continue;
-      T* const to = reinterpret_cast<T*>(output_at(m, k, row, column));
+      char* const to = output_at(m, k, row, column);
       if (m.aot >= 0) targets[k] = to;
       else machine.slot[m.program.results[k]] = to;
     }
-    if constexpr (DTypeOf<T>::value == FLOAT32) {
-      if (m.aot >= 0) aot_loops[m.aot](int64_t(rows) * columns, machine.slot + m.program.registers, m.step->scalars, targets);
-      else machine.run(rows * columns);
-    } else {
-      machine.run(rows * columns);
-    }
+    if (m.aot >= 0) aot_loops[m.aot](int64_t(rows) * columns, machine.slot + m.program.registers, m.step->scalars, targets);
+    else machine.run(rows * columns);
     for (int k = 0; k < m.outputs; ++k) {
       if (direct[k]) continue;
       const View& v = views[m.inputs + k];
-      const T* const from = m.aot >= 0 ? targets[k] : machine.slot[m.program.results[k]];
-      store_tile(v.dtype, from, output_at(m, k, row, column), row_stride(m, v), column_stride(m, v), rows, columns);
+      const void* const from = m.aot >= 0 ? targets[k] : machine.slot[m.program.results[k]];
+      store_tile(m.compute, v.dtype, from, output_at(m, k, row, column), row_stride(m, v), column_stride(m, v), rows, columns);
     }
   }
 };
@@ -212,8 +208,8 @@ struct Place {
 };
 
 // The part of all tiles, planes outermost, that is this task's.
-template <class T> void run_tiles(const MapStep& m, int64_t task, int64_t tasks) {
-  Worker<T> w;
+void run_tiles(const MapStep& m, int64_t task, int64_t tasks) {
+  Worker w;
   w.prepare(m);
   int64_t high, wide;
   tile_size(m, w.machine.block, high, wide);
@@ -231,7 +227,7 @@ template <class T> void run_tiles(const MapStep& m, int64_t task, int64_t tasks)
   }
 }
 
-template <class T> void run_map(const MapStep& m) {
+void run_map(const MapStep& m) {
   const int64_t elements = m.planes * m.rows * m.columns;
   int64_t tasks = elements / GRAIN;
   if (tasks > 1) {
@@ -239,8 +235,8 @@ template <class T> void run_map(const MapStep& m) {
     if (tasks > most) tasks = most;
     if (most == 4) tasks = 1;
   }
-  if (tasks <= 1) run_tiles<T>(m, 0, 1);
-  else parallel(tasks, [&](int64_t task, int) { run_tiles<T>(m, task, tasks); });
+  if (tasks <= 1) run_tiles(m, 0, 1);
+  else parallel(tasks, [&](int64_t task, int) { run_tiles(m, task, tasks); });
 }
 
 // The commonest case, with the least ceremony: dense float32 everywhere and a compiled loop.
@@ -250,13 +246,13 @@ bool run_flat(const MapStep& m) {
   const int operands = m.inputs + m.outputs;
   if (m.rank != 1 || m.aot < 0 || operands > FLAT_OPERANDS) return false;
   const int64_t n = m.dims[0];
-  float* data[FLAT_OPERANDS];
+  void* data[FLAT_OPERANDS];
   Reader tape(*m.step);
   tape.at = m.views;
   for (int k = 0; k < operands; ++k) {
     const View v = tape.view(1);
     if (v.dtype != FLOAT32 || v.strides[0] != 1) return false;
-    data[k] = v.as<float>();
+    data[k] = v.data;
   }
   const AotLoop loop = aot_loops[m.aot];
   if (n < 2 * GRAIN || pool_threads() == 1) {
@@ -266,8 +262,8 @@ bool run_flat(const MapStep& m) {
   const int64_t most = 4 * int64_t(pool_threads()), grains = n / GRAIN, tasks = grains < most ? grains : most;
   parallel(tasks, [&](int64_t task, int) {
     const int64_t first = n * task / tasks & ~int64_t(63), end = n * (task + 1) / tasks & ~int64_t(63);
-    float* part[FLAT_OPERANDS];
-    for (int k = 0; k < operands; ++k) part[k] = data[k] + first;
+    void* part[FLAT_OPERANDS];
+    for (int k = 0; k < operands; ++k) part[k] = static_cast<float*>(data[k]) + first;
     loop((task + 1 == tasks ? n : end) - first, part, m.step->scalars, part + m.inputs);
   });
   return true;
@@ -289,9 +285,7 @@ int32_t map(const Step& step) {
   m.rows = m.rank > 1 ? m.dims[m.rank - 2] : 1;
   m.planes = product(m.dims, m.rank - 2);
   m.mode = choose_mode(m);
-  if (m.compute == COMPUTE_FLOAT32) run_map<float>(m);
-  else if (m.compute == COMPUTE_FLOAT64) run_map<double>(m);
-  else run_map<int32_t>(m);
+  run_map(m);
   return ENGINE_OK;
 }
 

@@ -18,7 +18,8 @@ constexpr int MAX_PARTS = 16;
 
 struct ReduceStep {
   const Step* step;
-  int by, compute, layout, inputs, kept, reduced;
+  int by, layout, inputs, kept, reduced;
+  Compute compute;
   const int32_t *kept_dims, *reduced_dims, *views;
   View out;
   Program prologue, finish;
@@ -38,8 +39,8 @@ constexpr int MAX_INPUTS = MAX_SLOTS;
 
 // Evaluates stretches of the reduced expression: tiles whose rows and columns run along two dims of the step. A position is
 // a kept index, an index into the slow reduced dims, and one along the fastest reduced dim.
-template <class T> struct Reads {
-  Machine<T> machine;
+struct Reads {
+  Machine machine;
   Source sources[MAX_INPUTS];
   View views[MAX_INPUTS];
   int64_t start[MAX_INPUTS];         // of the current kept and slow reduced index, in elements
@@ -52,7 +53,7 @@ template <class T> struct Reads {
   NOINLINE void prepare(const ReduceStep& r, int row_dim, int column_dim, bool single, int64_t most) {
     for (int k = 0; k < r.inputs; ++k) {
       const View v = views[k] = r.input(k);
-      const bool direct = v.dtype == DTypeOf<T>::value && v.strides[column_dim] == 1;
+      const bool direct = v.dtype == dtype_of(r.compute) && v.strides[column_dim] == 1;
       sources[k] = Source{v.data, v.dtype, v.strides[row_dim], v.strides[column_dim], direct};
     }
     inner_dim = r.kept + r.reduced - 1;
@@ -64,7 +65,7 @@ template <class T> struct Reads {
     for (int k = 0; k < r.inputs && !single; ++k) sources[k].direct = false;
     static const int32_t first_input = 0;
     const Program identity = {0, 1, 0, 0, 0, nullptr, nullptr, nullptr, &first_input};
-    machine.prepare(r.has_prologue ? r.prologue : identity, sources, r.step->scalars, most, 0, true);
+    machine.prepare(r.compute, r.has_prologue ? r.prologue : identity, sources, r.step->scalars, most, 0, true);
     block = machine.block < BLOCK ? machine.block : BLOCK;
   }
 
@@ -94,37 +95,39 @@ template <class T> struct Reads {
     }
   }
 
-  INLINE const T* plain_at(int64_t inner) const {
-    return reinterpret_cast<const T*>(sources[0].data) + start[0] + inner * views[0].strides[inner_dim];
+  INLINE const void* plain_at(int64_t inner) const {
+    return sources[0].data + (start[0] + inner * views[0].strides[inner_dim]) * bytes_of(sources[0].dtype);
   }
   // The values of rows x columns elements, dense, from this position of the fastest reduced dim on.
-  NOINLINE const T* tile(int64_t inner, int rows, int columns) {
+  NOINLINE const void* tile(int64_t inner, int rows, int columns) {
     machine.load(rows, columns, [&](int k) { return start[k] + inner * views[k].strides[inner_dim]; });
     machine.run(rows * columns);
     return machine.slot[machine.program.results[0]];
   }
 };
 
-// Applies `finish` to the folded values of a unit and stores them.
-template <class T> NOINLINE void write_out(const ReduceStep& r, int64_t first, int count, T* values) {
+// Applies `finish` to the folded values of a unit and stores them. (argmax and argmin fold to int32, and have no finish.)
+NOINLINE void write_out(const ReduceStep& r, int64_t first, int count, char* values) {
   int64_t rest = quotient(first, r.width), at = (first - rest * r.width) * r.out.strides[r.kept - 1];
   for (int d = r.kept - 2; d >= 0 && rest > 0; --d) {
     const int64_t slow = quotient(rest, r.kept_dims[d]);
     at += (rest - slow * r.kept_dims[d]) * r.out.strides[d];
     rest = slow;
   }
+  const Compute compute = r.by >= ARGMAX ? COMPUTE_INT32 : r.compute;
   if (r.has_finish) {
-    Machine<T> machine;
-    const Source source = {reinterpret_cast<const char*>(values), DTypeOf<T>::value, 0, 1, true};
-    machine.prepare(r.finish, &source, r.step->scalars, count, 0, true);
+    Machine machine;
+    const int bytes = size_of(compute);
+    const Source source = {values, dtype_of(compute), 0, 1, true};
+    machine.prepare(compute, r.finish, &source, r.step->scalars, count, 0, true);
     for (int done = 0; done < count; done += machine.block) {
       const int n = count - done < machine.block ? count - done : machine.block;
       machine.load(1, n, [&](int) { return done; });
       machine.run(n);
-      __builtin_memcpy(values + done, machine.slot[r.finish.results[0]], n * sizeof(T));
+      __builtin_memcpy(values + done * bytes, machine.slot[r.finish.results[0]], n * bytes);
     }
   }
-  store_tile(r.out.dtype, values, r.out.data + at * bytes_of(r.out.dtype), 0, r.out.strides[r.kept - 1], 1, count);
+  store_tile(compute, r.out.dtype, values, r.out.data + at * bytes_of(r.out.dtype), 0, r.out.strides[r.kept - 1], 1, count);
 }
 
 INLINE int64_t part_start(const ReduceStep& r, int64_t part) {
@@ -145,13 +148,13 @@ template <class Task> void run_tasks(const ReduceStep& r, const Task& task) {
 
 // ---- rows: memory runs along the reduced dim ------------------------------------------------------------------------------
 
-template <class Fold, class T> void fold_row(const ReduceStep& r, Reads<T>& reads, int64_t output, int64_t from, int64_t to, Fold& fold) {
+void fold_row(const ReduceStep& r, const FoldCalls& calls, Reads& reads, int64_t output, int64_t from, int64_t to, void* fold) {
   reads.seek(r, output, from);
   int64_t inner = remainder_of(from, r.inner);
   while (from < to) {
     int64_t n = r.inner - inner < to - from ? r.inner - inner : to - from;
     if (!reads.plain && n > reads.block) n = reads.block;
-    fold.stretch(reads.plain ? reads.plain_at(inner) : reads.tile(inner, 1, int(n)), n, from);
+    calls.stretch(fold, 1, reads.plain ? reads.plain_at(inner) : reads.tile(inner, 1, int(n)), 0, n, from);
     from += n, inner += n;
     if (inner < r.inner) continue;
     inner = 0;
@@ -160,59 +163,58 @@ template <class Fold, class T> void fold_row(const ReduceStep& r, Reads<T>& read
 }
 
 // Short rows, one after the other along the fastest kept dim: several are evaluated at once.
-template <class Fold, class T> void fold_short_rows(const ReduceStep& r, Reads<T>& reads, int64_t first, int count, Fold* folds) {
+void fold_short_rows(const ReduceStep& r, const FoldCalls& calls, Reads& reads, int64_t first, int count, char* folds) {
   const int n = int(r.inner), most = int(quotient(reads.block, n));
   for (int done = 0; done < count; done += most) {
     const int rows = count - done < most ? count - done : most;
     reads.seek(r, first + done, 0);
-    const T* values;
-    int64_t pitch = n;
-    if (reads.plain) values = reads.plain_at(0), pitch = reads.sources[0].row;
-    else values = reads.tile(0, rows, n);
-    for (int i = 0; i < rows; ++i) folds[done + i].stretch(values + i * pitch, n, 0);
+    const void* const values = reads.plain ? reads.plain_at(0) : reads.tile(0, rows, n);
+    calls.stretch(folds + done * calls.bytes, rows, values, reads.plain ? reads.sources[0].row : n, n, 0);
   }
 }
 
-template <class Fold, class T> void run_rows(const ReduceStep& r) {
+void run_rows(const ReduceStep& r, const FoldCalls& calls) {
   const bool is_short = r.reduced == 1 && r.inner > 0 && r.inner <= 128 && r.parts == 1;
   const int row_dim = r.kept - 1, column_dim = r.kept + r.reduced - 1;
-  Fold shared[MAX_PARTS * MAX_PARTS];
+  alignas(8) char shared[MAX_PARTS * MAX_PARTS * FOLD_BYTES];
   const auto task = [&](int64_t number) {
     const int64_t unit = quotient(number, r.parts), part = remainder_of(number, r.parts);
     const int64_t column = remainder_of(unit, r.units_across) * r.unit_width, first = quotient(unit, r.units_across) * r.width + column;
     const int count = int(r.width - column < r.unit_width ? r.width - column : r.unit_width);
-    Reads<T> reads;
+    Reads reads;
     reads.prepare(r, row_dim, column_dim, !is_short, is_short ? BLOCK : r.inner);
-    Fold own[UNIT];
-    Fold* folds = r.parts > 1 ? shared + number : own;   // parts come with one output per unit
-    for (int i = 0; i < count; ++i) folds[i].start();
-    if (is_short && reads.block >= r.inner) fold_short_rows(r, reads, first, count, folds);
-    else for (int i = 0; i < count; ++i) fold_row(r, reads, first + i, part_start(r, part), part_start(r, part + 1), folds[i]);
+    alignas(8) char own[UNIT * FOLD_BYTES], results[UNIT * 8];
+    char* const folds = r.parts > 1 ? shared + number * calls.bytes : own;   // parts come with one output per unit
+    calls.start(folds, count);
+    const int64_t from = part_start(r, part), to = part_start(r, part + 1);
+    if (is_short && reads.block >= r.inner) fold_short_rows(r, calls, reads, first, count, folds);
+    else for (int i = 0; i < count; ++i) fold_row(r, calls, reads, first + i, from, to, folds + i * calls.bytes);
     if (r.parts > 1) return;
-    typename Fold::Result results[UNIT];
-    for (int i = 0; i < count; ++i) results[i] = folds[i].result();
+    calls.results(folds, count, results);
     write_out(r, first, count, results);
   };
   run_tasks(r, task);
   for (int64_t unit = 0; unit < r.units && r.parts > 1; ++unit) {
-    Fold& total = shared[unit * r.parts];
-    for (int64_t part = 1; part < r.parts; ++part) total.merge(shared[unit * r.parts + part]);
-    typename Fold::Result result = total.result();
-    write_out(r, quotient(unit, r.units_across) * r.width + remainder_of(unit, r.units_across), 1, &result);
+    char* const total = shared + unit * r.parts * calls.bytes;
+    for (int64_t part = 1; part < r.parts; ++part) calls.merge(total, total + part * calls.bytes);
+    alignas(8) char result[8];
+    calls.results(total, 1, result);
+    write_out(r, quotient(unit, r.units_across) * r.width + remainder_of(unit, r.units_across), 1, result);
   }
 }
 
 // ---- columns: memory runs along a kept dim ----------------------------------------------------------------------------------
 
-template <class Columns, class T>
-void fold_columns(const ReduceStep& r, Reads<T>& reads, int64_t first, int width, int64_t from, int64_t to, Columns& fold, int most) {
+void fold_columns(const ReduceStep& r, const ColumnCalls& calls, Reads& reads, int64_t first, int width, int64_t part, void* fold, int most) {
+  int64_t from = part_start(r, part);
+  const int64_t to = part_start(r, part + 1);
   reads.seek(r, first, from);
   int64_t inner = remainder_of(from, r.inner);
   while (from < to) {
     int64_t rows = r.inner - inner < to - from ? r.inner - inner : to - from;
     if (rows > most) rows = most;
-    if (reads.plain) fold.rows(reads.plain_at(inner), reads.sources[0].row, int(rows), width, from);
-    else fold.rows(reads.tile(inner, int(rows), width), width, int(rows), width, from);
+    if (reads.plain) calls.rows(fold, reads.plain_at(inner), reads.sources[0].row, int(rows), width, from);
+    else calls.rows(fold, reads.tile(inner, int(rows), width), width, int(rows), width, from);
     from += rows, inner += rows;
     if (inner < r.inner) continue;
     inner = 0;
@@ -220,41 +222,40 @@ void fold_columns(const ReduceStep& r, Reads<T>& reads, int64_t first, int width
   }
 }
 
-template <class Columns, class T> int32_t run_columns(const ReduceStep& r) {
+int32_t run_columns(const ReduceStep& r, const ColumnCalls& calls) {
   const int row_dim = r.kept + r.reduced - 1, column_dim = r.kept - 1;
-  Columns* shared = nullptr;
+  char* shared = nullptr;
   if (r.parts > 1) {
-    shared = static_cast<Columns*>(pool_scratch(0, size_t(r.units * r.parts) * sizeof(Columns), SHARED));
+    shared = static_cast<char*>(pool_scratch(0, size_t(r.units * r.parts) * calls.bytes, SHARED));
     if (shared == nullptr) return ENGINE_MEMORY;
   }
   const auto task = [&](int64_t number) {
     const int64_t unit = quotient(number, r.parts), part = remainder_of(number, r.parts);
     const int64_t column = remainder_of(unit, r.units_across) * r.unit_width, first = quotient(unit, r.units_across) * r.width + column;
     const int width = int(r.width - column < r.unit_width ? r.width - column : r.unit_width);
-    Reads<T> reads;
+    Reads reads;
     const bool single = width >= 64 && r.has_prologue;
     reads.prepare(r, row_dim, column_dim, single, BLOCK);
     int most = COLUMN_ROWS;
     if (!reads.plain) most = single ? 1 : int(quotient(reads.block, width));
     if (most > COLUMN_ROWS) most = COLUMN_ROWS;
     if (most < 1) most = 1;
-    Columns own;
-    Columns& fold = r.parts > 1 ? shared[number] : own;
-    fold.start(width);
-    fold_columns(r, reads, first, width, part_start(r, part), part_start(r, part + 1), fold, most);
+    alignas(8) char own[COLUMNS_BYTES], results[UNIT * 8];
+    char* const fold = r.parts > 1 ? shared + number * calls.bytes : own;
+    calls.start(fold, width);
+    fold_columns(r, calls, reads, first, width, part, fold, most);
     if (r.parts > 1) return;
-    typename Columns::Result results[UNIT];
-    fold.results(results, width);
+    calls.results(fold, results, width);
     write_out(r, first, width, results);
   };
   run_tasks(r, task);
   for (int64_t unit = 0; unit < r.units && r.parts > 1; ++unit) {
     const int64_t column = remainder_of(unit, r.units_across) * r.unit_width;
     const int width = int(r.width - column < r.unit_width ? r.width - column : r.unit_width);
-    Columns& total = shared[unit * r.parts];
-    for (int64_t part = 1; part < r.parts; ++part) total.merge(shared[unit * r.parts + part], width);
-    typename Columns::Result results[UNIT];
-    total.results(results, width);
+    char* const total = shared + unit * r.parts * calls.bytes;
+    for (int64_t part = 1; part < r.parts; ++part) calls.merge(total, total + part * calls.bytes, width);
+    alignas(8) char results[UNIT * 8];
+    calls.results(total, results, width);
     write_out(r, quotient(unit, r.units_across) * r.width + column, width, results);
   }
   return ENGINE_OK;
@@ -263,18 +264,18 @@ template <class Columns, class T> int32_t run_columns(const ReduceStep& r) {
 // ---- choice -------------------------------------------------------------------------------------------------------------------
 
 // How many outputs side by side: as many as a block of the VM holds, where the expression is evaluated first.
-template <class T> int columns_of(const ReduceStep& r) {
-  if (!r.has_prologue && r.input(0).dtype == DTypeOf<T>::value) return UNIT;
+int columns_of(const ReduceStep& r) {
+  if (!r.has_prologue && r.input(0).dtype == dtype_of(r.compute)) return UNIT;
   const Program& p = r.prologue;
-  return block_for<T>(r.inputs + (r.has_prologue ? p.registers + p.constants + p.scalars : 0));
+  return block_for(r.inputs + (r.has_prologue ? p.registers + p.constants + p.scalars : 0), size_of(r.compute));
 }
 
-template <class T> void cut(ReduceStep& r) {
+void cut(ReduceStep& r) {
   r.outer = product(r.kept_dims, r.kept - 1), r.width = r.kept_dims[r.kept - 1];
   r.folded = product(r.reduced_dims, r.reduced), r.inner = r.reduced_dims[r.reduced - 1];
   const int64_t outputs = r.outer * r.width, elements = outputs * r.folded;
   r.parts = 1;
-  r.unit_width = r.layout == COLUMNS ? columns_of<T>(r) : UNIT;
+  r.unit_width = r.layout == COLUMNS ? columns_of(r) : UNIT;
   if (r.layout == ROWS) {
     const int64_t enough = r.folded > 0 ? quotient(GRAIN, r.folded) : UNIT;
     r.unit_width = enough < 1 ? 1 : enough > UNIT ? UNIT : enough;
@@ -295,23 +296,8 @@ template <class T> void cut(ReduceStep& r) {
   if (r.parts < 1) r.parts = 1;
 }
 
-template <template <class> class Fold, template <class> class Columns, class T> int32_t run_layout(const ReduceStep& r) {
-  if (r.layout == COLUMNS) return run_columns<Columns<T>, T>(r);
-  run_rows<Fold<T>, T>(r);
-  return ENGINE_OK;
-}
-
-template <class T> int32_t run_by(ReduceStep& r) {
-  cut<T>(r);
-  switch (r.by) {
-    case SUM: return run_layout<SumFold, SumColumns, T>(r);
-    case PROD: return run_layout<ProdFold, ProdColumns, T>(r);
-    case MAX: return run_layout<MaxFold, MaxColumns, T>(r);
-    case MIN: return run_layout<MinFold, MinColumns, T>(r);
-    case ARGMAX: return run_layout<ArgMaxFold, ArgMaxColumns, T>(r);
-    default: return run_layout<ArgMinFold, ArgMinColumns, T>(r);
-  }
-}
+constexpr const FoldCalls* all_fold_calls[] = {fold_calls<float>, fold_calls<double>, fold_calls<int32_t>};
+constexpr const ColumnCalls* all_column_calls[] = {column_calls<float>, column_calls<double>, column_calls<int32_t>};
 
 }  // namespace
 
@@ -319,7 +305,7 @@ int32_t reduce(const Step& step) {
   ReduceStep r;
   r.step = &step;
   Reader tape(step);
-  r.by = tape.next(), r.compute = tape.next(), r.layout = tape.next();
+  r.by = tape.next(), r.compute = Compute(tape.next()), r.layout = tape.next();
   r.inputs = tape.next(), r.kept = tape.next(), r.reduced = tape.next();
   r.kept_dims = tape.ints(r.kept);
   r.reduced_dims = tape.ints(r.reduced);
@@ -329,8 +315,12 @@ int32_t reduce(const Step& step) {
   if (r.has_prologue) r.prologue.read(tape, 1);
   r.has_finish = tape.next() > 0 && r.by < ARGMAX;
   if (r.has_finish) r.finish.read(tape, 1);
-  const bool is_int = r.compute == COMPUTE_INT32;
-  const int32_t code = r.compute == COMPUTE_FLOAT32 ? run_by<float>(r) : is_int ? run_by<int32_t>(r) : run_by<double>(r);
+  cut(r);
+  if (r.layout == ROWS) {
+    run_rows(r, all_fold_calls[r.compute][r.by]);
+    return ENGINE_OK;
+  }
+  const int32_t code = run_columns(r, all_column_calls[r.compute][r.by]);
   return code == ENGINE_OK ? code : step.fail(code);
 }
 

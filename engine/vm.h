@@ -37,30 +37,35 @@ struct Source {
 };
 
 // Elements per block when the register file holds so many of them.
-template <class T> INLINE int block_for(int blocks) {
+INLINE int block_for(int blocks, int bytes) {
   if (blocks == 0) return DIRECT_BLOCK;
-  const int room = FILE_BYTES / (blocks * int(sizeof(T))) & ~(MIN_BLOCK - 1);
+  const int room = FILE_BYTES / (blocks * bytes) & ~(MIN_BLOCK - 1);
   return room < BLOCK ? room : BLOCK;
 }
 
-template <class T> struct Machine {
+struct Machine {
   alignas(64) char file[FILE_BYTES];
-  T* slot[MAX_SLOTS];
+  void* slot[MAX_SLOTS];
   struct Loaded { const char* from; int rows, columns; } loaded[MAX_SLOTS];
   Program program;
   const Source* sources;
+  Compute compute;
   int block;             // elements that fit in a tile
+  char* spare;           // the first of the caller's blocks
+
+  INLINE int block_bytes() const { return block * size_of(compute); }
 
   // `elements`: no tile will have more. `extra` blocks are kept free for the caller, `skipped` registers are set by it.
-  NOINLINE void prepare(const Program& p, const Source* inputs, const double* numbers, int64_t elements, int extra, bool registers) {
+  NOINLINE void prepare(Compute type, const Program& p, const Source* inputs, const double* numbers, int64_t elements, int extra, bool registers) {
     program = p;
     sources = inputs;
+    compute = type;
     int blocks = extra + (registers ? p.registers + p.constants + p.scalars : 0);
     for (int k = 0; k < p.inputs; ++k) blocks += !inputs[k].direct;
-    block = block_for<T>(blocks);
+    block = block_for(blocks, size_of(type));
     if (elements < block) block = (int(elements) + 15) & ~15;
-    T* free = reinterpret_cast<T*>(file);
-    const auto take = [&](int number) { slot[number] = free, free += block; };
+    spare = file;
+    const auto take = [&](int number) { slot[number] = spare, spare += block_bytes(); };
     if (registers)
       for (int r = 0; r < p.registers; ++r) take(r);
     for (int k = 0; k < p.inputs; ++k) {
@@ -68,42 +73,35 @@ template <class T> struct Machine {
       take(p.registers + k);
       loaded[k].from = nullptr;
     }
-    if (registers) {
-      int next = p.registers + p.inputs;
-      for (int k = 0; k < p.constants; ++k) {
-        double value;
-        __builtin_memcpy(&value, p.constant_words + 2 * k, sizeof value);
-        take(next);
-        fill(slot[next++], widen_to<T>(value), block);
-      }
-      for (int k = 0; k < p.scalars; ++k) {
-        take(next);
-        fill(slot[next++], widen_to<T>(numbers[p.scalar_numbers[k]]), block);
-      }
+    const int first = p.registers + p.inputs, numbered = registers ? p.constants + p.scalars : 0;
+    for (int k = 0; k < numbered; ++k) {
+      double value;
+      if (k < p.constants) __builtin_memcpy(&value, p.constant_words + 2 * k, sizeof value);
+      else value = numbers[p.scalar_numbers[k - p.constants]];
+      take(first + k);
+      fill_block(type, slot[first + k], value, block);
     }
-    spare = free;
   }
-  T* spare;              // the first of the caller's blocks
 
   // Points the inputs at a tile; `offset(k)` is where it starts in input k, in elements. Tiles that stay in place are loaded once.
   template <class Offset> INLINE void load(int rows, int columns, Offset offset) {
     for (int k = 0; k < program.inputs; ++k) {
       const Source& source = sources[k];
       const char* from = source.data + offset(k) * bytes_of(source.dtype);
-      T*& to = slot[program.registers + k];
+      void*& to = slot[program.registers + k];
       if (source.direct) {
-        to = reinterpret_cast<T*>(const_cast<char*>(from));
+        to = const_cast<char*>(from);
         continue;
       }
       Loaded& last = loaded[k];
       if (last.from == from && last.columns == columns && last.rows >= rows) continue;
       last = Loaded{from, rows, columns};
-      load_tile(source.dtype, from, source.row, source.column, rows, columns, to);
+      load_tile(compute, source.dtype, from, source.row, source.column, rows, columns, to);
     }
   }
 
   INLINE void run(int n) {
-    const Instruction* const table = instruction_tables[DTypeOf<T>::value == INT32 ? 2 : DTypeOf<T>::value];
+    const Instruction* const table = instruction_tables[compute];
     const int32_t* code = program.code;
     for (int i = 0; i < program.instructions; ++i, code += 5)
       table[code[0]](slot[code[1]], slot[code[2]], slot[code[3]], slot[code[4]], n);

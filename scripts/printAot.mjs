@@ -41,13 +41,13 @@ function printLoop(exprs, number) {
   const part = `body(${[...read((k) => `load_first(p${k} + i, left)`), ...results].join(', ')});`;
   const parameters = [...each(inputs, (k) => `V in${k}`), ...each(exprs.length, (k) => `V& out${k}`)];
   const setup = [
-    ...each(inputs, (k) => `[[maybe_unused]] const float* const p${k} = in[${k}];`),
+    ...each(inputs, (k) => `[[maybe_unused]] const float* const p${k} = static_cast<const float*>(in[${k}]);`),
     ...each(scalars, (k) => `[[maybe_unused]] const V s${k} = broadcast(float(scalars[${k}]));`),
-    ...each(exprs.length, (k) => `float* const q${k} = out[${k}];`),
+    ...each(exprs.length, (k) => `float* const q${k} = static_cast<float*>(out[${k}]);`),
   ];
   const writeWhole = each(exprs.length, (k) => `store(q${k} + i, r${k});`).join(' ');
   const writePart = each(exprs.length, (k) => `store_first(q${k} + i, r${k}, left);`).join(' ');
-  return `static void aot_${number}(int64_t n, const float* const* in, const double* scalars, float* const* out) {
+  return `static void aot_${number}(int64_t n, void* const* in, const double* scalars, void* const* out) {
   typedef vf V;
   (void)in, (void)scalars;
 ${setup.map((line) => `  ${line}`).join('\n')}

@@ -47,7 +47,11 @@ function everydayTraining(): void {
     (x) => x.gelu({ approximate: 'tanh' }),
     (x) => x.clamp({ min: 0.5, max: 1.5 }),
     (x) => f.dropout(x, { p: 0.5, training: true }),
-    ...[f.add, f.sub, f.mul, f.div].map((op): UnaryCall => (x) => op(x, 2)),
+    ...[f.add, f.sub, f.mul, f.div].map(
+      (op): UnaryCall =>
+        (x) =>
+          op(x, 2),
+    ),
     (x) => x.softmax({ dim: -1 }),
     (x) => x.logSoftmax({ dim: -1 }),
     (x) => x.mean(),
@@ -57,8 +61,14 @@ function everydayTraining(): void {
     (x) => f.crossEntropy(x, ones([2, 3]).softmax({ dim: -1 })),
     (x) => f.crossEntropy(x, ones([2]).int()),
   ];
-  for (const call of unary) call(leaf([2, 3])).sum().backward();
-  for (const op of [f.add, f.sub, f.mul, f.div, f.maximum, f.minimum]) op(leaf([2, 3]), leaf([2, 3])).sum().backward();
+  for (const call of unary)
+    call(leaf([2, 3]))
+      .sum()
+      .backward();
+  for (const op of [f.add, f.sub, f.mul, f.div, f.maximum, f.minimum])
+    op(leaf([2, 3]), leaf([2, 3]))
+      .sum()
+      .backward();
   const layers: readonly (readonly [Module, readonly number[]])[] = [
     [new BatchNorm2d(3), [2, 3, 2, 2]],
     [new LayerNorm(3), [2, 3]],

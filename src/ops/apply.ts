@@ -87,8 +87,16 @@ export const eager: Executor = {
 
 function compilePlan({ kernel, inputs, outputs, device, name }: Plan): Executable {
   const used = [...outputs, ...inputs];
-  if (!device.supports(kernel, used.map((s) => s.dtype))) {
-    throw new LibError('dtype', `${name}: ${device.name} has no ${kernel.family} kernel for these types, got ${used.map((s) => s.dtype).join(', ')}.`);
+  if (
+    !device.supports(
+      kernel,
+      used.map((s) => s.dtype),
+    )
+  ) {
+    throw new LibError(
+      'dtype',
+      `${name}: ${device.name} has no ${kernel.family} kernel for these types, got ${used.map((s) => s.dtype).join(', ')}.`,
+    );
   }
   const operand = (spec: Spec, buffer: number) => ({ buffer, spec, offset: 0 });
   const step = {
@@ -136,7 +144,11 @@ export function setTangentTap(tap: TangentTap | null): TangentTap | null {
 }
 
 /** The waist of the library: every op with a kernel, eager or captured, forward or backward, passes through here. */
-export function apply(definition: Definition, { inputs, params, scalars = NO_SCALARS, key }: Canonical<unknown>, into?: readonly Tensor[]): readonly Tensor[] {
+export function apply(
+  definition: Definition,
+  { inputs, params, scalars = NO_SCALARS, key }: Canonical<unknown>,
+  into?: readonly Tensor[],
+): readonly Tensor[] {
   const plan = planFor(definition, inputs, params, key, into);
   const record = definition.grad !== undefined && (tangentTap !== null || (gradEnabled && inputs.some(requiresGrad)));
   if (into !== undefined) return applyInPlace(definition, plan, inputs, params, scalars, into, record);
@@ -148,7 +160,13 @@ export function apply(definition: Definition, { inputs, params, scalars = NO_SCA
 const NO_SCALARS: readonly number[] = [];
 const requiresGrad = (t: Tensor): boolean => t.requiresGrad;
 
-function planFor(definition: Definition, inputs: readonly Tensor[], params: unknown, key: string | undefined, into?: readonly Tensor[]): Plan {
+function planFor(
+  definition: Definition,
+  inputs: readonly Tensor[],
+  params: unknown,
+  key: string | undefined,
+  into?: readonly Tensor[],
+): Plan {
   const first = inputs[0] ?? into?.[0];
   const device = first?.device ?? (params as { readonly device: Backend }).device;
   let name = `${device.id}`;
@@ -169,7 +187,11 @@ function makePlan(
 ): Plan {
   const stranger = tensors.find((t) => t.device !== device);
   if (stranger) {
-    throw new LibError('device', `${definition.name}: all tensors must be on one device, got ${device.name} and ${stranger.device.name}.`, 'move one with to(device).');
+    throw new LibError(
+      'device',
+      `${definition.name}: all tensors must be on one device, got ${device.name} and ${stranger.device.name}.`,
+      'move one with to(device).',
+    );
   }
   const inputs = tensors.map((t) => t.spec);
   const inferred = definition.infer(inputs, params);
@@ -193,7 +215,10 @@ function checkInto(name: string, outputs: readonly Spec[], into: readonly Tensor
   return outputs.map((spec, i) => {
     const target = into[i]?.spec ?? spec;
     if (`${target.shape}` !== `${spec.shape}`) {
-      throw new LibError('shape', `${name}_: the result must have the shape of the tensor written to, got (${spec.shape}) into (${target.shape}).`);
+      throw new LibError(
+        'shape',
+        `${name}_: the result must have the shape of the tensor written to, got (${spec.shape}) into (${target.shape}).`,
+      );
     }
     if (dtypes[target.dtype].rank < dtypes[spec.dtype].rank && dtypes[target.dtype].kind !== dtypes[spec.dtype].kind) {
       throw new LibError('dtype', `${name}_: the result must fit the tensor written to, got ${spec.dtype} into ${target.dtype}.`);
@@ -251,7 +276,10 @@ export function attach(node: GradNode, inputs: readonly Tensor[], outputs: reado
 function savedPositions({ saves }: Definition, params: unknown, edges: readonly (Edge | null)[]): readonly (number | 'output')[] {
   if (saves === undefined) return NO_SAVES;
   if (typeof saves !== 'function') return saves;
-  return saves(params, edges.map((e) => e !== null || tangentTap !== null));
+  return saves(
+    params,
+    edges.map((e) => e !== null || tangentTap !== null),
+  );
 }
 const NO_SAVES: readonly (number | 'output')[] = [];
 
@@ -291,10 +319,18 @@ function cut(t: Tensor): void {
 export function checkWritable(op: string, target: Tensor): void {
   if (!gradEnabled) return;
   if (target.requiresGrad && target.node === null) {
-    throw new LibError('grad', `${op}: a leaf that requires grad cannot be changed in place, got shape (${target.shape}).`, 'wrap the write in noGrad(() => …).');
+    throw new LibError(
+      'grad',
+      `${op}: a leaf that requires grad cannot be changed in place, got shape (${target.shape}).`,
+      'wrap the write in noGrad(() => …).',
+    );
   }
   if (target.viewOf?.requiresGrad) {
-    throw new LibError('grad', `${op}: a view of a tensor that requires grad cannot be changed in place, got shape (${target.shape}).`, 'write to a clone(), or use where() or scatter() to build the new value.');
+    throw new LibError(
+      'grad',
+      `${op}: a view of a tensor that requires grad cannot be changed in place, got shape (${target.shape}).`,
+      'write to a clone(), or use where() or scatter() to build the new value.',
+    );
   }
 }
 
@@ -363,10 +399,7 @@ export function applyCustom(definition: CustomDefinition, { inputs, params, scal
   const outputs = runForward(definition, inputs, params);
   if (tangentTap === null && !(gradEnabled && inputs.some(requiresGrad))) return outputs;
   const { name, grad, saves, keeps, foreign, differentiable } = definition;
-  const saved = [
-    ...inputs.map((x, i) => (saves?.includes(i) ? x : null)),
-    ...outputs.map((y, i) => (keeps?.includes(i) ? y : null)),
-  ];
+  const saved = [...inputs.map((x, i) => (saves?.includes(i) ? x : null)), ...outputs.map((y, i) => (keeps?.includes(i) ? y : null))];
   const recording: Recording<unknown> = {
     name,
     rule: grad,

@@ -29,7 +29,10 @@ const assign = {
 /** Writes `source`, broadcast and cast to this tensor's shape and type, over this tensor. */
 export function copy_(x: Tensor, source: Tensor): Tensor {
   if (source.ndim > x.ndim) {
-    throw new LibError('shape', `copy_: the source must broadcast to the tensor written to, got ${formatShape(source.shape)} into ${formatShape(x.shape)}.`);
+    throw new LibError(
+      'shape',
+      `copy_: the source must broadcast to the tensor written to, got ${formatShape(source.shape)} into ${formatShape(x.shape)}.`,
+    );
   }
   const moved = source.device === x.device ? source : source.to(x.device);
   apply(assign, { inputs: [moved.expand(x.shape)], params: { dtype: x.dtype, shape: x.shape } }, [x]);

@@ -1,5 +1,5 @@
-import type { Spec } from '../core/spec.js';
 import type { Shape } from '../core/shape.js';
+import type { Spec } from '../core/spec.js';
 import type { Kernel } from '../program/kernel.js';
 import type { GradContext } from '../tensor/graph.js';
 import type { Tensor } from '../tensor/tensor.js';

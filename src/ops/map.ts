@@ -1,5 +1,6 @@
+import { cached } from '../core/cache.js';
 import { type ComputeType, computeType, type DType } from '../core/dtype.js';
-import { broadcastShapes, sameShape, type Shape } from '../core/shape.js';
+import { broadcastShapes, type Shape, sameShape } from '../core/shape.js';
 import { type Spec, specOf } from '../core/spec.js';
 import { constant, derivative, type Expr, input, isDifferentiable, scalar as scalarLeaf, substitute, topological } from '../expr/expr.js';
 import type { Reducer } from '../program/kernel.js';
@@ -35,12 +36,7 @@ export function map(inputs: readonly Tensor[], params: MapParams, scalars: reado
 }
 
 function definitionOf(name: string): Definition {
-  let known = definitions.get(name);
-  if (known === undefined) {
-    known = mapDefinition(name) as unknown as Definition;
-    definitions.set(name, known);
-  }
-  return known;
+  return cached(definitions, name, () => mapDefinition(name) as unknown as Definition);
 }
 
 function mapDefinition(name: string) {
@@ -66,18 +62,13 @@ function broadcastAll(name: string, specs: readonly Spec[]): Shape {
 const slopeCache = new WeakMap<Expr, Map<string, Expr | null>>();
 
 /** ∂output/∂input i times the output gradient, over (inputs…, gradient, output); null where it is zero. */
-function slope(params: MapParams, i: number, n: number): Expr | null {
-  if (params.slopes !== undefined) return params.slopes[i] ?? null;
-  let cache = slopeCache.get(params.expr);
-  if (cache === undefined) slopeCache.set(params.expr, (cache = new Map()));
-  const key = `${i}/${n}`;
-  let e = cache.get(key);
-  if (e === undefined) {
-    const d = derivative(params.expr, i);
-    e = d.node.kind === 'const' && d.node.value === 0 ? null : timesGradient(d, input(n), params.expr, n + 1);
-    cache.set(key, e);
-  }
-  return e;
+function slope({ expr, slopes }: MapParams, i: number, n: number): Expr | null {
+  if (slopes !== undefined) return slopes[i] ?? null;
+  const cache = cached(slopeCache, expr, () => new Map<string, Expr | null>());
+  return cached(cache, `${i}/${n}`, () => {
+    const d = derivative(expr, i);
+    return d.node.kind === 'const' && d.node.value === 0 ? null : timesGradient(d, input(n), expr, n + 1);
+  });
 }
 
 /** The slope times the gradient, reading the saved output wherever the slope would compute it again. */
@@ -94,27 +85,27 @@ const inputsOf = (e: Expr): Set<number> => {
   return found;
 };
 
-const savesCache = new WeakMap<Expr, Map<string, readonly (number | 'output')[]>>();
+type Saves = readonly (number | 'output')[];
+const savesCache = new WeakMap<Expr, Map<string, Saves>>();
 
-function savedBy(params: MapParams, needs: readonly boolean[]): readonly (number | 'output')[] {
-  let cache = savesCache.get(params.expr);
-  if (cache === undefined) savesCache.set(params.expr, (cache = new Map()));
-  const key = `${needs}`;
-  let saves = cache.get(key);
-  if (saves === undefined) {
+function savedBy(params: MapParams, needs: readonly boolean[]): Saves {
+  const cache = cached(savesCache, params.expr, () => new Map<string, Saves>());
+  const own = params.slopes?.map((e) => e?.id);
+  return cached(cache, `${needs}|${own}`, () => {
     const read = new Set<number>();
     const n = needs.length;
     needs.forEach((need, i) => {
       const e = need ? slope(params, i, n) : null;
       if (e !== null) for (const k of inputsOf(e)) read.add(k);
     });
-    saves = [...read].filter((k) => k !== n).map((k) => (k === n + 1 ? 'output' : k));
-    cache.set(key, saves);
-  }
-  return saves;
+    return [...read].filter((k) => k !== n).map((k) => (k === n + 1 ? 'output' : k));
+  });
 }
 
-function mapGradient([g]: readonly (Tensor | null)[], { inputs, output, params, scalars, needs }: GradContext<MapParams>): (Tensor | null)[] {
+function mapGradient(
+  [g]: readonly (Tensor | null)[],
+  { inputs, output, params, scalars, needs }: GradContext<MapParams>,
+): (Tensor | null)[] {
   const n = inputs.length;
   return inputs.map((x, i) => {
     if (!g || !needs[i]) return null;
@@ -132,14 +123,12 @@ const compactions = new WeakMap<Expr, Compacted>();
 
 /** Which inputs an expression reads, and the expression over those alone. */
 function compacted(e: Expr): Compacted {
-  let known = compactions.get(e);
-  if (known === undefined) {
+  return cached(compactions, e, () => {
     const used = [...inputsOf(e)].sort((a, b) => a - b);
     const place = new Map(used.map((old, now) => [old, now]));
     const expr = substitute(e, (leaf) => (leaf.kind === 'input' ? input(place.get(leaf.index) ?? 0) : scalarLeaf(leaf.index)));
-    compactions.set(e, (known = { used, expr }));
-  }
-  return known;
+    return { used, expr };
+  });
 }
 
 /**
@@ -159,7 +148,11 @@ export function mapOnto(target: Spec, name: string, e: Expr, tensors: readonly T
     const fits = inputs.some((t) => `${t.shape}` === `${target.shape}`);
     if (fits) return map(inputs, { name, expr, dtype: target.dtype, compute }, scalars);
   }
-  return reduceMap(inputs, { name, by: 'sum', expr, dims, keepdim: false, shape, out: target.shape, dtype: target.dtype, compute }, scalars);
+  return reduceMap(
+    inputs,
+    { name, by: 'sum', expr, dims, keepdim: false, shape, out: target.shape, dtype: target.dtype, compute },
+    scalars,
+  );
 }
 
 export interface ReduceMapParams {
@@ -182,8 +175,7 @@ export interface ReduceMapParams {
 export function reduceMap(inputs: readonly Tensor[], params: ReduceMapParams, scalars: readonly number[] = []): Tensor {
   const { name, expr, dims, shape, out, dtype, divisor = 1 } = params;
   const key = `${expr.id}|${dims}|${shape}|${out}|${dtype}|${divisor}`;
-  let definition = reductions.get(name);
-  if (definition === undefined) reductions.set(name, (definition = reduceDefinition(name) as unknown as Definition));
+  const definition = cached(reductions, name, () => reduceDefinition(name) as unknown as Definition);
   return apply(definition, { inputs, params, scalars, key })[0] as Tensor;
 }
 const reductions = new Map<string, Definition>();
@@ -213,29 +205,22 @@ function reduceDefinition(name: string) {
 const reduceSaves = new WeakMap<Expr, Map<string, readonly number[]>>();
 
 function savedByReduce(expr: Expr, needs: readonly boolean[]): readonly number[] {
-  let cache = reduceSaves.get(expr);
-  if (cache === undefined) reduceSaves.set(expr, (cache = new Map()));
-  let saves = cache.get(`${needs}`);
-  if (saves === undefined) {
+  const cache = cached(reduceSaves, expr, () => new Map<string, readonly number[]>());
+  return cached(cache, `${needs}`, () => {
     const read = new Set<number>();
     needs.forEach((need, i) => {
       if (need) for (const k of inputsOf(derivative(expr, i))) read.add(k);
     });
-    cache.set(`${needs}`, (saves = [...read]));
-  }
-  return saves;
+    return [...read];
+  });
 }
 
 const reduceSlopes = new WeakMap<Expr, Map<string, Expr>>();
 
 /** g · ∂expr/∂input i / divisor, with g as input n. */
 function reduceSlope(expr: Expr, i: number, n: number, divisor: number): Expr {
-  let cache = reduceSlopes.get(expr);
-  if (cache === undefined) reduceSlopes.set(expr, (cache = new Map()));
-  const key = `${i}/${n}/${divisor}`;
-  let e = cache.get(key);
-  if (e === undefined) cache.set(key, (e = input(n).mul(derivative(expr, i)).div(divisor)));
-  return e;
+  const cache = cached(reduceSlopes, expr, () => new Map<string, Expr>());
+  return cached(cache, `${i}/${n}/${divisor}`, () => input(n).mul(derivative(expr, i)).div(divisor));
 }
 
 function reduceMapGradient([g]: readonly (Tensor | null)[], context: GradContext<ReduceMapParams>): (Tensor | null)[] {
@@ -247,7 +232,8 @@ function reduceMapGradient([g]: readonly (Tensor | null)[], context: GradContext
     if (!needs[i]) return null;
     const e = reduceSlope(params.expr, i, n, params.divisor ?? 1);
     // Where the kernel reads something of the full shape, it broadcasts the gradient by itself.
-    const full = sameShape(x.shape, params.shape) && compacted(e).used.some((k) => k < n && sameShape((inputs[k] as Tensor).shape, params.shape));
+    const full =
+      sameShape(x.shape, params.shape) && compacted(e).used.some((k) => k < n && sameShape((inputs[k] as Tensor).shape, params.shape));
     return mapOnto(x.spec, `${params.name}Backward`, e, [...inputs, full ? kept : kept.expand(params.shape)], scalars);
   });
 }

@@ -157,7 +157,7 @@ function inputGradient(g: Tensor, gMean: Tensor | null, gRstd: Tensor | null, { 
 function statisticsGradient(gMean: Tensor | null, gRstd: Tensor | null, { op, x, mean, rstd, dims }: Saved): Tensor | null {
   const share = [1 / countOf(x, dims)];
   const shift = gMean && fuse(op, [gMean], first.mul(scalar(0)), share);
-  if (!gRstd) return shift && shift.expand(x.shape);
+  if (!gRstd) return shift?.expand(x.shape) ?? null;
   const slope = fuse(op, [gRstd, rstd], first.mul(second).mul(second).mul(second).mul(scalar(0)).neg(), share);
   const bent = first.sub(second).mul(third);
   return shift ? fuse(op, [x, mean, slope, shift], bent.add(fourth)) : fuse(op, [x, mean, slope], bent);

@@ -1,3 +1,4 @@
+import { cached } from '../core/cache.js';
 import { LibError } from '../core/errors.js';
 import { formatShape, sameShape } from '../core/shape.js';
 import { setAllocationListener, setGradEnabled } from '../ops/apply.js';
@@ -51,33 +52,56 @@ export function gradMany(
   for (const y of ys) checkRoot(op, y);
   const unfit = xs.findIndex((x) => !x.requiresGrad);
   if (unfit >= 0 && !allowUnused) {
-    throw new LibError('grad', `${op}: every input must require grad, got requiresGrad = false for input ${unfit}.`, 'call requiresGrad_() on it before the computation.');
+    throw new LibError(
+      'grad',
+      `${op}: every input must require grad, got requiresGrad = false for input ${unfit}.`,
+      'call requiresGrad_() on it before the computation.',
+    );
   }
   const sink = new TargetSink(xs);
-  walk(ys, ys.map((y, i) => seedOf(op, y, seeds[i] ?? undefined)), { createGraph, retainGraph, sink });
+  walk(
+    ys,
+    ys.map((y, i) => seedOf(op, y, seeds[i] ?? undefined)),
+    { createGraph, retainGraph, sink },
+  );
   const found = xs.map((x) => sink.found(x));
   const unused = found.indexOf(null);
   if (unused >= 0 && !allowUnused) {
-    throw new LibError('grad', `${op}: the result must depend on every input, got input ${unused} outside its graph.`, 'pass { allowUnused: true } to get null there.');
+    throw new LibError(
+      'grad',
+      `${op}: the result must depend on every input, got input ${unused} outside its graph.`,
+      'pass { allowUnused: true } to get null there.',
+    );
   }
   return found;
 }
 
 function checkRoot(op: string, root: Tensor): void {
   if (!root.requiresGrad) {
-    throw new LibError('grad', `${op}: the tensor must depend on one that requires grad, got none.`, 'call requiresGrad_() on the leaves, and compute outside noGrad().');
+    throw new LibError(
+      'grad',
+      `${op}: the tensor must depend on one that requires grad, got none.`,
+      'call requiresGrad_() on the leaves, and compute outside noGrad().',
+    );
   }
 }
 
 function seedOf(op: string, root: Tensor, gradient: Tensor | undefined): Tensor {
   if (gradient !== undefined) {
     if (!sameShape(gradient.shape, root.shape)) {
-      throw new LibError('shape', `${op}: the gradient must have the shape of the tensor, got ${formatShape(gradient.shape)} for ${formatShape(root.shape)}.`);
+      throw new LibError(
+        'shape',
+        `${op}: the gradient must have the shape of the tensor, got ${formatShape(gradient.shape)} for ${formatShape(root.shape)}.`,
+      );
     }
     return gradient;
   }
   if (root.size !== 1) {
-    throw new LibError('grad', `${op}: the tensor must have one element, got shape ${formatShape(root.shape)}.`, 'reduce it first, e.g. loss.mean(), or pass { gradient }.');
+    throw new LibError(
+      'grad',
+      `${op}: the tensor must have one element, got shape ${formatShape(root.shape)}.`,
+      'reduce it first, e.g. loss.mean(), or pass { gradient }.',
+    );
   }
   return fullLike(root, 1);
 }
@@ -113,10 +137,10 @@ function walk(roots: readonly Tensor[], seeds: readonly Tensor[], { createGraph,
       return;
     }
     const node = edge.node as GradNode;
-    let slots = pending.get(node);
-    if (slots === undefined) pending.set(node, (slots = node.recording.outputSpecs.map(() => null)));
-    const known = slots;
-    accumulate(known[edge.output] ?? undefined, gradient, (g) => void (known[edge.output] = g));
+    const slots = cached(pending, node, () => node.recording.outputSpecs.map((): Tensor | null => null));
+    accumulate(slots[edge.output] ?? undefined, gradient, (g) => {
+      slots[edge.output] = g;
+    });
   };
   const accumulate = (before: Tensor | undefined, gradient: Tensor, put: (g: Tensor) => void): void => {
     if (before === undefined) return put(gradient);
@@ -158,9 +182,15 @@ function walk(roots: readonly Tensor[], seeds: readonly Tensor[], { createGraph,
   }
 }
 
-const edgeTo = (t: Tensor): Edge => (t.node === null ? { node: null, output: 0, leaf: t } : { node: t.node, output: t.outputIndex, leaf: null });
+const edgeTo = (t: Tensor): Edge =>
+  t.node === null ? { node: null, output: 0, leaf: t } : { node: t.node, output: t.outputIndex, leaf: null };
 
-function step(node: GradNode, gradients: readonly (Tensor | null)[], receive: (edge: Edge, g: Tensor) => void, recycler: Recycler | null): void {
+function step(
+  node: GradNode,
+  gradients: readonly (Tensor | null)[],
+  receive: (edge: Edge, g: Tensor) => void,
+  recycler: Recycler | null,
+): void {
   if (node.recording.foreign) recycler?.surrender(gradients);
   const results = node.backward(gradients);
   if (node.recording.foreign) recycler?.surrenderNew();
@@ -169,7 +199,10 @@ function step(node: GradNode, gradients: readonly (Tensor | null)[], receive: (e
     if (edge === null || g === null) return;
     const spec = node.recording.inputSpecs[i];
     if (spec !== undefined && !sameShape(spec.shape, g.shape)) {
-      throw new LibError('shape', `${node.name}: its gradient rule must give the input's shape ${formatShape(spec.shape)}, got ${formatShape(g.shape)}.`);
+      throw new LibError(
+        'shape',
+        `${node.name}: its gradient rule must give the input's shape ${formatShape(spec.shape)}, got ${formatShape(g.shape)}.`,
+      );
     }
     receive(edge, spec !== undefined && g.dtype !== spec.dtype ? g.to(spec.dtype) : g);
   });
@@ -254,7 +287,9 @@ class TargetSink implements Sink {
     const nodes = new Set(this.targets.map((t) => t.node));
     const wanted = new Set<GradNode>();
     for (const node of [...order].reverse()) {
-      const leads = node.edges.some((e) => e && (e.leaf ? this.targets.includes(e.leaf) : nodes.has(e.node) || wanted.has(e.node as GradNode)));
+      const leads = node.edges.some(
+        (e) => e && (e.leaf ? this.targets.includes(e.leaf) : nodes.has(e.node) || wanted.has(e.node as GradNode)),
+      );
       if (leads) wanted.add(node);
     }
     return wanted;
@@ -290,7 +325,11 @@ function withGradMode<T>(op: string, enabled: boolean, body: () => T): T {
     const result = body();
     if (result instanceof Promise) {
       result.catch(() => undefined);
-      throw new LibError('grad', `${op}: the body must be synchronous, got a promise, so the mode would change back before it has finished.`, `await first, then call ${op}(() => …) on the result.`);
+      throw new LibError(
+        'grad',
+        `${op}: the body must be synchronous, got a promise, so the mode would change back before it has finished.`,
+        `await first, then call ${op}(() => …) on the result.`,
+      );
     }
     return result;
   } finally {

@@ -9,7 +9,11 @@ let current: Device | null = null;
 /** The device on which new tensors are made. */
 export function defaultDevice(): Device {
   if (current === null) {
-    throw new LibError('device', 'defaultDevice: a device must be chosen before tensors are made, got none.', "import from 'chainrule', which chooses one.");
+    throw new LibError(
+      'device',
+      'defaultDevice: a device must be chosen before tensors are made, got none.',
+      "import from 'chainrule', which chooses one.",
+    );
   }
   return current;
 }

@@ -13,12 +13,19 @@ import type { Tensor } from './tensor.js';
  *
  * @example const [y, dy] = jvp((x) => x.sin(), [tensor(0)], [tensor(1)]); // dy is cos 0 = 1
  */
-export function jvp(f: (...inputs: Tensor[]) => Tensor, inputs: readonly Tensor[], tangents: readonly (Tensor | null)[]): [value: Tensor, tangent: Tensor] {
+export function jvp(
+  f: (...inputs: Tensor[]) => Tensor,
+  inputs: readonly Tensor[],
+  tangents: readonly (Tensor | null)[],
+): [value: Tensor, tangent: Tensor] {
   const carried = new Map<Tensor, Tensor>();
   inputs.forEach((x, i) => {
     const t = tangents[i] ?? null;
     if (t !== null && !sameShape(t.shape, x.shape)) {
-      throw new LibError('shape', `jvp: each tangent must have its input's shape, got ${formatShape(t.shape)} for ${formatShape(x.shape)}.`);
+      throw new LibError(
+        'shape',
+        `jvp: each tangent must have its input's shape, got ${formatShape(t.shape)} for ${formatShape(x.shape)}.`,
+      );
     }
   });
   // Fresh views, so that one tensor passed twice may carry two tangents.

@@ -25,12 +25,20 @@ export interface GradcheckResult {
  *
  * @example gradcheck((x) => x.tanh(), [tensor([0.3], { dtype: 'float64', requiresGrad: true })]).passed // true
  */
-export function gradcheck(f: (...inputs: Tensor[]) => Tensor | readonly Tensor[], inputs: readonly Tensor[], options: GradcheckOptions = {}): GradcheckResult {
+export function gradcheck(
+  f: (...inputs: Tensor[]) => Tensor | readonly Tensor[],
+  inputs: readonly Tensor[],
+  options: GradcheckOptions = {},
+): GradcheckResult {
   const { eps = 1e-5, tolerance = 1e-6, second = false } = options;
   const checked = inputs.filter((x) => x.requiresGrad);
   for (const x of checked) {
     if (x.dtype !== 'float64' || !x.isLeaf) {
-      throw new LibError('dtype', `gradcheck: inputs to check must be float64 leaves, got ${x.dtype} of shape ${formatShape(x.shape)}.`, "make them with { dtype: 'float64', requiresGrad: true }.");
+      throw new LibError(
+        'dtype',
+        `gradcheck: inputs to check must be float64 leaves, got ${x.dtype} of shape ${formatShape(x.shape)}.`,
+        "make them with { dtype: 'float64', requiresGrad: true }.",
+      );
     }
   }
   const loss = (): Tensor => functional(f(...inputs));

@@ -93,7 +93,11 @@ export class Tensor {
       throw new LibError('dtype', `requiresGrad_: only floating-point tensors can require gradients, got ${this.dtype}.`);
     }
     if (!value && this.node !== null) {
-      throw new LibError('grad', 'requiresGrad_: the flag of a tensor made by a recorded op cannot be turned off, got false.', 'use detach().');
+      throw new LibError(
+        'grad',
+        'requiresGrad_: the flag of a tensor made by a recorded op cannot be turned off, got false.',
+        'use detach().',
+      );
     }
     this.requiresGrad = value;
     return this;
@@ -122,7 +126,8 @@ export class Tensor {
   registerHook(hook: GradHook): () => void {
     if (!this.requiresGrad) throw new LibError('grad', 'registerHook: the tensor must require grad, got requiresGrad = false.');
     const owner = this.node === null ? this : this.node;
-    const hooks = this.node === null ? (this.hooks ??= new Set()) : this.node.hooksOf(this.outputIndex);
+    if (this.node === null) this.hooks ??= new Set();
+    const hooks = this.node === null ? (this.hooks as Set<GradHook>) : this.node.hooksOf(this.outputIndex);
     hooks.add(hook);
     return () => void (owner && hooks.delete(hook));
   }
@@ -131,7 +136,11 @@ export class Tensor {
   toArray(): TensorData {
     const { device } = this;
     if (device.downloadNow === undefined) {
-      throw new LibError('device', `toArray: values of ${device.name} cannot be read at once, got a synchronous read.`, 'use await tensor.data().');
+      throw new LibError(
+        'device',
+        `toArray: values of ${device.name} cannot be read at once, got a synchronous read.`,
+        'use await tensor.data().',
+      );
     }
     const dense = this.dense();
     return toData(dense, device.downloadNow(dense.storage, dense.offset * dtypes[this.dtype].bytes, dense.spec.bytes));

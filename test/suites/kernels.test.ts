@@ -2,18 +2,31 @@
 // element types, strides, offsets and broadcasts. Whole buffers are compared, so writes outside of a view are noticed too.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { cpuBackends } from '../support/cpuBackends.js';
-import { compareRuns, type Operand, Random } from '../support/kernelCases.js';
-import { computeType, type ComputeType, type DType } from '../../dist/core/dtype.js';
+import { type ComputeType, computeType, type DType } from '../../dist/core/dtype.js';
 import { KernelError } from '../../dist/core/errors.js';
 import { applyInstruction, constant, type Expr, input, scalar } from '../../dist/expr/expr.js';
 import { instructions, opcodes } from '../../dist/expr/instructions.js';
 import type { GatherKernel, Kernel, ReduceKernel, ScatterKernel } from '../../dist/program/kernel.js';
+import { cpuBackends } from '../support/cpuBackends.js';
+import { compareRuns, type Operand, Random } from '../support/kernelCases.js';
 
 const allTypes: readonly DType[] = ['float32', 'float64', 'bfloat16', 'float16', 'int32', 'uint8', 'bool'];
 const computes: readonly ComputeType[] = ['float32', 'float64', 'int32'];
 const shapes: readonly (readonly number[])[] = [
-  [], [1], [7], [16], [1000], [3, 5], [40, 33], [2, 3, 4], [5, 1, 6], [2, 17, 9, 3], [64, 130], [3, 2, 2, 2, 5], [130, 3, 200], [20000],
+  [],
+  [1],
+  [7],
+  [16],
+  [1000],
+  [3, 5],
+  [40, 33],
+  [2, 3, 4],
+  [5, 1, 6],
+  [2, 17, 9, 3],
+  [64, 130],
+  [3, 2, 2, 2, 5],
+  [130, 3, 200],
+  [20000],
 ];
 
 for (const { name, backend } of cpuBackends()) {
@@ -67,7 +80,12 @@ for (const { name, backend } of cpuBackends()) {
       const r = new Random(2);
       const [p, g, m] = [input(0), input(1), input(2)];
       const moved = m.mul(scalar(0)).add(g);
-      for (const exprs of [[p.sub(moved.mul(scalar(1))), moved], [m.add(p.mul(g)), p.sub(m)], [m, p], [p.sub(g), p.sub(g)]]) {
+      for (const exprs of [
+        [p.sub(moved.mul(scalar(1))), moved],
+        [m.add(p.mul(g)), p.sub(m)],
+        [m, p],
+        [p.sub(g), p.sub(g)],
+      ]) {
         for (const shape of [[5], [70, 3], [40000]]) {
           const x = [0, 1, 2].map(() => r.dense('float32', shape));
           check({ family: 'map', exprs, compute: 'float32' }, x, [x[0] as Operand, x[2] as Operand], { scalars: [0.9, 0.1], terms: 100 });
@@ -101,7 +119,16 @@ for (const { name, backend } of cpuBackends()) {
     test('many elements in few outputs, NaN, and nothing at all', () => {
       const r = new Random(3);
       for (const by of ['sum', 'max', 'argmin'] as const) {
-        const cases = [[[300000], [0]], [[60000, 5], [0]], [[3, 90000], [1]], [[4, 8, 4096], [0, 2]], [[0, 3], [0]]] as const;
+        const cases = [
+          [[300000], [0]],
+          [[60000, 5], [0]],
+          [[3, 90000], [1]],
+          [
+            [4, 8, 4096],
+            [0, 2],
+          ],
+          [[0, 3], [0]],
+        ] as const;
         for (const [shape, dims] of cases) {
           for (const domain of ['plain', 'special'] as const) {
             if (by === 'sum' && domain === 'special') continue;
@@ -140,7 +167,10 @@ for (const { name, backend } of cpuBackends()) {
       const r = new Random(6);
       for (const dtype of allTypes) {
         const out = r.dense(dtype, [6, 10]);
-        const places = [{ offset: 0, strides: [10, 1] }, { offset: 34, strides: [10, 1] }];
+        const places = [
+          { offset: 0, strides: [10, 1] },
+          { offset: 34, strides: [10, 1] },
+        ];
         check({ family: 'copy', fill: 1, places }, [r.view(dtype, [3, 10], 'byte'), r.view('float32', [3, 4], 'byte')], [out]);
         const windows = [{ offset: 1, strides: [2, 1] }];
         check({ family: 'copy', fill: 0, accumulate: true, places: windows }, [r.view(dtype, [20, 5], 'byte')], [r.dense(dtype, [50])]);
@@ -158,10 +188,27 @@ for (const { name, backend } of cpuBackends()) {
         const shape = r.pick(shapes.slice(1));
         const dim = r.below(shape.length);
         const size = r.below(9) + 1;
-        const index = r.below(2) === 0 ? r.view('int32', shape, size) : r.view('int32', shape.map((d, k) => (k === dim ? d : 1)), size);
+        const index =
+          r.below(2) === 0
+            ? r.view('int32', shape, size)
+            : r.view(
+                'int32',
+                shape.map((d, k) => (k === dim ? d : 1)),
+                size,
+              );
         const dtype = r.pick(allTypes);
         const kernel: GatherKernel = { family: 'gather', dim, wrap: false };
-        check(kernel, [r.view(dtype, shape.map((d, k) => (k === dim ? size : d))), index], [r.view(dtype, shape)]);
+        check(
+          kernel,
+          [
+            r.view(
+              dtype,
+              shape.map((d, k) => (k === dim ? size : d)),
+            ),
+            index,
+          ],
+          [r.view(dtype, shape)],
+        );
       }
     });
 
@@ -171,7 +218,14 @@ for (const { name, backend } of cpuBackends()) {
         const shape = r.pick(shapes.slice(1));
         const dim = r.below(shape.length);
         const size = r.below(9) + 1;
-        const index = r.below(2) === 0 ? r.view('int32', shape, size) : r.view('int32', shape.map((d, k) => (k === dim ? d : 1)), size);
+        const index =
+          r.below(2) === 0
+            ? r.view('int32', shape, size)
+            : r.view(
+                'int32',
+                shape.map((d, k) => (k === dim ? d : 1)),
+                size,
+              );
         const dtype = r.pick(allTypes);
         const by = r.pick(['set', 'sum', 'prod', 'max', 'min'] as const);
         const whole = shape.map((d, k) => (k === dim ? size : d));
@@ -187,7 +241,11 @@ for (const { name, backend } of cpuBackends()) {
       const x = r.dense('float32', [5, 3]);
       const index = r.values('int32', [2, 1], [-1, -5]);
       check({ family: 'gather', dim: 0, wrap: true }, [x, index], [r.dense('float32', [2, 3])]);
-      for (const [values, wrap] of [[[0, 5], true], [[-6, 0], true], [[-1, 9], false]] as const) {
+      for (const [values, wrap] of [
+        [[0, 5], true],
+        [[-6, 0], true],
+        [[-1, 9], false],
+      ] as const) {
         const bad = r.values('int32', [2, 1], values);
         const gather: GatherKernel = { family: 'gather', dim: 0, wrap };
         assert.throws(() => check(gather, [x, bad], [r.dense('float32', [2, 3])]), KernelError);
@@ -218,14 +276,23 @@ function randomExpr(r: Random, depth: number, compute: ComputeType): Expr {
   const next = (): Expr => randomExpr(r, depth - 1, compute);
   const a = next();
   switch (r.below(compute === 'int32' ? 7 : 9)) {
-    case 0: return a.add(next());
-    case 1: return a.sub(next());
-    case 2: return a.mul(next());
-    case 3: return a.max(next());
-    case 4: return a.less(next()).select(a, next());
-    case 5: return a.abs();
-    case 6: return a.min(next());
-    case 7: return a.tanh();
-    default: return a.sigmoid();
+    case 0:
+      return a.add(next());
+    case 1:
+      return a.sub(next());
+    case 2:
+      return a.mul(next());
+    case 3:
+      return a.max(next());
+    case 4:
+      return a.less(next()).select(a, next());
+    case 5:
+      return a.abs();
+    case 6:
+      return a.min(next());
+    case 7:
+      return a.tanh();
+    default:
+      return a.sigmoid();
   }
 }

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
+import { ReferenceBackend } from '../../dist/backends/reference/backend.js';
 import { type DType, dtypes, isFloat, readElement, typedArray, writeElement } from '../../dist/core/dtype.js';
 import { contiguousStrides, sizeOf } from '../../dist/core/shape.js';
 import { type Spec, specOf } from '../../dist/core/spec.js';
-import { ReferenceBackend } from '../../dist/backends/reference/backend.js';
 import type { Backend } from '../../dist/program/backend.js';
 import type { Kernel } from '../../dist/program/kernel.js';
 import type { Program } from '../../dist/program/program.js';
@@ -137,7 +137,11 @@ function runOn(backend: Backend, program: Program, operands: readonly Operand[],
     backend.upload(storage, 0, o.bytes);
     return storage;
   });
-  backend.compile(program).run(storages, operands.map(() => 0), scalars);
+  backend.compile(program).run(
+    storages,
+    operands.map(() => 0),
+    scalars,
+  );
   return storages.map((s, k) => new Uint8Array(backend.downloadNow?.(s, 0, operands[k]?.bytes.byteLength ?? 0) ?? new ArrayBuffer(0)));
 }
 

@@ -4,8 +4,8 @@ import { toBytecode } from '../../expr/bytecode.js';
 import { type Expr, input } from '../../expr/expr.js';
 import type { CopyKernel, GatherKernel, MapKernel, Place, RandomKernel, ReduceKernel, ScatterKernel } from '../../program/kernel.js';
 import type { Program, ProgramOperand, Step } from '../../program/program.js';
-import { writeConv, writeGemm, writeScan, writeSort, writeWindow } from './encodeHeavy.js';
 import { computeCodes, writeExprs } from './encodeExpr.js';
+import { writeConv, writeGemm, writeScan, writeSort, writeWindow } from './encodeHeavy.js';
 import { coalesce, isInjective, outerLoops, pairTransposed, slabsDisjoint, sortedDims } from './encodeLoops.js';
 import { TapeWriter } from './tapeWriter.js';
 
@@ -165,8 +165,24 @@ function writeScatter(tape: TapeWriter, step: Step, { dim, by, wrap }: ScatterKe
   const at = stridesAt(index, shape);
   const operands = [writes, at, src.spec.strides];
   const others = [...shape.keys()].filter((d) => d !== dim);
-  const outer = outerLoops(shape, operands, sortedDims(shape, [writes], others.filter((d) => at[d] !== 0)));
-  const inner = outerLoops(shape, operands, sortedDims(shape, [writes], others.filter((d) => at[d] === 0)));
+  const outer = outerLoops(
+    shape,
+    operands,
+    sortedDims(
+      shape,
+      [writes],
+      others.filter((d) => at[d] !== 0),
+    ),
+  );
+  const inner = outerLoops(
+    shape,
+    operands,
+    sortedDims(
+      shape,
+      [writes],
+      others.filter((d) => at[d] === 0),
+    ),
+  );
   tape.begin('scatter', scalarBase);
   tape.ints(scatters[by], Number(wrap), out.spec.shape[dim] ?? 1, stride, outer.dims.length, inner.dims.length);
   tape.ints(...outer.dims, shape[dim] ?? 1, ...inner.dims);

@@ -110,4 +110,3 @@ function linesAlong(dim: number, operands: readonly ProgramOperand[]): { readonl
   const loops = outerLoops(shape, strides, sortedDims(shape, strides, others));
   return { dims: loops.dims, views: strides.map((s, k) => [...(loops.strides[k] ?? []), s[dim] ?? 1]) };
 }
-

@@ -33,7 +33,7 @@ export function coalesce(shape: Shape, operands: readonly (readonly number[])[],
     const last = dims.length - 1;
     if (last >= 0 && operands.every((s, k) => strides[k]?.[last] === (s[d] ?? 0) * size)) {
       dims[last] = (dims[last] as number) * size;
-      operands.forEach((s, k) => void ((strides[k] as number[])[last] = s[d] ?? 0));
+      for (const [k, s] of operands.entries()) (strides[k] as number[])[last] = s[d] ?? 0;
     } else {
       dims.push(size);
       operands.forEach((s, k) => strides[k]?.push(s[d] ?? 0));

@@ -36,7 +36,7 @@ interface Exports {
 
 const PAGES = 65536;
 /** A dummy of this share of a block's bytes tells the garbage collector, which cannot see WASM memory, what a block costs. */
-const PRESSURE = 8;
+const PRESSURE = 2;
 
 /** Freed when the garbage collector finds that nothing refers to it, which it only reports between two turns of the event loop. */
 class WasmBlock implements Block {

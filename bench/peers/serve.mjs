@@ -1,0 +1,48 @@
+// The protocol of the JavaScript peers: reads one JSON line per request {"case", "seconds"}, answers {"ms"} or {"error"}.
+import { createInterface } from 'node:readline';
+import { median } from '../measure.mjs';
+
+/** Median milliseconds of one call, over about `seconds`; a call may return a promise, which is awaited within its time. */
+async function timeCalls(run, seconds) {
+  const times = [];
+  const end = performance.now() + seconds * 1e3;
+  while (performance.now() < end || times.length < (times[0] > 1e3 ? 1 : 3)) {
+    const t = performance.now();
+    const pending = run();
+    if (pending !== undefined) await pending;
+    times.push(performance.now() - t);
+  }
+  return median(times);
+}
+
+/** Answers requests until stdin closes. Each maker gives { run, perCall = 1, release }; one case is alive at a time. */
+export async function serve(version, makers) {
+  const answer = (facts) => process.stdout.write(`${JSON.stringify(facts)}\n`);
+  console.log = console.error; // stdout carries answers only
+  const failed = new Map(); // a case that failed once is not built again in every round
+  let live = { name: '', release: () => undefined };
+
+  const time = async (name, seconds) => {
+    if (live.name !== name) {
+      live.release();
+      live = { name, perCall: 1, ...makers[name]() };
+      await live.run(); // compiles and warms up outside the timing
+    }
+    return (await timeCalls(live.run, seconds)) / live.perCall;
+  };
+
+  answer({ version });
+  for await (const line of createInterface({ input: process.stdin })) {
+    const { case: name, seconds } = JSON.parse(line);
+    if (makers[name] === undefined) failed.set(name, `no case ${name}`);
+    if (!failed.has(name)) {
+      try {
+        answer({ ms: await time(name, seconds) });
+        continue;
+      } catch (error) {
+        failed.set(name, error.message.split('\n')[0]);
+      }
+    }
+    answer({ error: failed.get(name) });
+  }
+}
