@@ -1,7 +1,7 @@
 // Gather and scatter: elements addressed by an int32 tensor along one dim.
-#include "convert.h"
 #include "kernels.h"
 #include "pool.h"
+#include "vm.h"
 
 namespace chainrule::VARIANT {
 
@@ -27,13 +27,16 @@ INLINE int64_t place(int32_t index, int32_t size, bool wrap) {
   return i >= 0 && i < size ? i : -1;
 }
 
-template <class Task> void run_tasks(int64_t items, int64_t elements, const Task& task) {
+typedef void (*Range)(const void* what, int64_t first, int64_t end);
+
+// range(what, first, end) for all items, cut into tasks of `elements` in total.
+void run_tasks(int64_t items, int64_t elements, const void* what, Range range) {
   int64_t tasks = elements / GRAIN;
   const int64_t most = 4 * int64_t(pool_threads());
   if (tasks > most) tasks = most;
   if (tasks > items) tasks = items;
-  if (tasks < 2 || most == 4) return task(0, items);
-  parallel(tasks, [&](int64_t i, int) { task(items * i / tasks, items * (i + 1) / tasks); });
+  if (tasks < 2 || most == 4) return range(what, 0, items);
+  parallel(tasks, [&](int64_t i, int) { range(what, items * i / tasks, items * (i + 1) / tasks); });
 }
 
 struct GatherStep {
@@ -50,6 +53,10 @@ INLINE void copy_row(const char* from, char* to, int64_t bytes) {
     return;
   }
   for (; bytes >= 8; from += 8, to += 8, bytes -= 8) __builtin_memcpy(to, from, 8);
+  if (bytes >= 4) {
+    __builtin_memcpy(to, from, 4);
+    from += 4, to += 4, bytes -= 4;
+  }
   for (; bytes > 0; ++from, ++to, --bytes) *to = *from;
 }
 
@@ -81,14 +88,62 @@ template <class S> void gather_rows(const GatherStep& g, int64_t first, int64_t 
 }
 
 template <class S> void gather_all(const GatherStep& g, Bad& bad) {
+  struct Job { const GatherStep& g; Bad& bad; };
+  const Job job = {g, bad};
   const int64_t elements = g.rows * g.columns;
-  if (g.rows >= 16) return run_tasks(g.rows, elements, [&](int64_t a, int64_t b) { gather_rows<S>(g, a, b, 0, g.columns, bad); });
-  run_tasks(g.columns, elements, [&](int64_t a, int64_t b) { gather_rows<S>(g, 0, g.rows, a, b - a, bad); });
+  if (g.rows >= 16)
+    return run_tasks(g.rows, elements, &job, [](const void* what, int64_t first, int64_t end) {
+      const Job& job = *static_cast<const Job*>(what);
+      gather_rows<S>(job.g, first, end, 0, job.g.columns, job.bad);
+    });
+  run_tasks(g.columns, elements, &job, [](const void* what, int64_t first, int64_t end) {
+    const Job& job = *static_cast<const Job*>(what);
+    gather_rows<S>(job.g, 0, job.g.rows, first, end - first, job.bad);
+  });
 }
 
 // ---- scatter --------------------------------------------------------------------------------------------------------------------
 
 enum By { SET, SUM, PROD, MAX, MIN };
+
+// One element per index, along the indexed dim: the inner loop of scatters without inner dims.
+struct Line {
+  const int32_t* index;
+  int64_t index_step, length;
+  int32_t size;
+  bool wrap;
+  char* out;
+  int64_t out_step;                    // along the indexed dim, in elements as all steps
+  const char* src;
+  int64_t src_step;
+};
+// The position of the first bad index, or -1.
+typedef int64_t (*PutLine)(const Line& line);
+
+template <int by, class T> INLINE T combine(T old, T value) {
+  if constexpr (by == SUM) return T(Wrap<T>(old) + Wrap<T>(value));
+  else if constexpr (by == PROD) return T(Wrap<T>(old) * Wrap<T>(value));
+  else if constexpr (by == MAX) return old > value || old != old ? old : value;
+  else return old < value || old != old ? old : value;
+}
+
+// S is stored, T computed in.
+template <int by, class S, class T> int64_t put_line(const Line& line) {
+  S* const out = reinterpret_cast<S*>(line.out);
+  const S* src = reinterpret_cast<const S*>(line.src);
+  const int32_t* index = line.index;
+  const int64_t index_step = line.index_step, src_step = line.src_step, out_step = line.out_step, length = line.length;
+  const int32_t size = line.size;
+  const bool wrap = line.wrap;
+  for (int64_t k = 0; k < length; ++k, index += index_step, src += src_step) {
+    const int64_t at = place(*index, size, wrap);
+    if (at < 0) return k;
+    S& to = out[at * out_step];
+    if constexpr (by == SET) to = *src;
+    else to = Narrow<S>::from(combine<by>(widen_to<T>(to), widen_to<T>(*src)));
+  }
+  return -1;
+}
 
 struct ScatterStep {
   int by;
@@ -97,46 +152,60 @@ struct ScatterStep {
   const int32_t* dims;
   View out, index, src;
   int64_t outer, length, inner_rows, columns;
+  int bytes;                           // of an element
+  Compute compute;
+  Instruction instruction;             // that puts a row's values and the old ones together; null for SET
+  PutLine put;
+  Bad* bad;
 };
 
-template <int by, class T> INLINE T combine(T old, T value) {
-  if constexpr (by == SUM) return T(Wrap<T>(old) + Wrap<T>(value));
-  else if constexpr (by == PROD) return T(Wrap<T>(old) * Wrap<T>(value));
-  else if constexpr (by == MAX) return old > value || old != old ? old : value;
-  else if constexpr (by == MIN) return old < value || old != old ? old : value;
-  else return value;
+constexpr int ROW_BLOCK = 512;
+
+void set_row(char* out, int64_t out_step, const char* src, int64_t src_step, int64_t n, int bytes) {
+  if (out_step == 1 && src_step == 1) return copy_row(src, out, n * bytes);
+  for (int64_t i = 0; i < n; ++i, out += out_step * bytes, src += src_step * bytes) copy_row(src, out, bytes);
 }
 
-template <int by, class S, class T> INLINE void put_row(S* out, int64_t out_step, const S* src, int64_t src_step, int64_t n) {
-  if (out_step == 1 && src_step == 1) {
-    for (int64_t i = 0; i < n; ++i) out[i] = by == SET ? src[i] : Narrow<S>::from(combine<by>(widen_to<T>(out[i]), widen_to<T>(src[i])));
-  } else {
-    for (int64_t i = 0; i < n; ++i) {
-      S& to = out[i * out_step];
-      const S from = src[i * src_step];
-      to = by == SET ? from : Narrow<S>::from(combine<by>(widen_to<T>(to), widen_to<T>(from)));
-    }
+// A row of values onto a row of the output.
+NOINLINE void put_row(const ScatterStep& s, char* out, int64_t out_step, const char* src, int64_t src_step, int64_t n) {
+  if (s.instruction == nullptr) return set_row(out, out_step, src, src_step, n, s.bytes);
+  if (out_step == 1 && src_step == 1 && s.out.dtype == dtype_of(s.compute)) return s.instruction(out, out, src, nullptr, int(n));
+  alignas(64) char old[ROW_BLOCK * 8], added[ROW_BLOCK * 8];
+  for (int64_t at = 0; at < n; at += ROW_BLOCK) {
+    const int count = int(n - at < ROW_BLOCK ? n - at : ROW_BLOCK);
+    char* const to = out + at * out_step * s.bytes;
+    load_tile(s.compute, s.out.dtype, to, 0, out_step, 1, count, old);
+    load_tile(s.compute, s.src.dtype, src + at * src_step * s.bytes, 0, src_step, 1, count, added);
+    s.instruction(old, old, added, nullptr, count);
+    store_tile(s.compute, s.out.dtype, old, to, 0, out_step, 1, count);
   }
 }
 
 // For outer indices [first, last): every index in order, and its row, cut to columns [column, column + columns).
-template <int by, class S, class T>
-void scatter_part(const ScatterStep& s, int64_t first, int64_t last, int64_t column, int64_t columns, Bad& bad) {
+void scatter_part(const ScatterStep& s, int64_t first, int64_t last, int64_t column, int64_t columns) {
   Walk<3> outer;
   outer.rank = s.outer_rank, outer.dims = s.dims;
   outer.strides[0] = s.out.strides, outer.strides[1] = s.index.strides, outer.strides[2] = s.src.strides;
   outer.seek(first);
   const int at_dim = s.outer_rank, inner = at_dim + 1, last_dim = at_dim + s.inner_rank;
   const int64_t out_step = s.inner_rank > 0 ? s.out.strides[last_dim] : 0, src_step = s.inner_rank > 0 ? s.src.strides[last_dim] : 0;
+  const int64_t index_step = s.index.strides[at_dim], from_step = s.src.strides[at_dim];
   for (int64_t o = first; o < last; ++o, outer.advance()) {
+    const int32_t* const index = s.index.as<const int32_t>() + outer.offset[1];
+    char* const to = s.out.data + (outer.offset[0] + column * out_step) * s.bytes;
+    const char* const from = s.src.data + (outer.offset[2] + column * src_step) * s.bytes;
+    if (s.inner_rank == 0) {
+      const int64_t k = s.put({index, index_step, s.length, s.size, s.wrap, to, s.stride, from, from_step});
+      if (k >= 0) return s.bad->note(outer.offset[2] + k * from_step, index[k * index_step]);
+      continue;
+    }
     for (int64_t k = 0; k < s.length; ++k) {
-      const int32_t index = s.index.as<const int32_t>()[outer.offset[1] + k * s.index.strides[at_dim]];
-      const int64_t at = place(index, s.size, s.wrap), from = outer.offset[2] + k * s.src.strides[at_dim];
-      if (at < 0) return bad.note(from, index);
-      S* out = s.out.as<S>() + outer.offset[0] + at * s.stride + column * out_step;
-      const S* src = s.src.as<const S>() + from + column * src_step;
-      if (s.inner_rank <= 1) {
-        put_row<by, S, T>(out, out_step, src, src_step, columns);
+      const int64_t at = place(index[k * index_step], s.size, s.wrap);
+      if (at < 0) return s.bad->note(outer.offset[2] + k * from_step, index[k * index_step]);
+      char* const out = to + at * s.stride * s.bytes;
+      const char* const src = from + k * from_step * s.bytes;
+      if (s.inner_rank == 1) {
+        put_row(s, out, out_step, src, src_step, columns);
         continue;
       }
       Walk<2> rows;
@@ -144,32 +213,51 @@ void scatter_part(const ScatterStep& s, int64_t first, int64_t last, int64_t col
       rows.strides[0] = s.out.strides + inner, rows.strides[1] = s.src.strides + inner;
       rows.seek(0);
       for (int64_t r = 0; r < s.inner_rows; ++r, rows.advance())
-        put_row<by, S, T>(out + rows.offset[0], out_step, src + rows.offset[1], src_step, columns);
+        put_row(s, out + rows.offset[0] * s.bytes, out_step, src + rows.offset[1] * s.bytes, src_step, columns);
     }
   }
 }
 
-template <int by, class S, class T> void scatter_by(const ScatterStep& s, Bad& bad) {
+constexpr int STRIP = 16;              // columns that one task may have to itself
+
+void scatter_all(const ScatterStep& s) {
   const int64_t elements = s.outer * s.length * s.inner_rows * s.columns;
-  if (s.outer >= 8 || s.columns < 32) {
-    run_tasks(s.outer, elements, [&](int64_t a, int64_t b) { scatter_part<by, S, T>(s, a, b, 0, s.columns, bad); });
-  } else {                                               // stretches of 16 columns are independent too
-    run_tasks(s.columns / 16, elements, [&](int64_t a, int64_t b) {
-      const int64_t end = b == s.columns / 16 ? s.columns : b * 16;
-      scatter_part<by, S, T>(s, 0, s.outer, a * 16, end - a * 16, bad);
+  if (s.outer >= 8 || s.columns < 2 * STRIP)
+    return run_tasks(s.outer, elements, &s, [](const void* what, int64_t first, int64_t end) {
+      const ScatterStep& s = *static_cast<const ScatterStep*>(what);
+      scatter_part(s, first, end, 0, s.columns);
     });
+  run_tasks(s.columns / STRIP, elements, &s, [](const void* what, int64_t first, int64_t end) {
+    const ScatterStep& s = *static_cast<const ScatterStep*>(what);
+    const int64_t column = first * STRIP, last = end == s.columns / STRIP ? s.columns : end * STRIP;
+    scatter_part(s, 0, s.outer, column, last - column);
+  });
+}
+
+template <class S, class T> constexpr PutLine put_lines[] = {put_line<SUM, S, T>, put_line<PROD, S, T>, put_line<MAX, S, T>, put_line<MIN, S, T>};
+
+PutLine put_line_of(int by, int32_t dtype) {
+  if (by == SET) {
+    switch (bytes_of(dtype)) {
+      case 1: return put_line<SET, uint8_t, uint8_t>;
+      case 2: return put_line<SET, uint16_t, uint16_t>;
+      case 4: return put_line<SET, uint32_t, uint32_t>;
+      default: return put_line<SET, uint64_t, uint64_t>;
+    }
+  }
+  switch (dtype) {
+    case FLOAT32: return put_lines<float, float>[by - 1];
+    case FLOAT64: return put_lines<double, double>[by - 1];
+    case BFLOAT16: return put_lines<bf16, float>[by - 1];
+    case FLOAT16: return put_lines<f16, float>[by - 1];
+    case INT32: return put_lines<int32_t, int32_t>[by - 1];
+    case UINT8: return put_lines<uint8_t, int32_t>[by - 1];
+    default: return put_lines<boolean, int32_t>[by - 1];
   }
 }
 
-template <class S, class T> void scatter_all(const ScatterStep& s, Bad& bad) {
-  switch (s.by) {
-    case SET: return scatter_by<SET, S, T>(s, bad);
-    case SUM: return scatter_by<SUM, S, T>(s, bad);
-    case PROD: return scatter_by<PROD, S, T>(s, bad);
-    case MAX: return scatter_by<MAX, S, T>(s, bad);
-    default: return scatter_by<MIN, S, T>(s, bad);
-  }
-}
+// The opcodes of ops.h: add, mul, max, min.
+constexpr int OPCODES[] = {0, 2, 4, 5};
 
 }  // namespace
 
@@ -201,16 +289,12 @@ int32_t scatter(const Step& step) {
   s.outer = product(s.dims, s.outer_rank), s.length = s.dims[s.outer_rank];
   s.columns = s.inner_rank > 0 ? s.dims[rank - 1] : 1;
   s.inner_rows = product(s.dims + s.outer_rank + 1, s.inner_rank - 1);
+  s.bytes = bytes_of(s.out.dtype), s.compute = compute_of(s.out.dtype);
+  s.instruction = s.by == SET ? nullptr : instruction_tables[s.compute][OPCODES[s.by - 1]];
+  s.put = put_line_of(s.by, s.out.dtype);
   Bad bad;
-  switch (s.out.dtype) {
-    case FLOAT32: scatter_all<float, float>(s, bad); break;
-    case FLOAT64: scatter_all<double, double>(s, bad); break;
-    case BFLOAT16: scatter_all<bf16, float>(s, bad); break;
-    case FLOAT16: scatter_all<f16, float>(s, bad); break;
-    case INT32: scatter_all<int32_t, int32_t>(s, bad); break;
-    case UINT8: scatter_all<uint8_t, int32_t>(s, bad); break;
-    default: scatter_all<boolean, int32_t>(s, bad);
-  }
+  s.bad = &bad;
+  scatter_all(s);
   return bad.position < 0 ? ENGINE_OK : step.fail(ENGINE_INDEX, bad.index, s.size, double(bad.position));
 }
 

@@ -3,12 +3,17 @@
 
 namespace chainrule::VARIANT {
 
-// Cheap operations run unrolled; the last, partial vector is masked.
+// Cheap operations run unrolled, but where room is dear; the last, partial vector is masked.
+#ifdef __wasm__
+#define UNROLL _Pragma("GCC unroll 1")
+#else
+#define UNROLL _Pragma("GCC unroll 4")
+#endif
 template <class T, class F> INLINE void each1(void* dst, const void* a, int n, F f) {
   T* out = static_cast<T*>(dst);
   const T* x = static_cast<const T*>(a);
   int i = 0;
-#pragma GCC unroll 4
+  UNROLL
   for (; i + lanes<T> <= n; i += lanes<T>) store(out + i, f(load(x + i)));
   if (i < n) store_first(out + i, f(load_first(x + i, n - i)), n - i);
 }
@@ -16,7 +21,7 @@ template <class T, class F> INLINE void each2(void* dst, const void* a, const vo
   T* out = static_cast<T*>(dst);
   const T *x = static_cast<const T*>(a), *y = static_cast<const T*>(b);
   int i = 0;
-#pragma GCC unroll 4
+  UNROLL
   for (; i + lanes<T> <= n; i += lanes<T>) store(out + i, f(load(x + i), load(y + i)));
   if (i < n) store_first(out + i, f(load_first(x + i, n - i), load_first(y + i, n - i)), n - i);
 }
@@ -73,34 +78,22 @@ template <class T, class F> INLINE void long2(void* dst, const void* a, const vo
   }
 CHAINRULE_INSTRUCTIONS(CHEAP1, CHEAP2, CHEAP3, LONG1, LONG2)
 
-// Functions of integers: computed in double, a stretch at a time, then cut to int32.
-template <Instruction run> void by_double(void* dst, const void* a, const void* b, const void*, int n) {
+// Computed in another type, a stretch at a time: functions of integers and those of floats that need the digits in double,
+// bits of floats in int32.
+template <class T, class Via> NOINLINE void through(Instruction run, void* dst, const void* a, const void* b, int n) {
   constexpr int STRETCH = 64;
-  double x[STRETCH], y[STRETCH];
+  Via x[STRETCH], y[STRETCH];
   for (int i = 0; i < n; i += STRETCH) {
     const int count = n - i < STRETCH ? n - i : STRETCH;
-    load_stretch(static_cast<const int32_t*>(a) + i, x, count);
-    load_stretch(static_cast<const int32_t*>(b) + i, y, count);
+    load_stretch(static_cast<const T*>(a) + i, x, count);
+    load_stretch(static_cast<const T*>(b) + i, y, count);
     run(x, x, y, nullptr, count);
-    store_stretch(x, static_cast<int32_t*>(dst) + i, count);
+    store_stretch(x, static_cast<T*>(dst) + i, count);
   }
 }
+template <class T, class Via, Instruction run> void by(void* dst, const void* a, const void* b, const void*, int n) {
+  through<T, Via>(run, dst, a, b, n);
+}
 
-#define FLOAT_ROW(name) run_##name<float>,
-#define DOUBLE_ROW(name) run_##name<double>,
-#define INT_ROW(name) run_##name<int32_t>,
-#define BY_DOUBLE(name) by_double<run_##name<double>>,
-// Of the functions of two numbers, these have an integer form.
-#define INT_FUNCTION2(name) INT_FUNCTION2_##name
-#define INT_FUNCTION2_pow run_pow<int32_t>,
-#define INT_FUNCTION2_fmod run_fmod<int32_t>,
-#define INT_FUNCTION2_remainder run_remainder<int32_t>,
-#define INT_FUNCTION2_atan2 by_double<run_atan2<double>>,
-#define INT_FUNCTION2_polygamma by_double<run_polygamma<double>>,
-
-static const Instruction float_table[] = {CHAINRULE_INSTRUCTIONS(FLOAT_ROW, FLOAT_ROW, FLOAT_ROW, FLOAT_ROW, FLOAT_ROW)};
-static const Instruction double_table[] = {CHAINRULE_INSTRUCTIONS(DOUBLE_ROW, DOUBLE_ROW, DOUBLE_ROW, DOUBLE_ROW, DOUBLE_ROW)};
-static const Instruction int_table[] = {CHAINRULE_INSTRUCTIONS(INT_ROW, INT_ROW, INT_ROW, BY_DOUBLE, INT_FUNCTION2)};
-extern const Instruction* const instruction_tables[3] = {float_table, double_table, int_table};
-
-}  // namespace chainrule::VARIANT
+// Which way each instruction goes that is not computed as it is: those of floats ...
+template <class T> constexpr bool is_float = DTypeOf<T>::value != INT32;

@@ -179,7 +179,7 @@ describe('checkpoints', () => {
   test('damage is found by the checksum', async () => {
     await saveCheckpoint(path('damaged.safetensors'), state);
     const bytes = readFileSync(path('damaged.safetensors'));
-    bytes[bytes.length - 3] ^= 1;
+    bytes.writeUInt8(bytes.readUInt8(bytes.length - 3) ^ 1, bytes.length - 3);
     writeFileSync(path('damaged.safetensors'), bytes);
     await assert.rejects(
       loadCheckpoint(path('damaged.safetensors')),
