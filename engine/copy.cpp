@@ -1,7 +1,7 @@
 // Copies: fills, casts, strided and transposing copies, and copies that add where places overlap.
-#include "convert.h"
 #include "kernels.h"
 #include "pool.h"
+#include "vm.h"
 
 namespace chainrule::VARIANT {
 
@@ -10,7 +10,6 @@ namespace {
 enum Mode { SET, ACCUMULATE, FILL };
 
 constexpr int64_t GRAIN = 16384;     // elements of a task, at least
-constexpr int BLOCK = 512;           // elements converted at a time
 
 struct CopyStep {
   int rank;
@@ -18,13 +17,17 @@ struct CopyStep {
   View out, x;
   bool split;                        // slices along the first dim may be written at the same time
   int64_t rows, columns, planes;     // the last two dims and all others together
+  Compute compute;                   // of casts and sums
 
   INLINE int32_t row_stride(const View& v) const { return rank > 1 ? v.strides[rank - 2] : 0; }
   INLINE int32_t column_stride(const View& v) const { return v.strides[rank - 1]; }
 };
 
-// Calls body(out, x, rows, columns) for tiles of at most high x wide, in order within a task.
-template <class Body> void for_tiles(const CopyStep& c, int64_t high, int64_t wide, const Body& body) {
+// What is done to a tile.
+typedef void (*Body)(const CopyStep& c, char* out, const char* x, int rows, int columns);
+
+// Calls the body for tiles of at most high x wide, in order within a task.
+void for_tiles(const CopyStep& c, int64_t high, int64_t wide, Body body) {
   const int64_t down = quotient_up(c.rows, high), across = quotient_up(c.columns, wide), per_plane = down * across;
   const int64_t total = c.planes * per_plane;
   const int out_bytes = bytes_of(c.out.dtype), x_bytes = bytes_of(c.x.dtype);
@@ -40,7 +43,7 @@ template <class Body> void for_tiles(const CopyStep& c, int64_t high, int64_t wi
       const int64_t to = walk.offset[0] + row * c.row_stride(c.out) + column * c.column_stride(c.out);
       const int64_t from = walk.offset[1] + row * c.row_stride(c.x) + column * c.column_stride(c.x);
       const int rows = int(c.rows - row < high ? c.rows - row : high), columns = int(c.columns - column < wide ? c.columns - column : wide);
-      body(c.out.data + to * out_bytes, c.x.data + from * x_bytes, rows, columns);
+      body(c, c.out.data + to * out_bytes, c.x.data + from * x_bytes, rows, columns);
       if (++x < across) continue;
       x = 0;
       if (++y < down) continue;
@@ -58,28 +61,32 @@ template <class Body> void for_tiles(const CopyStep& c, int64_t high, int64_t wi
 
 // ---- same element size: bits are moved ----------------------------------------------------------------------------------------
 
-template <class S> void move_tiles(const CopyStep& c) {
-  const int64_t to_row = c.row_stride(c.out), to_column = c.column_stride(c.out);
-  const int64_t from_row = c.row_stride(c.x), from_column = c.column_stride(c.x);
-  if (to_column == 1 && from_column == 1) {
-    const bool short_rows = c.columns < 1024;
-    for_tiles(c, short_rows ? quotient_up(4096, c.columns) : 1, 65536, [&](char* out, const char* x, int rows, int columns) {
-      for (int r = 0; r < rows; ++r) __builtin_memcpy(out + r * to_row * sizeof(S), x + r * from_row * sizeof(S), columns * sizeof(S));
-    });
-  } else if (to_column == 1 && from_row == 1) {
-    for_tiles(c, 256, 256, [&](char* out, const char* x, int rows, int columns) {
-      transpose_patch(reinterpret_cast<const S*>(x), reinterpret_cast<S*>(out), from_column, to_row, rows, columns);
-    });
-  } else {
-    for_tiles(c, 16, 1024, [&](char* out, const char* x, int rows, int columns) {
-      for (int r = 0; r < rows; ++r) {
-        S* to = reinterpret_cast<S*>(out) + r * to_row;
-        const S* from = reinterpret_cast<const S*>(x) + r * from_row;
-        if (from_column == 0 && to_column == 1) fill(to, *from, columns);
-        else for (int i = 0; i < columns; ++i) to[i * to_column] = from[i * from_column];
-      }
-    });
+void move_rows(const CopyStep& c, char* out, const char* x, int rows, int columns) {
+  const int bytes = bytes_of(c.out.dtype);
+  const int64_t to_row = int64_t(c.row_stride(c.out)) * bytes, from_row = int64_t(c.row_stride(c.x)) * bytes;
+  for (int r = 0; r < rows; ++r) __builtin_memcpy(out + r * to_row, x + r * from_row, columns * bytes);
+}
+
+template <class S> void move_transposed(const CopyStep& c, char* out, const char* x, int rows, int columns) {
+  transpose_patch(reinterpret_cast<const S*>(x), reinterpret_cast<S*>(out), c.column_stride(c.x), c.row_stride(c.out), rows, columns);
+}
+
+template <class S> void move_strided(const CopyStep& c, char* out, const char* x, int rows, int columns) {
+  const int64_t to_column = c.column_stride(c.out), from_column = c.column_stride(c.x);
+  const int64_t to_row = c.row_stride(c.out), from_row = c.row_stride(c.x);
+  for (int r = 0; r < rows; ++r) {
+    S* to = reinterpret_cast<S*>(out) + r * to_row;
+    const S* from = reinterpret_cast<const S*>(x) + r * from_row;
+    if (from_column == 0 && to_column == 1) fill(to, *from, columns);
+    else for (int i = 0; i < columns; ++i) to[i * to_column] = from[i * from_column];
   }
+}
+
+template <class S> void move_tiles(const CopyStep& c) {
+  const bool along = c.column_stride(c.out) == 1;
+  if (along && c.column_stride(c.x) == 1) for_tiles(c, c.columns < 1024 ? quotient_up(4096, c.columns) : 1, 65536, move_rows);
+  else if (along && c.row_stride(c.x) == 1) for_tiles(c, 256, 256, move_transposed<S>);
+  else for_tiles(c, 16, 1024, move_strided<S>);
 }
 
 void move(const CopyStep& c) {
@@ -99,29 +106,27 @@ Compute between(int32_t a, int32_t b) {
   return compute_of(a) == COMPUTE_INT32 && compute_of(b) == COMPUTE_INT32 ? COMPUTE_INT32 : COMPUTE_FLOAT32;
 }
 
-template <class T> void cast_tiles(const CopyStep& c) {
+void cast_tiles(const CopyStep& c) {
   const bool transposed = c.row_stride(c.x) == 1 && c.column_stride(c.x) > 1 && c.rows >= 8;
   const int64_t high = transposed ? 16 : c.columns >= BLOCK ? 1 : BLOCK / c.columns, wide = transposed ? 32 : BLOCK;
-  for_tiles(c, high, wide, [&](char* out, const char* x, int rows, int columns) {
-    alignas(64) T block[BLOCK];
-    load_tile(c.x.dtype, x, c.row_stride(c.x), c.column_stride(c.x), rows, columns, block);
-    store_tile(c.out.dtype, block, out, c.row_stride(c.out), c.column_stride(c.out), rows, columns);
+  for_tiles(c, high, wide, [](const CopyStep& c, char* out, const char* x, int rows, int columns) {
+    alignas(64) char block[BLOCK * 8];
+    load_tile(c.compute, c.x.dtype, x, c.row_stride(c.x), c.column_stride(c.x), rows, columns, block);
+    store_tile(c.compute, c.out.dtype, block, out, c.row_stride(c.out), c.column_stride(c.out), rows, columns);
   });
 }
 
 // Row by row, for rows may overlap; within a row only those whose elements all fall together are summed one by one.
-template <class T> void add_tiles(const CopyStep& c) {
-  const int64_t to_column = c.column_stride(c.out);
-  for_tiles(c, 1, BLOCK, [&](char* out, const char* x, int, int columns) {
-    alignas(64) T added[BLOCK], old[BLOCK];
-    load_tile(c.x.dtype, x, 0, c.column_stride(c.x), 1, columns, added);
-    if (to_column == 0) {
-      for (int i = 0; i < columns; ++i) store_one(c.out.dtype, out, T(Wrap<T>(load_one<T>(c.out.dtype, out)) + Wrap<T>(added[i])));
-      return;
-    }
-    load_tile(c.out.dtype, out, 0, to_column, 1, columns, old);
-    for (int i = 0; i < columns; ++i) old[i] = T(Wrap<T>(old[i]) + Wrap<T>(added[i]));
-    store_tile(c.out.dtype, old, out, 0, to_column, 1, columns);
+void add_tiles(const CopyStep& c) {
+  for_tiles(c, 1, BLOCK, [](const CopyStep& c, char* out, const char* x, int, int columns) {
+    alignas(64) char added[BLOCK * 8], old[BLOCK * 8];
+    const int64_t to_column = c.column_stride(c.out);
+    const Instruction add = instruction_tables[c.compute][0];  // the first opcode of ops.h
+    const int bytes = size_of(c.compute), count = to_column == 0 ? 1 : columns;
+    load_tile(c.compute, c.x.dtype, x, 0, c.column_stride(c.x), 1, columns, added);
+    load_tile(c.compute, c.out.dtype, out, 0, to_column, 1, count, old);
+    for (int i = 0; i < columns; i += count) add(old, old, added + i * bytes, nullptr, count);
+    store_tile(c.compute, c.out.dtype, old, out, 0, to_column, 1, count);
   });
 }
 
@@ -129,10 +134,7 @@ template <class T> void add_tiles(const CopyStep& c) {
 
 void fill_out(CopyStep& c, double value) {
   char pattern[8];
-  with_type(c.out.dtype, [&](auto* type) {
-    auto* one = static_cast<decltype(type)>(static_cast<void*>(pattern));
-    store_stretch(&value, one, 1);
-  });
+  store_tile(c.out.dtype, &value, pattern, 0, 1, 1, 1);
   static const int32_t still[MAX_RANK] = {};
   c.x = View{{pattern, c.out.dtype}, still};
   move(c);
@@ -160,10 +162,9 @@ int32_t copy(const Step& step) {
     move(c);
     return ENGINE_OK;
   }
-  const Compute compute = mode == SET ? between(c.out.dtype, c.x.dtype) : compute_of(c.out.dtype);
-  if (compute == COMPUTE_FLOAT64) mode == SET ? cast_tiles<double>(c) : add_tiles<double>(c);
-  else if (compute == COMPUTE_INT32) mode == SET ? cast_tiles<int32_t>(c) : add_tiles<int32_t>(c);
-  else mode == SET ? cast_tiles<float>(c) : add_tiles<float>(c);
+  c.compute = mode == SET ? between(c.out.dtype, c.x.dtype) : compute_of(c.out.dtype);
+  if (mode == SET) cast_tiles(c);
+  else add_tiles(c);
   return ENGINE_OK;
 }
 

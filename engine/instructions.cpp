@@ -76,7 +76,7 @@ template <class T, class F> INLINE void long2(void* dst, const void* a, const vo
   template <class T> void run_##name(void* d, const void* a, const void* b, const void*, int n) { \
     long2<T>(d, a, b, n, [](Vec<T> x, Vec<T> y) { return op_##name(x, y); });                     \
   }
-CHAINRULE_INSTRUCTIONS(CHEAP1, CHEAP2, CHEAP3, LONG1, LONG2)
+CHAINRULE_INSTRUCTIONS(CHEAP1, CHEAP2, CHEAP3, LONG1, LONG2, LONG1, LONG2, CHEAP1, CHEAP2)
 
 // Computed in another type, a stretch at a time: functions of integers and those of floats that need the digits in double,
 // bits of floats in int32.
@@ -95,5 +95,27 @@ template <class T, class Via, Instruction run> void by(void* dst, const void* a,
   through<T, Via>(run, dst, a, b, n);
 }
 
-// Which way each instruction goes that is not computed as it is: those of floats ...
-template <class T> constexpr bool is_float = DTypeOf<T>::value != INT32;
+#define OWN_FLOAT(name) run_##name<float>,
+#define OWN_DOUBLE(name) run_##name<double>,
+#define OWN_INT(name) run_##name<int32_t>,
+#define FLOAT_IN_DOUBLE(name) by<float, double, run_##name<double>>,
+#define FLOAT_IN_INT(name) by<float, int32_t, run_##name<int32_t>>,
+#define DOUBLE_IN_INT(name) by<double, int32_t, run_##name<int32_t>>,
+#define INT_IN_DOUBLE(name) by<int32_t, double, run_##name<double>>,
+// Of the functions of two numbers, some have an integer form.
+#define INT_FUNCTION2(name) INT_FUNCTION2_##name(name)
+#define INT_FUNCTION2_pow OWN_INT
+#define INT_FUNCTION2_fmod OWN_INT
+#define INT_FUNCTION2_remainder OWN_INT
+#define INT_FUNCTION2_atan2 INT_IN_DOUBLE
+#define INT_FUNCTION2_polygamma INT_IN_DOUBLE
+
+static const Instruction float_table[] = {CHAINRULE_INSTRUCTIONS(
+    OWN_FLOAT, OWN_FLOAT, OWN_FLOAT, OWN_FLOAT, OWN_FLOAT, FLOAT_IN_DOUBLE, FLOAT_IN_DOUBLE, FLOAT_IN_INT, FLOAT_IN_INT)};
+static const Instruction double_table[] = {CHAINRULE_INSTRUCTIONS(
+    OWN_DOUBLE, OWN_DOUBLE, OWN_DOUBLE, OWN_DOUBLE, OWN_DOUBLE, OWN_DOUBLE, OWN_DOUBLE, DOUBLE_IN_INT, DOUBLE_IN_INT)};
+static const Instruction int_table[] = {CHAINRULE_INSTRUCTIONS(
+    OWN_INT, OWN_INT, OWN_INT, INT_IN_DOUBLE, INT_FUNCTION2, INT_IN_DOUBLE, INT_FUNCTION2, OWN_INT, OWN_INT)};
+extern const Instruction* const instruction_tables[3] = {float_table, double_table, int_table};
+
+}  // namespace chainrule::VARIANT

@@ -4,14 +4,14 @@
 #include "math.h"
 
 // Every instruction in opcode order; the position is the opcode. C: a few machine instructions; F: a function of math.h;
-// the digit is the number of operands.
-#define CHAINRULE_INSTRUCTIONS(C1, C2, C3, F1, F2)                                                                   \
-  C2(add) C2(sub) C2(mul) C2(div) C2(max) C2(min) F2(pow) F2(atan2) F2(fmod) F2(remainder) C2(floorDiv) F2(polygamma) \
-  C2(less) C2(lessEqual) C2(equal) C2(notEqual) C2(and) C2(or) C2(xor) C2(shiftLeft) C2(shiftRight) C3(select)        \
+// D: one whose float32 form works in double; B: on bits of int32; the digit is the number of operands.
+#define CHAINRULE_INSTRUCTIONS(C1, C2, C3, F1, F2, D1, D2, B1, B2)                                                    \
+  C2(add) C2(sub) C2(mul) C2(div) C2(max) C2(min) F2(pow) F2(atan2) D2(fmod) D2(remainder) C2(floorDiv) D2(polygamma) \
+  C2(less) C2(lessEqual) C2(equal) C2(notEqual) B2(and) B2(or) B2(xor) B2(shiftLeft) B2(shiftRight) C3(select)        \
   C1(neg) C1(abs) C1(sign) C1(floor) C1(ceil) C1(trunc) C1(round) C1(sqrt) C1(rsqrt) C1(reciprocal)                   \
   F1(exp) F1(exp2) F1(expm1) F1(log) F1(log2) F1(log10) F1(log1p) F1(sin) F1(cos) F1(tan) F1(asin) F1(acos) F1(atan)  \
-  F1(sinh) F1(cosh) F1(tanh) F1(asinh) F1(acosh) F1(atanh) F1(sigmoid) F1(erf) F1(erfc) F1(erfinv) F1(lgamma)         \
-  F1(digamma) C1(isnan) C1(not) C1(bitNot)
+  F1(sinh) F1(cosh) F1(tanh) F1(asinh) F1(acosh) F1(atanh) F1(sigmoid) F1(erf) D1(erfc) D1(erfinv) D1(lgamma)         \
+  D1(digamma) C1(isnan) C1(not) B1(bitNot)
 
 namespace chainrule::VARIANT {
 
@@ -33,11 +33,13 @@ INLINE int32_t wrap_int(float x) { return x > -9.2e18f && x < 9.2e18f ? int32_t(
 // A function of one or two lanes, for what has no vector form.
 template <class V, class F> INLINE V lane_by_lane(V a, F f) {
   V out = a;
+#pragma GCC unroll 1
   for (int i = 0; i < int(sizeof(V) / sizeof(Lane<V>)); ++i) out[i] = f(a[i]);
   return out;
 }
 template <class V, class F> INLINE V lane_by_lane(V a, V b, F f) {
   V out = a;
+#pragma GCC unroll 1
   for (int i = 0; i < int(sizeof(V) / sizeof(Lane<V>)); ++i) out[i] = f(a[i], b[i]);
   return out;
 }
