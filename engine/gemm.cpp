@@ -279,7 +279,7 @@ void gemm_run(const Gemm& g) {
   switch (g.dtype) {
     case FLOAT32: return run_gemm<float>(g);
     case FLOAT64: return run_gemm<double>(g);
-    case INT32: return run_gemm<int32_t>(g);
+    case INT32: return simple_gemm(g);
     case BFLOAT16: return g.cdtype == FLOAT32 ? run_half_gemm<bf16, float>(g) : run_half_gemm<bf16, bf16>(g);
     case FLOAT16: return g.cdtype == FLOAT32 ? run_half_gemm<f16, float>(g) : run_half_gemm<f16, f16>(g);
     default: return;                               // no products of uint8 and bool
@@ -289,8 +289,12 @@ void gemm_run(const Gemm& g) {
 void conv_run(const Conv& c) {
   switch (c.dtype) {
     case FLOAT32: return run_conv<float>(c);
+#ifdef __wasm__
+    case FLOAT64: return simple_conv(c);           // rare, and a fifth of this file
+#else
     case FLOAT64: return run_conv<double>(c);
-    case INT32: return run_conv<int32_t>(c);
+#endif
+    case INT32: return simple_conv(c);
     case BFLOAT16: return run_half_conv<bf16>(c);
     case FLOAT16: return run_half_conv<f16>(c);
     default: return;

@@ -61,5 +61,8 @@ struct Conv {
 namespace chainrule::VARIANT {
 void gemm_run(const Gemm& gemm);
 void conv_run(const Conv& conv);
+// Of int32, and in the small builds convolutions of float64 (gemm_simple.cpp).
+void simple_gemm(const Gemm& gemm);
+void simple_conv(const Conv& conv);
 }
 #endif

@@ -6,7 +6,12 @@ namespace chainrule {
 
 extern const Kernels* active;  // set by dispatch before the first run
 
+// Of the thread that ran. (A WASM module has one caller at a time.)
+#ifdef __wasm__
 static EngineError last_error;
+#else
+static thread_local EngineError last_error;
+#endif
 
 struct AotHash { int32_t lo, hi; };
 #define CHAINRULE_AOT_HASHES_ONLY

@@ -64,7 +64,7 @@ ${isShort ? shortLoop(whole, part, writeWhole, writePart) : longLoop(inputs, res
 }
 
 function shortLoop(whole, part, writeWhole, writePart) {
-  return `#pragma GCC unroll 4
+  return `  SHORT_LOOP
   for (; i + LANES <= n; i += LANES) { ${whole} ${writeWhole} }
   if (i < n) { const int left = int(n - i); ${part} ${writePart} }`;
 }

@@ -1,5 +1,5 @@
 // Matrix products and convolutions against loops, and their speed. Built by hand, for one variant at a time:
-//   g++ -std=c++20 -O3 -pthread -DVARIANT=avx2 -mavx2 -mfma -mf16c -I engine engine/{gemm,pool}.cpp engine/test/gemm_test.cpp
+//   g++ -std=c++20 -O3 -pthread -DVARIANT=avx2 -mavx2 -mfma -mf16c -I engine engine/{gemm,gemm_simple,pool}.cpp engine/test/gemm_test.cpp
 // Run without arguments it tests; `bench [threads]` prints GFLOP/s and milliseconds.
 #include <algorithm>
 #include <cmath>

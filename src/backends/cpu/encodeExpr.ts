@@ -7,7 +7,7 @@ import type { TapeWriter } from './tapeWriter.js';
 export const computeCodes: Readonly<Record<ComputeType, number>> = { float32: 0, float64: 1, int32: 2 };
 
 /** More operands than this do not fit the engine's block VM (MAX_SLOTS in vm.h). */
-const MAX_SLOTS = 512;
+const MAX_SLOTS = 256;
 
 interface EncodedExpr {
   readonly head: readonly number[];

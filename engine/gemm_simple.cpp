@@ -1,0 +1,177 @@
+// Products and convolutions with little code: of int32, which is rare, and of doubles where the engine must be small to load.
+#include "simd.h"
+#include "gemm_api.h"
+#include "pool.h"
+#include "tape.h"
+
+namespace chainrule::VARIANT {
+
+namespace {
+
+// Where to add and multiply: integers wrap.
+template <class T> struct WrapOf { typedef T type; };
+template <> struct WrapOf<int32_t> { typedef uint32_t type; };
+template <class T> using Wrap = typename WrapOf<T>::type;
+
+constexpr int64_t GRAIN = 1 << 16;                 // products of a task, at least
+constexpr int BLOCK = 256;                         // columns in flight
+
+// task(i) for i < count; each costs so many products.
+template <class Task> void share(int64_t count, int64_t cost, const Task& task) {
+  const int64_t each = max<int64_t>(1, GRAIN / max<int64_t>(1, cost));
+  parallel((count + each - 1) / each, [&](int64_t part, int) {
+    for (int64_t i = part * each; i < min(count, (part + 1) * each); ++i) task(i);
+  });
+}
+
+// total[j] += sum over p of a[p * aStep] * b[p * bRow + j * bCol], for j < n <= BLOCK.
+template <class T> void add_products(const T* a, int64_t aStep, const T* b, int64_t bRow, int64_t bCol, int k, int n, Wrap<T>* total) {
+  if (bCol != 1 && bRow == 1 && aStep == 1) {      // B is transposed: one dot product after the other
+    for (int j = 0; j < n; ++j, b += bCol) {
+      Wrap<T> sum = 0;
+      for (int p = 0; p < k; ++p) sum += Wrap<T>(a[p]) * Wrap<T>(b[p]);
+      total[j] += sum;
+    }
+    return;
+  }
+  for (int p = 0; p < k; ++p, a += aStep, b += bRow) {
+    const Wrap<T> x = Wrap<T>(*a);
+    if (bCol == 1) for (int j = 0; j < n; ++j) total[j] += x * Wrap<T>(b[j]);
+    else for (int j = 0; j < n; ++j) total[j] += x * Wrap<T>(b[j * bCol]);
+  }
+}
+
+// A row of C is a task.
+template <class T> void multiply_rows(const Gemm& g) {
+  const int m = g.m, n = g.n;
+  int64_t batches = 1;
+  for (int d = 0; d < g.batchRank; ++d) batches *= g.batchDims[d];
+  share(batches * m, int64_t(n) * g.k, [&](int64_t task) {
+    const int64_t row = task % m;
+    int64_t rest = task / m, a = row * g.as.row, b = 0, c = row * g.cs.row;
+    for (int d = g.batchRank - 1; d >= 0; --d) {
+      const int64_t at = rest % g.batchDims[d];
+      rest /= g.batchDims[d], a += at * g.as.batch[d], b += at * g.bs.batch[d], c += at * g.cs.batch[d];
+    }
+    const T* const bias = static_cast<const T*>(g.bias);
+    for (int j0 = 0; j0 < n; j0 += BLOCK) {
+      const int width = min(BLOCK, n - j0);
+      T* const to = static_cast<T*>(g.c) + c + j0 * g.cs.col;
+      Wrap<T> total[BLOCK];
+      for (int j = 0; j < width; ++j) {
+        total[j] = g.accumulate ? Wrap<T>(to[j * g.cs.col]) : Wrap<T>(0);
+        if (g.biasMode) total[j] += Wrap<T>(bias[g.biasMode == 1 ? j0 + j : row]);
+      }
+      add_products(static_cast<const T*>(g.a) + a, g.as.col, static_cast<const T*>(g.b) + b + j0 * g.bs.col, g.bs.row, g.bs.col, g.k, width, total);
+      for (int j = 0; j < width; ++j) to[j * g.cs.col] = T(total[j]);
+    }
+  });
+}
+
+// ---- convolutions: for every tap, line by line ---------------------------------------------------------------------------------
+
+// Outputs [first, end) of an axis that read inside the image at this tap; output o reads o * stride + shift.
+struct Reach {
+  int first, end, shift;
+  Reach(const Conv& c, int axis, int tap) : shift(tap * c.dilation[axis] - c.pad[axis]) {
+    const int stride = c.stride[axis];
+    first = shift >= 0 ? 0 : (stride - 1 - shift) / stride;
+    end = c.in[axis] > shift ? min(c.out[axis], (c.in[axis] - 1 - shift) / stride + 1) : 0;
+  }
+};
+
+// Calls line(x, y, n) for a tap's lines: where in the planes of x and y they start, and the number of outputs.
+template <class Line> void for_lines(const Conv& c, int tap, const Line& line) {
+  const Reach z(c, 0, tap / (c.kernel[1] * c.kernel[2])), y(c, 1, tap / c.kernel[2] % c.kernel[1]), x(c, 2, tap % c.kernel[2]);
+  if (x.end <= x.first) return;
+  for (int oz = z.first; oz < z.end; ++oz)
+    for (int oy = y.first; oy < y.end; ++oy) {
+      const int64_t iz = oz * int64_t(c.stride[0]) + z.shift, iy = oy * int64_t(c.stride[1]) + y.shift;
+      const int64_t from = (iz * c.in[1] + iy) * c.in[2] + x.first * int64_t(c.stride[2]) + x.shift;
+      line(from, (int64_t(oz) * c.out[1] + oy) * c.out[2] + x.first, x.end - x.first);
+    }
+}
+
+template <class T> struct SimpleConv {
+  typedef Wrap<T> W;
+  const Conv& c;
+  int channels, rows, taps;                        // of a group: of x, of y; kernel size
+  int64_t inSize, outSize;
+
+  explicit SimpleConv(const Conv& conv) : c(conv), channels(c.c / c.groups), rows(c.o / c.groups) {
+    taps = c.kernel[0] * c.kernel[1] * c.kernel[2];
+    inSize = product(c.in, 3), outSize = product(c.out, 3);
+  }
+  T* x_plane(int64_t image, int64_t channel) const { return static_cast<T*>(c.x) + (image * c.c + channel) * inSize; }
+  T* y_plane(int64_t image, int64_t channel) const { return static_cast<T*>(c.y) + (image * c.o + channel) * outSize; }
+  T* weights(int64_t o, int64_t channel) const { return static_cast<T*>(c.w) + (o * channels + channel) * taps; }
+
+  void forward() const {
+    share(int64_t(c.n) * c.o, outSize * channels * taps, [&](int64_t task) {
+      const int64_t image = task / c.o, o = task % c.o, first = o / rows * channels;
+      T* const y = y_plane(image, o);
+      const T start = c.bias ? static_cast<const T*>(c.bias)[o] : T(0);
+      for (int64_t i = 0; i < outSize; ++i) y[i] = start;
+      for (int channel = 0; channel < channels; ++channel)
+        for (int tap = 0; tap < taps; ++tap) add_tap(x_plane(image, first + channel), y, W(weights(o, channel)[tap]), tap);
+    });
+  }
+  void add_tap(const T* x, T* y, W w, int tap) const {
+    const int64_t stride = c.stride[2];
+    for_lines(c, tap, [&](int64_t from, int64_t to, int n) {
+      if (stride == 1) for (int i = 0; i < n; ++i) y[to + i] = T(W(y[to + i]) + w * W(x[from + i]));
+      else for (int i = 0; i < n; ++i) y[to + i] = T(W(y[to + i]) + w * W(x[from + i * stride]));
+    });
+  }
+
+  void input_gradient() const {
+    share(int64_t(c.n) * c.c, outSize * rows * taps, [&](int64_t task) {
+      const int64_t image = task / c.c, channel = task % c.c, group = channel / channels, stride = c.stride[2];
+      T* const x = x_plane(image, channel);
+      for (int64_t i = 0; i < inSize; ++i) x[i] = T(0);
+      for (int64_t o = group * rows; o < (group + 1) * rows; ++o)
+        for (int tap = 0; tap < taps; ++tap) {
+          const T* const y = y_plane(image, o);
+          const W w = W(weights(o, channel % channels)[tap]);
+          for_lines(c, tap, [&](int64_t to, int64_t from, int n) {
+            for (int i = 0; i < n; ++i) x[to + i * stride] = T(W(x[to + i * stride]) + w * W(y[from + i]));
+          });
+        }
+    });
+  }
+
+  void weight_gradient() const {
+    share(int64_t(c.o) * channels, outSize * c.n * taps, [&](int64_t task) {
+      const int64_t o = task / channels, channel = task % channels, stride = c.stride[2];
+      for (int tap = 0; tap < taps; ++tap) {
+        W total = 0;
+        for (int image = 0; image < c.n; ++image) {
+          const T *x = x_plane(image, o / rows * channels + channel), *y = y_plane(image, o);
+          for_lines(c, tap, [&](int64_t from, int64_t to, int n) {
+            for (int i = 0; i < n; ++i) total += W(y[to + i]) * W(x[from + i * stride]);
+          });
+        }
+        weights(o, channel)[tap] = T(total);
+      }
+    });
+  }
+
+  void run() const {
+    if (c.direction == Conv::FORWARD) forward();
+    else if (c.direction == Conv::INPUT_GRADIENT) input_gradient();
+    else weight_gradient();
+  }
+};
+
+}  // namespace
+
+void simple_gemm(const Gemm& g) { multiply_rows<int32_t>(g); }
+
+void simple_conv(const Conv& c) {
+#ifdef __wasm__
+  if (c.dtype == FLOAT64) return SimpleConv<double>(c).run();
+#endif
+  SimpleConv<int32_t>(c).run();
+}
+
+}  // namespace chainrule::VARIANT

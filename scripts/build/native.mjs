@@ -1,0 +1,120 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { flags as commonFlags, engineSources, jobs, objectKey, objectName, optimization, slowestFirst } from './engine.mjs';
+import { Cache, hash, inParallel, inRoot, stamp, writeWhole } from './files.mjs';
+
+/** Flags of each instruction-set variant; the addon holds all of its architecture's, and picks one when it loads. */
+const variants = {
+  x64: {
+    baseline: [],
+    avx2: ['-mavx2', '-mfma', '-mf16c', '-mbmi', '-mbmi2'],
+    avx512: ['-mavx512f', '-mavx512dq', '-mavx512bw', '-mavx512vl', '-mfma', '-mf16c', '-mbmi', '-mbmi2', '-mprefer-vector-width=512'],
+  },
+  arm64: { neon: [] },
+};
+
+const headers = join(dirname(createRequire(import.meta.url).resolve('node-api-headers/package.json')), 'include');
+const target = `chainrule-${process.platform}-${process.arch}.node`;
+const note = inRoot('dist', 'native', 'note.js');
+
+/** The addon, from the system's compiler. Without one the step says so, and the library runs on WASM. */
+export async function buildNative() {
+  const compiler = findCompiler();
+  if (compiler === undefined) return skipped('no C++ compiler found');
+  const objects = plan(compiler);
+  const key = hash(...objects.map(({ name, key }) => `${name}:${key}`), compiler.id);
+  const known = stamp('native');
+  const binary = inRoot('dist', 'native', target);
+  if (known.matches(key) && existsSync(binary)) return { summary: `dist/native/${target}, unchanged` };
+  const missing = slowestFirst(objects.filter((o) => !o.cache.has(o.name, o.key)));
+  const failure = await compileAll(compiler, missing);
+  if (failure !== undefined) return skipped(`the C++ compiler failed: ${firstError(failure)}`);
+  link(compiler, objects, binary);
+  rmSync(note, { force: true });
+  known.set(key);
+  return { summary: `dist/native/${target}, ${missing.length} of ${objects.length} objects compiled with ${compiler.id}` };
+}
+
+/** The line that says what is wrong, of a compiler's many. */
+function firstError(text) {
+  const lines = text.split('\n').map((line) => line.trim());
+  return lines.find((line) => /\berror\b/i.test(line)) ?? lines.find((line, i) => i > 0 && line !== '') ?? 'no message';
+}
+
+/** What the library says when it runs on WASM instead. */
+function skipped(reason) {
+  rmSync(inRoot('dist', 'native', target), { force: true });
+  writeWhole(note, `export default ${JSON.stringify(reason)};\n`);
+  return { summary: `skipped (${reason}): the library will run on WASM` };
+}
+
+function findCompiler() {
+  if (process.platform === 'win32' || variants[process.arch] === undefined) return undefined;
+  const candidates = process.env.CXX ? [process.env.CXX] : ['c++', 'g++', 'clang++'];
+  for (const command of candidates) {
+    const { status, stdout } = spawnSync(command, ['--version'], { encoding: 'utf8' });
+    if (status === 0) return { command, id: (stdout.split('\n')[0] ?? command).trim() };
+  }
+  return undefined;
+}
+
+function plan(compiler) {
+  const cache = new Cache('native', '.o');
+  const { perVariant, shared } = engineSources('native');
+  const base = [...commonFlags, '-fPIC', '-fvisibility=hidden', '-pthread', '-DNAPI_VERSION=8', `-I${headers}`, '-Iengine', '-Ibuild'];
+  const of = (source, variant, flags) => {
+    const args = [...base, optimization(source, variant), ...flags];
+    return { source, args, cache, name: objectName(source, variant), key: objectKey(source, compiler.id, args) };
+  };
+  return [
+    ...Object.entries(variants[process.arch]).flatMap(([variant, flags]) =>
+      perVariant.map((source) => of(source, variant, [...flags, `-DVARIANT=${variant}`])),
+    ),
+    ...shared.map((source) => of(source, 'shared', [])),
+  ];
+}
+
+/** Compiles what the cache lacks; the first failure's text, if there is one. */
+async function compileAll(compiler, objects) {
+  let failure;
+  await inParallel(objects, jobs, async ({ source, args, cache, name, key }) => {
+    if (failure !== undefined) return;
+    const path = cache.path(name, key);
+    const temporary = `${path}.${process.pid}.tmp`;
+    const text = await run(compiler.command, [...args, '-c', source, '-o', temporary]);
+    if (text !== undefined) {
+      failure ??= `${name}\n${text}`;
+      return;
+    }
+    renameSync(temporary, path);
+    cache.prune(name, key);
+  });
+  return failure;
+}
+
+function run(command, args) {
+  return new Promise((resolve) => {
+    const child = spawn(command, args, { cwd: inRoot() });
+    let text = '';
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (data) => (text += data));
+    child.on('error', (error) => resolve(error.message));
+    child.on('close', (status) => {
+      if (status === 0 && text !== '') process.stderr.write(text);
+      resolve(status === 0 ? undefined : text);
+    });
+  });
+}
+
+function link(compiler, objects, binary) {
+  mkdirSync(dirname(binary), { recursive: true });
+  const linux = ['-Wl,--gc-sections', '-static-libstdc++', '-static-libgcc'];
+  const platform = process.platform === 'darwin' ? ['-undefined', 'dynamic_lookup'] : linux;
+  const temporary = `${binary}.${process.pid}.tmp`;
+  const paths = objects.map((o) => o.cache.path(o.name, o.key));
+  const args = ['-shared', '-pthread', '-s', ...platform, ...paths, '-o', temporary];
+  const { status, stderr } = spawnSync(compiler.command, args, { encoding: 'utf8' });
+  if (status !== 0) throw new Error(`linking ${target}\n${stderr}`);
+  renameSync(temporary, binary);
+}

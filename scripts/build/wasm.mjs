@@ -1,0 +1,130 @@
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { Worker } from 'node:worker_threads';
+import {
+  flags as commonFlags,
+  engineSources,
+  jobs,
+  objectKey,
+  objectName,
+  slowestFirst,
+  wasmOptimization,
+  withHeaders,
+} from './engine.mjs';
+import { Cache, hash, inParallel, inRoot, stamp, writeWhole } from './files.mjs';
+
+/**
+ * Relaxed SIMD has a multiply-add, which is the matrix product's; all other files are compiled once. So pointwise results are the
+ * same bits in all builds. The builds with and without threads differ only in how they are linked.
+ */
+const relaxed = ['engine/gemm.cpp'];
+const target = [
+  '--target=wasm32-unknown-unknown',
+  '-ffreestanding',
+  '-nostdlibinc',
+  '-msimd128',
+  '-mbulk-memory',
+  '-matomics',
+  '-fno-threadsafe-statics',
+];
+const includes = ['-Iengine', '-Ibuild'];
+/** 4 GiB, in bytes; a module may be given less. */
+const limit = 65536 * 65536;
+const stack = 256 * 1024;
+
+const linkArgs = ['--no-entry', '--import-memory', `--max-memory=${limit}`, '-z', `stack-size=${stack}`, '--gc-sections', '--strip-all'];
+const threadArgs = ['--shared-memory', '--export=__stack_pointer', '--export=pool_stack', '--export=pool_worker'];
+
+const binaries = [
+  { name: 'simd', variant: 'simd', args: [] },
+  { name: 'simdThreads', variant: 'simd', args: threadArgs },
+  { name: 'relaxed', variant: 'relaxed', args: [] },
+  { name: 'relaxedThreads', variant: 'relaxed', args: threadArgs },
+];
+const fileOf = (name) => inRoot('dist', 'wasm', `${name}.js`);
+
+/** The four WASM builds, as ES modules that export base64, so that any bundler can carry them. */
+export async function buildWasm() {
+  const version = JSON.parse(readFileSync(inRoot('node_modules', '@yowasp', 'clang', 'package.json'), 'utf8')).version;
+  const objects = plan(version);
+  const key = hash(version, JSON.stringify([linkArgs, binaries]), ...objects.map((o) => `${o.name}:${o.key}`));
+  const known = stamp('wasm');
+  if (known.matches(key) && binaries.every(({ name }) => existsSync(fileOf(name)))) return { summary: `${sizes()}, unchanged` };
+  const missing = slowestFirst(objects.filter((o) => !o.cache.has(o.name, o.key)));
+  const workers = Array.from({ length: Math.max(1, Math.min(jobs, missing.length)) }, () => new Compiler());
+  try {
+    await inParallel(missing, jobs, (object, lane) => compile(workers[lane], object));
+    await inParallel(binaries, workers.length, (binary, lane) => link(workers[lane], binary, objects));
+  } finally {
+    for (const worker of workers) worker.end();
+  }
+  known.set(key);
+  return { summary: `${sizes()}, ${missing.length} of ${objects.length} objects compiled` };
+}
+
+const sizes = () => binaries.map(({ name }) => `${name} ${Math.ceil((readFileSync(fileOf(name)).length * 3) / 4 / 1024)} kB`).join(', ');
+
+function plan(version) {
+  const cache = new Cache('wasm', '.o');
+  const { perVariant, shared } = engineSources('wasm');
+  const base = [...target, ...commonFlags, '-fvisibility=hidden', '-DVARIANT=wasm', ...includes];
+  const of = (source, variant, more) => {
+    const args = [...base, wasmOptimization(source), ...more];
+    return { source, variant, args, cache, name: objectName(source, variant), key: objectKey(source, version, args) };
+  };
+  return [
+    ...[...perVariant, ...shared].map((source) => of(source, 'simd', [])),
+    ...relaxed.map((source) => of(source, 'relaxed', ['-mrelaxed-simd'])),
+  ];
+}
+
+async function compile(worker, { source, args, cache, name, key }) {
+  const object = `${name}.o`;
+  const files = tree(withHeaders(source).map((file) => [file, readFileSync(inRoot(file), 'utf8')]));
+  const output = await worker.run('clang++', [...args, '-c', source, '-o', object], files, object);
+  mkdirSync(cache.folder, { recursive: true });
+  writeWhole(cache.path(name, key), output);
+  cache.prune(name, key);
+}
+
+async function link(worker, { name, variant, args }, objects) {
+  const wanted = objects.filter((o) => o.variant === (relaxed.includes(o.source) ? variant : 'simd'));
+  const files = Object.fromEntries(wanted.map((o) => [`${o.name}.o`, readFileSync(o.cache.path(o.name, o.key))]));
+  const binary = await worker.run('wasm-ld', [...linkArgs, ...args, ...Object.keys(files), '-o', 'out.wasm'], files, 'out.wasm');
+  const text = `export default '${Buffer.from(binary).toString('base64')}';\n`;
+  writeWhole(fileOf(name), text);
+}
+
+/** Nested folders, as the compiler's file system wants them. */
+function tree(files) {
+  const top = {};
+  for (const [path, text] of files) {
+    const [folder, name] = path.split('/');
+    top[folder] ??= {};
+    top[folder][name] = text;
+  }
+  return top;
+}
+
+/** A thread with a compiler in it; a compiler takes seconds to start and is kept for all of its files. */
+class Compiler {
+  constructor() {
+    this.worker = new Worker(new URL('./wasmWorker.mjs', import.meta.url));
+  }
+  run(command, args, files, output) {
+    return new Promise((resolve, reject) => {
+      this.worker.once('error', reject);
+      this.worker.once('message', ({ data, text, failed }) => {
+        this.worker.off('error', reject);
+        if (failed) reject(new Error(`${command} ${args.join(' ')}\n${text}`));
+        else {
+          if (text !== '') process.stderr.write(text);
+          resolve(data);
+        }
+      });
+      this.worker.postMessage({ command, args, files, output });
+    });
+  }
+  end() {
+    this.worker.postMessage(null);
+  }
+}
