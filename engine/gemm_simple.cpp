@@ -24,25 +24,24 @@ template <class Task> void share(int64_t count, int64_t cost, const Task& task) 
   });
 }
 
-// total[j] += sum over p of a[p * aStep] * b[p * bRow + j * bCol], for j < n <= BLOCK.
-template <class T> void add_products(const T* a, int64_t aStep, const T* b, int64_t bRow, int64_t bCol, int k, int n, Wrap<T>* total) {
-  if (bCol != 1 && bRow == 1 && aStep == 1) {      // B is transposed: one dot product after the other
-    for (int j = 0; j < n; ++j, b += bCol) {
-      Wrap<T> sum = 0;
-      for (int p = 0; p < k; ++p) sum += Wrap<T>(a[p]) * Wrap<T>(b[p]);
-      total[j] += sum;
+INLINE vu words(const int32_t* p, int n) { return (vu)(n >= LANES ? load(p) : load_first(p, n)); }
+
+// total[j] += sum over p of a[p * aStep] * b[p * bRow + j * bCol], for j < n <= BLOCK; totals beyond n may change.
+void add_products(const int32_t* a, int64_t aStep, const int32_t* b, int64_t bRow, int64_t bCol, int k, int n, int32_t* total) {
+  constexpr int DEEP = 4;
+  int p = 0;
+  for (; p + DEEP <= k && bCol == 1; p += DEEP, a += DEEP * aStep, b += DEEP * bRow)
+    for (int j = 0; j < n; j += LANES) {
+      vu sum = (vu)load(total + j);
+      for (int d = 0; d < DEEP; ++d) sum += (vu)broadcast(a[d * aStep]) * words(b + d * bRow + j, n - j);
+      store(total + j, (vi)sum);
     }
-    return;
-  }
-  for (int p = 0; p < k; ++p, a += aStep, b += bRow) {
-    const Wrap<T> x = Wrap<T>(*a);
-    if (bCol == 1) for (int j = 0; j < n; ++j) total[j] += x * Wrap<T>(b[j]);
-    else for (int j = 0; j < n; ++j) total[j] += x * Wrap<T>(b[j * bCol]);
-  }
+  for (; p < k; ++p, a += aStep, b += bRow)
+    for (int j = 0; j < n; ++j) total[j] = int32_t(uint32_t(total[j]) + uint32_t(*a) * uint32_t(b[j * bCol]));
 }
 
 // A row of C is a task.
-template <class T> void multiply_rows(const Gemm& g) {
+void multiply_rows(const Gemm& g) {
   const int m = g.m, n = g.n;
   int64_t batches = 1;
   for (int d = 0; d < g.batchRank; ++d) batches *= g.batchDims[d];
@@ -53,17 +52,18 @@ template <class T> void multiply_rows(const Gemm& g) {
       const int64_t at = rest % g.batchDims[d];
       rest /= g.batchDims[d], a += at * g.as.batch[d], b += at * g.bs.batch[d], c += at * g.cs.batch[d];
     }
-    const T* const bias = static_cast<const T*>(g.bias);
+    const int32_t* const bias = static_cast<const int32_t*>(g.bias);
     for (int j0 = 0; j0 < n; j0 += BLOCK) {
       const int width = min(BLOCK, n - j0);
-      T* const to = static_cast<T*>(g.c) + c + j0 * g.cs.col;
-      Wrap<T> total[BLOCK];
+      int32_t* const to = static_cast<int32_t*>(g.c) + c + j0 * g.cs.col;
+      int32_t total[BLOCK] = {};
       for (int j = 0; j < width; ++j) {
-        total[j] = g.accumulate ? Wrap<T>(to[j * g.cs.col]) : Wrap<T>(0);
-        if (g.biasMode) total[j] += Wrap<T>(bias[g.biasMode == 1 ? j0 + j : row]);
+        const uint32_t start = g.accumulate ? uint32_t(to[j * g.cs.col]) : 0u;
+        total[j] = int32_t(start + (g.biasMode ? uint32_t(bias[g.biasMode == 1 ? j0 + j : row]) : 0u));
       }
-      add_products(static_cast<const T*>(g.a) + a, g.as.col, static_cast<const T*>(g.b) + b + j0 * g.bs.col, g.bs.row, g.bs.col, g.k, width, total);
-      for (int j = 0; j < width; ++j) to[j * g.cs.col] = T(total[j]);
+      const int32_t* const from = static_cast<const int32_t*>(g.b) + b + j0 * g.bs.col;
+      add_products(static_cast<const int32_t*>(g.a) + a, g.as.col, from, g.bs.row, g.bs.col, g.k, width, total);
+      for (int j = 0; j < width; ++j) to[j * g.cs.col] = total[j];
     }
   });
 }
@@ -119,8 +119,10 @@ template <class T> struct SimpleConv {
   void add_tap(const T* x, T* y, W w, int tap) const {
     const int64_t stride = c.stride[2];
     for_lines(c, tap, [&](int64_t from, int64_t to, int n) {
-      if (stride == 1) for (int i = 0; i < n; ++i) y[to + i] = T(W(y[to + i]) + w * W(x[from + i]));
-      else for (int i = 0; i < n; ++i) y[to + i] = T(W(y[to + i]) + w * W(x[from + i * stride]));
+      T* __restrict const out = y + to;            // planes do not overlap: the compiler need not ask
+      const T* __restrict const in = x + from;
+      if (stride == 1) for (int i = 0; i < n; ++i) out[i] = T(W(out[i]) + w * W(in[i]));
+      else for (int i = 0; i < n; ++i) out[i] = T(W(out[i]) + w * W(in[i * stride]));
     });
   }
 
@@ -134,7 +136,10 @@ template <class T> struct SimpleConv {
           const T* const y = y_plane(image, o);
           const W w = W(weights(o, channel % channels)[tap]);
           for_lines(c, tap, [&](int64_t to, int64_t from, int n) {
-            for (int i = 0; i < n; ++i) x[to + i * stride] = T(W(x[to + i * stride]) + w * W(y[from + i]));
+            T* __restrict const out = x + to;
+            const T* __restrict const in = y + from;
+            if (stride == 1) for (int i = 0; i < n; ++i) out[i] = T(W(out[i]) + w * W(in[i]));
+            else for (int i = 0; i < n; ++i) out[i * stride] = T(W(out[i * stride]) + w * W(in[i]));
           });
         }
     });
@@ -165,7 +170,7 @@ template <class T> struct SimpleConv {
 
 }  // namespace
 
-void simple_gemm(const Gemm& g) { multiply_rows<int32_t>(g); }
+void simple_gemm(const Gemm& g) { multiply_rows(g); }
 
 void simple_conv(const Conv& c) {
 #ifdef __wasm__

@@ -50,7 +50,7 @@ template <class T, class F> INLINE void long2(void* dst, const void* a, const vo
 #pragma GCC unroll 1
   for (int i = 0; i < n; i += lanes<T>) {
     const bool whole = i + lanes<T> <= n;
-    const Vec<T> z = whole ? f(load(x + i), load(y + i)) : f(load_first(x + i, n - i), load_first(y + i, n - i));
+    const Vec<T> p = whole ? load(x + i) : load_first(x + i, n - i), q = whole ? load(y + i) : load_first(y + i, n - i), z = f(p, q);
     if (whole) store(out + i, z);
     else store_first(out + i, z, n - i);
   }
