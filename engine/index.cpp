@@ -234,7 +234,8 @@ void scatter_all(const ScatterStep& s) {
   });
 }
 
-template <class S, class T> constexpr PutLine put_lines[] = {put_line<SUM, S, T>, put_line<PROD, S, T>, put_line<MAX, S, T>, put_line<MIN, S, T>};
+template <class S, class T> constexpr PutLine put_lines[] = {
+    put_line<SUM, S, T>, put_line<PROD, S, T>, put_line<MAX, S, T>, put_line<MIN, S, T>};
 
 PutLine put_line_of(int by, int32_t dtype) {
   if (by == SET) {

@@ -115,7 +115,8 @@ struct Worker {
     for (int k = 0; k < m.inputs + m.outputs; ++k) views[k] = m.operand(k);
     for (int k = 0; k < m.inputs; ++k) {
       const View& v = views[k];
-      sources[k] = Source{v.data, v.dtype, row_stride(m, v), m.columns == 1 ? 1 : column_stride(m, v), is_direct(m, v, dtype_of(m.compute))};
+      const bool is_read_in_place = is_direct(m, v, dtype_of(m.compute));
+      sources[k] = Source{v.data, v.dtype, row_stride(m, v), m.columns == 1 ? 1 : column_stride(m, v), is_read_in_place};
     }
     keep_passed(m);
     int spare = 0;

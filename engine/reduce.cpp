@@ -205,7 +205,8 @@ void run_rows(const ReduceStep& r, const FoldCalls& calls) {
 
 // ---- columns: memory runs along a kept dim ----------------------------------------------------------------------------------
 
-void fold_columns(const ReduceStep& r, const ColumnCalls& calls, Reads& reads, int64_t first, int width, int64_t part, void* fold, int most) {
+void fold_columns(const ReduceStep& r, const ColumnCalls& calls, Reads& reads, int64_t first, int width, int64_t part, void* fold,
+                  int most) {
   int64_t from = part_start(r, part);
   const int64_t to = part_start(r, part + 1);
   reads.seek(r, first, from);

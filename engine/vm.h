@@ -56,7 +56,8 @@ struct Machine {
   INLINE int block_bytes() const { return block * size_of(compute); }
 
   // `elements`: no tile will have more. `extra` blocks are kept free for the caller, `skipped` registers are set by it.
-  NOINLINE void prepare(Compute type, const Program& p, const Source* inputs, const double* numbers, int64_t elements, int extra, bool registers) {
+  NOINLINE void prepare(Compute type, const Program& p, const Source* inputs, const double* numbers, int64_t elements, int extra,
+                        bool registers) {
     program = p;
     sources = inputs;
     compute = type;
