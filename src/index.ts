@@ -5,6 +5,7 @@ import { installMethods } from './ops/index.js';
 installMethods();
 await setEngine();
 
+export { type Compiled, type CompileOptions, compile, type ProgramInfo } from './capture/compile.js';
 export { type DType, promote } from './core/dtype.js';
 export { type ErrorCode, LibError } from './core/errors.js';
 export { broadcastShapes, type Shape } from './core/shape.js';

@@ -1,6 +1,7 @@
 import { LibError } from '../core/errors.js';
 import { formatShape, sameShape } from '../core/shape.js';
 import { noGrad } from '../tensor/autograd.js';
+import { capturing } from '../tensor/capturing.js';
 import { isTensor, Tensor } from '../tensor/tensor.js';
 
 /** A tensor that is learned. Assigning one to a public field of a {@link Module} is all the registration there is. */
@@ -41,8 +42,24 @@ export type AnyModule = Module<readonly never[], unknown>;
  * }
  */
 export abstract class Module<Inputs extends readonly unknown[] = readonly [Tensor], Output = Tensor> {
+  #training = true;
+
   /** Whether the module behaves as in training (dropout drops, batch norm updates its statistics). */
-  training = true;
+  get training(): boolean {
+    if (capturing() !== null) this.guardOptions();
+    return this.#training;
+  }
+  set training(value: boolean) {
+    this.#training = value;
+  }
+
+  /** What a program captured from this module has frozen: the mode, and numbers such as a dropout probability. */
+  private guardOptions(): void {
+    const training = this.#training;
+    const options = Object.entries(this).filter(([, value]) => value === null || typeof value !== 'object');
+    const fields = this as unknown as Readonly<Record<string, unknown>>;
+    capturing()?.guard(this, () => this.#training === training && options.every(([key, value]) => Object.is(fields[key], value)));
+  }
 
   abstract forward(...inputs: Inputs): Output;
 

@@ -3,9 +3,10 @@ import { internal, KernelError, LibError } from '../core/errors.js';
 import { type Spec, specOf } from '../core/spec.js';
 import type { Backend, Executable, Storage } from '../program/backend.js';
 import type { Kernel } from '../program/kernel.js';
+import { leaked, SymbolicStorage, setCapture } from '../tensor/capturing.js';
 import { type Edge, GradNode, type GradRule, type Recording, UNSAVED } from '../tensor/graph.js';
 import { Tensor } from '../tensor/tensor.js';
-import type { Canonical, CustomRow, KernelRow, ViewLayout, ViewRow } from './define.js';
+import type { Canonical, CustomRow, KernelRow, LiveScalars, ViewLayout, ViewRow } from './define.js';
 
 /** What a call with given specs and params comes to: decided once, then reused by every such call. */
 export interface Plan {
@@ -21,7 +22,7 @@ export interface Plan {
 /** What runs a plan: the eager executor, or a tracer that records it. Nothing above knows which. */
 export interface Executor {
   /** With `into`, results are written over those tensors (in place); else outputs are new. */
-  run(plan: Plan, inputs: readonly Tensor[], scalars: readonly number[], into?: readonly Tensor[]): Tensor[];
+  run(plan: Plan, inputs: readonly Tensor[], scalars: readonly number[], into?: readonly Tensor[], live?: LiveScalars): Tensor[];
 }
 
 /** @internal A row as `defineOp` prepares it. */
@@ -79,25 +80,24 @@ export const eager: Executor = {
     try {
       plan.executable.run(buffers, offsets, scalars);
     } catch (error) {
+      if (buffers.some((storage) => storage instanceof SymbolicStorage)) throw leaked(plan.name);
       throw named(plan.name, error);
     }
     return results;
   },
 };
 
-function compilePlan({ kernel, inputs, outputs, device, name }: Plan): Executable {
+/** @internal Throws where the device cannot run the plan. */
+export function checkSupported({ kernel, inputs, outputs, device, name }: Plan): void {
+  const types = [...outputs, ...inputs].map((s) => s.dtype);
+  if (device.supports(kernel, types)) return;
+  throw new LibError('dtype', `${name}: ${device.name} has no ${kernel.family} kernel for these types, got ${types.join(', ')}.`);
+}
+
+function compilePlan(plan: Plan): Executable {
+  checkSupported(plan);
+  const { kernel, inputs, outputs, device } = plan;
   const used = [...outputs, ...inputs];
-  if (
-    !device.supports(
-      kernel,
-      used.map((s) => s.dtype),
-    )
-  ) {
-    throw new LibError(
-      'dtype',
-      `${name}: ${device.name} has no ${kernel.family} kernel for these types, got ${used.map((s) => s.dtype).join(', ')}.`,
-    );
-  }
   const operand = (spec: Spec, buffer: number) => ({ buffer, spec, offset: 0 });
   const step = {
     kernel,
@@ -108,7 +108,8 @@ function compilePlan({ kernel, inputs, outputs, device, name }: Plan): Executabl
   return device.compile({ steps: [step], buffers: used.length, scalars: 8 });
 }
 
-function named(op: string, error: unknown): unknown {
+/** @internal The error of a kernel, as the user of an op sees it. */
+export function named(op: string, error: unknown): unknown {
   if (!(error instanceof KernelError)) return error;
   const rule = error.code === 'index' ? 'indices must lie inside the tensor' : 'the engine must be able to run the call';
   return new LibError(error.code, `${op}: ${rule}, got ${error.facts}.`);
@@ -123,6 +124,17 @@ export function setExecutor(next: Executor): Executor {
   const before = executor;
   executor = next;
   return before;
+}
+
+/** Runs `body` eagerly, also while a program is being captured: for state that must outlive the capture. */
+export function eagerly<T>(body: () => T): T {
+  const [outer, capture] = [setExecutor(eager), setCapture(null)];
+  try {
+    return body();
+  } finally {
+    setExecutor(outer);
+    setCapture(capture);
+  }
 }
 
 export const isGradEnabled = (): boolean => gradEnabled;
@@ -146,13 +158,13 @@ export function setTangentTap(tap: TangentTap | null): TangentTap | null {
 /** The waist of the library: every op with a kernel, eager or captured, forward or backward, passes through here. */
 export function apply(
   definition: Definition,
-  { inputs, params, scalars = NO_SCALARS, key }: Canonical<unknown>,
+  { inputs, params, scalars = NO_SCALARS, live, key }: Canonical<unknown>,
   into?: readonly Tensor[],
 ): readonly Tensor[] {
   const plan = planFor(definition, inputs, params, key, into);
   const record = definition.grad !== undefined && (tangentTap !== null || (gradEnabled && inputs.some(requiresGrad)));
-  if (into !== undefined) return applyInPlace(definition, plan, inputs, params, scalars, into, record);
-  const outputs = executor.run(plan, inputs, scalars);
+  if (into !== undefined) return applyInPlace(definition, plan, { inputs, params, scalars, live }, into, record);
+  const outputs = executor.run(plan, inputs, scalars, undefined, live);
   if (record) recordStep(definition, plan, inputs, params, scalars, outputs);
   return outputs;
 }
@@ -287,15 +299,13 @@ const NO_SAVES: readonly (number | 'output')[] = [];
 function applyInPlace(
   definition: Definition,
   plan: Plan,
-  inputs: readonly Tensor[],
-  params: unknown,
-  scalars: readonly number[],
+  { inputs, params, scalars = NO_SCALARS, live }: Canonical<unknown>,
   into: readonly Tensor[],
   record: boolean,
 ): readonly Tensor[] {
   for (const target of into) checkWritable(`${definition.name}_`, target);
   if (!record) {
-    const outputs = executor.run(plan, inputs, scalars, into);
+    const outputs = executor.run(plan, inputs, scalars, into, live);
     if (gradEnabled) for (const out of outputs) cut(out);
     return outputs;
   }
@@ -303,7 +313,7 @@ function applyInPlace(
   const wanted = savedPositions(definition, params, edges);
   // What the step saves of the old value must survive the write.
   const kept = inputs.map((x, i) => (wanted.includes(i) && into.some((t) => t.storage === x.storage) ? copyOf(x) : x));
-  const outputs = executor.run(plan, inputs, scalars, into);
+  const outputs = executor.run(plan, inputs, scalars, into, live);
   recordStep(definition, plan, kept, params, scalars, outputs, edges);
   return outputs;
 }

@@ -1,6 +1,7 @@
 import { type DType, dtypes } from '../core/dtype.js';
 import { LibError } from '../core/errors.js';
 import { type Spec, specOf } from '../core/spec.js';
+import { checkReadable } from '../tensor/capturing.js';
 import type { Device } from '../tensor/device.js';
 import { Tensor } from '../tensor/tensor.js';
 import { customGrad } from './customGrad.js';
@@ -42,6 +43,7 @@ function move(x: Tensor, device: Device): Tensor {
     params: null,
     saves: [],
     compute() {
+      checkReadable('to', x);
       if (from.downloadNow === undefined) {
         throw new LibError(
           'device',

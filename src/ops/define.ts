@@ -5,6 +5,9 @@ import type { GradContext } from '../tensor/graph.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { apply, applyCustom, applyView } from './apply.js';
 
+/** Writes a step's scalars from position `at` of a program's. */
+export type LiveScalars = (out: number[], at: number) => void;
+
 /** The canonical form of a call: what infer, grad, tracer and backends see. */
 export interface Canonical<P> {
   readonly inputs: readonly Tensor[];
@@ -12,6 +15,8 @@ export interface Canonical<P> {
   readonly params: P;
   /** Numbers read at each run (`scalar(i)` in expressions): they never cause another program to be made. */
   readonly scalars?: readonly number[];
+  /** Writes the scalars of a later run: how a captured step reads a learning rate or a step count. Default: they stay. */
+  readonly live?: LiveScalars;
   /** Overrides JSON of the params as cache key; give one on hot paths. */
   readonly key?: string;
 }

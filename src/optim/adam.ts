@@ -1,5 +1,6 @@
 import type { Expr } from '../expr/expr.js';
 import type { Parameter } from '../nn/module.js';
+import type { LiveScalars } from '../ops/define.js';
 import { zerosLike } from '../tensor/creation.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { checkNumber, type Group, Optimizer, type Params, withDefaults } from './optimizer.js';
@@ -64,6 +65,23 @@ const adamw: PlainUpdate = plain('adamw', false);
 const adamMax: AmsgradUpdate = amsgrad('adamAmsgrad', true);
 const adamwMax: AmsgradUpdate = amsgrad('adamwAmsgrad', false);
 
+/** Counts a step and writes its numbers, in the order of `scalars`. Makes no garbage: a replay calls it for every parameter. */
+function nextNumbers(state: { step: number }, group: Group<Full>): LiveScalars {
+  return (out, at) => {
+    state.step += 1;
+    const { lr, betas, eps, weightDecay } = group;
+    const [beta1, beta2] = [betas[0], betas[1]];
+    out[at] = lr / (1 - beta1 ** state.step);
+    out[at + 1] = 1 - beta1;
+    out[at + 2] = beta2;
+    out[at + 3] = 1 - beta2;
+    out[at + 4] = Math.sqrt(1 - beta2 ** state.step);
+    out[at + 5] = eps;
+    out[at + 6] = 1 - lr * weightDecay;
+    out[at + 7] = weightDecay;
+  };
+}
+
 abstract class AdamFamily extends Optimizer<Full> {
   protected override check(group: Group<Full>): void {
     super.check(group);
@@ -78,21 +96,12 @@ abstract class AdamFamily extends Optimizer<Full> {
   protected abstract readonly decoupled: boolean;
 
   protected update(p: Parameter, gradient: Tensor, group: Group<Full>): void {
-    const { lr, betas, eps, weightDecay, maximize } = group;
     const state = this.stateOf(p, () => {
       const fresh: Record<string, Tensor | number> = { step: 0, expAvg: zerosLike(p), expAvgSq: zerosLike(p) };
       return group.amsgrad ? { ...fresh, maxExpAvgSq: zerosLike(p) } : fresh;
     }) as { step: number; expAvg: Tensor; expAvgSq: Tensor; maxExpAvgSq?: Tensor };
-    state.step += 1;
-    const [beta1, beta2] = betas;
-    const numbers = {
-      stepSize: lr / (1 - beta1 ** state.step),
-      rootCorrection2: Math.sqrt(1 - beta2 ** state.step),
-      ...{ fresh1: 1 - beta1, beta2, fresh2: 1 - beta2, eps },
-      keep: 1 - lr * weightDecay,
-      l2: weightDecay,
-    };
-    const grad = maximize ? gradient.neg() : gradient;
+    const numbers = nextNumbers(state, group);
+    const grad = group.maximize ? gradient.neg() : gradient;
     const { expAvg, expAvgSq, maxExpAvgSq } = state;
     if (maxExpAvgSq) runUpdate(this.decoupled ? adamwMax : adamMax, { param: p, grad, expAvg, expAvgSq, maxExpAvgSq }, numbers);
     else runUpdate(this.decoupled ? adamw : adam, { param: p, grad, expAvg, expAvgSq }, numbers);

@@ -1,6 +1,8 @@
 import { LibError, nearest } from '../core/errors.js';
 import type { Parameter } from '../nn/module.js';
+import { eagerly } from '../ops/apply.js';
 import { noGrad } from '../tensor/autograd.js';
+import { capturing } from '../tensor/capturing.js';
 import { zerosLike } from '../tensor/creation.js';
 import { isTensor, type Tensor } from '../tensor/tensor.js';
 
@@ -79,6 +81,25 @@ export abstract class Optimizer<Options extends { readonly lr: number } = { read
         for (const p of group.params) if (p.grad !== null) this.update(p, p.grad, group);
       }
     });
+    const capture = capturing();
+    if (capture === null) return;
+    capture.guard(this, this.sameProgram());
+    capture.onReplay(() => {
+      for (const group of this.paramGroups) this.check(group);
+    });
+  }
+
+  /** Whether a captured step is still what this optimizer would do now, up to numbers that are read at each run. */
+  private sameProgram(): () => boolean {
+    const groups = [...this.paramGroups];
+    const sizes = groups.map((g) => g.params.length);
+    const options = groups.flatMap((g) => Object.keys(this.defaults).map((key) => [g, key, branchOf(g, key)] as const));
+    const states = this.everyParam().map((p) => [p, this.state.get(p)] as const);
+    return () =>
+      this.paramGroups.length === groups.length &&
+      groups.every((g, i) => this.paramGroups[i] === g && g.params.length === sizes[i]) &&
+      options.every(([g, key, branch]) => branchOf(g, key) === branch) &&
+      states.every(([p, state]) => this.state.get(p) === state);
   }
 
   /** Forgets gradients, or (`setToNone: false`) fills them with zeros. */
@@ -95,7 +116,7 @@ export abstract class Optimizer<Options extends { readonly lr: number } = { read
   protected stateOf<S extends ParamState>(p: Parameter, init: () => S): S {
     const known = this.state.get(p);
     if (known !== undefined) return known as S;
-    const fresh = init();
+    const fresh = eagerly(init); // it outlives a capture
     this.state.set(p, fresh);
     return fresh;
   }
@@ -135,6 +156,12 @@ export abstract class Optimizer<Options extends { readonly lr: number } = { read
       this.state.set(p, Object.fromEntries(Object.entries(s).map(([k, v]) => [k, isTensor(v) ? v.detach().to(p.device).clone() : v])));
     }
   }
+}
+
+/** What of an option decides which program runs: flags, and whether a number is zero. */
+function branchOf(group: object, key: string): unknown {
+  const value = (group as Readonly<Record<string, unknown>>)[key];
+  return typeof value === 'number' ? value === 0 : typeof value === 'boolean' ? value : null;
 }
 
 export function unknownOption(op: string, key: string, known: readonly string[]): LibError {

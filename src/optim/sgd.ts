@@ -1,6 +1,7 @@
 import { LibError } from '../core/errors.js';
 import type { Expr } from '../expr/expr.js';
 import type { Parameter } from '../nn/module.js';
+import type { LiveScalars } from '../ops/define.js';
 import { zerosLike } from '../tensor/creation.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { checkNumber, type Group, Optimizer, type Params, withDefaults } from './optimizer.js';
@@ -49,6 +50,18 @@ const heavyBall: MomentumUpdate = withMomentum('sgdMomentum', false);
 const nesterovUpdate: MomentumUpdate = withMomentum('sgdNesterov', true);
 const defaults: Full = { lr: 1e-3, momentum: 0, dampening: 0, weightDecay: 0, nesterov: false, maximize: false };
 
+/** Writes the numbers of a step, in the order of `scalars`; `first` is about the first call only. */
+function nextNumbers(group: Group<Full>, first: boolean): LiveScalars {
+  let whole = first;
+  return (out, at) => {
+    out[at] = group.lr;
+    out[at + 1] = group.weightDecay;
+    out[at + 2] = group.momentum;
+    out[at + 3] = whole ? 1 : 1 - group.dampening;
+    whole = false;
+  };
+}
+
 /** Stochastic gradient descent with momentum and Nesterov's variant, as PyTorch defines them (torch.optim.SGD). */
 export class SGD extends Optimizer<Full> {
   constructor(params: Params<Full>, options: SGDOptions = {}) {
@@ -67,16 +80,16 @@ export class SGD extends Optimizer<Full> {
     }
   }
 
-  protected update(p: Parameter, gradient: Tensor, { lr, momentum, dampening, weightDecay, nesterov, maximize }: Group<Full>): void {
-    const grad = maximize ? gradient.neg() : gradient;
-    if (momentum === 0) {
-      runUpdate(plain, { param: p, grad }, { lr, weightDecay, momentum, fresh: 1 });
+  protected update(p: Parameter, gradient: Tensor, group: Group<Full>): void {
+    const grad = group.maximize ? gradient.neg() : gradient;
+    if (group.momentum === 0) {
+      runUpdate(plain, { param: p, grad }, nextNumbers(group, false));
       return;
     }
     const known = this.state.get(p) as { momentumBuffer: Tensor } | undefined;
     // The first step takes the gradient whole, as PyTorch does: the buffer starts as a copy of it.
     const { momentumBuffer } = known ?? this.stateOf(p, () => ({ momentumBuffer: zerosLike(p) }));
-    const numbers = { lr, weightDecay, momentum, fresh: known ? 1 - dampening : 1 };
-    runUpdate(nesterov ? nesterovUpdate : heavyBall, { param: p, grad, momentumBuffer }, numbers);
+    const numbers = nextNumbers(group, known === undefined);
+    runUpdate(group.nesterov ? nesterovUpdate : heavyBall, { param: p, grad, momentumBuffer }, numbers);
   }
 }

@@ -2,6 +2,7 @@ import { computeType, isFloat } from '../core/dtype.js';
 import { internal, LibError } from '../core/errors.js';
 import { type Expr, input, scalar } from '../expr/expr.js';
 import { apply, type Definition } from '../ops/apply.js';
+import type { LiveScalars } from '../ops/define.js';
 import { noGrad } from '../tensor/autograd.js';
 import type { Tensor } from '../tensor/tensor.js';
 
@@ -49,15 +50,23 @@ function missing(name: string): never {
   throw internal(`${name} was given too few tensors`);
 }
 
-/** Runs an update in place. Tensors and numbers go by the names that the update declared. */
+/**
+ * Runs an update in place. Tensors and numbers go by the names that the update declared. Numbers of a step that is captured are
+ * frozen, unless they are given as a function that writes them in the order of their names and also keeps the books (counts the
+ * step): it is called once now, and again at each replay.
+ */
 export function runUpdate<In extends string, S extends string, Out extends In>(
   update: Update<In, S, Out>,
   tensors: Named<In, Tensor>,
-  scalars: Named<S, number>,
+  scalars: Named<S, number> | LiveScalars,
 ): void {
   const inputs = update.inputs.map((k) => tensors[k]);
   const first = inputs[0] as Tensor;
   if (!isFloat(first.dtype)) throw new LibError('dtype', `${update.name}: parameters must be of floating type, got ${first.dtype}.`);
   const into = Object.keys(update.outputs).map((k) => tensors[k as In]);
-  noGrad(() => apply(update.definition, { inputs, params: null, scalars: update.scalars.map((k) => scalars[k]) }, into));
+  const now: number[] = [];
+  if (typeof scalars === 'function') scalars(now, 0);
+  else for (const k of update.scalars) now.push(scalars[k]);
+  const call = { inputs, params: null, scalars: now };
+  noGrad(() => apply(update.definition, typeof scalars === 'function' ? { ...call, live: scalars } : call, into));
 }

@@ -2,6 +2,7 @@ import { type DType, isFloat, type TypedArray, typedArray, writeElement } from '
 import { LibError } from '../core/errors.js';
 import { checkShape, formatShape, type Shape, sizeOf } from '../core/shape.js';
 import { type Spec, specOf } from '../core/spec.js';
+import { capturing } from './capturing.js';
 import { type Device, defaultDevice } from './device.js';
 import { fill } from './make.js';
 import { Tensor } from './tensor.js';
@@ -138,7 +139,7 @@ export function empty(shape: Shape, options: TensorOptions = {}): Tensor {
   checkShape('empty', shape);
   const { dtype = fallback, device = defaultDevice() } = options;
   const spec = specOf(dtype, shape);
-  return finished(new Tensor(spec, device.allocate(spec.bytes), 0, device), options);
+  return finished(new Tensor(spec, capturing()?.allocate(spec.bytes) ?? device.allocate(spec.bytes), 0, device), options);
 }
 
 const like = (x: Tensor, options: TensorOptions): TensorOptions => ({ dtype: x.dtype, device: x.device, ...options });

@@ -43,6 +43,8 @@ export interface Recording<P> {
 }
 
 let sequence = 0;
+/** @internal The number that the next recorded step will have. */
+export const nextSequence = (): number => sequence;
 
 /** One recorded step: how to turn gradients of its outputs into gradients of its inputs, and where those go. */
 export class GradNode {

@@ -5,6 +5,7 @@ import { formatShape, resolveDim, type Shape } from '../core/shape.js';
 import type { Spec } from '../core/spec.js';
 import type { Methods } from '../ops/index.js';
 import type { Storage } from '../program/backend.js';
+import { capturing, checkReadable, SymbolicStorage } from './capturing.js';
 import type { Device } from './device.js';
 import type { GradNode } from './graph.js';
 
@@ -19,8 +20,7 @@ export type GradHook = (grad: Tensor) => Tensor | undefined;
  * Views share their bytes. Made by {@link tensor}, {@link zeros}, {@link randn} and their kin, never by `new`.
  */
 export class Tensor {
-  /** The gradient that `backward()` accumulated here, or null. Only leaves and tensors with `retainGrad()` have one. */
-  grad: Tensor | null = null;
+  private gradient: Tensor | null = null;
   requiresGrad = false;
   /** @internal The step of the graph that made this tensor; null for a leaf. */
   node: GradNode | null = null;
@@ -38,6 +38,16 @@ export class Tensor {
     /** @internal First element, counted in elements from the start of the storage. */ readonly offset: number,
     readonly device: Device,
   ) {}
+
+  /** The gradient that `backward()` accumulated here, or null. Only leaves and tensors with `retainGrad()` have one. */
+  get grad(): Tensor | null {
+    capturing()?.readsGrad(this, this.gradient);
+    return this.gradient;
+  }
+  set grad(value: Tensor | null) {
+    capturing()?.setsGrad(this, this.gradient);
+    this.gradient = value;
+  }
 
   get shape(): Shape {
     return this.spec.shape;
@@ -134,6 +144,7 @@ export class Tensor {
 
   /** The elements in row-major order, read at once. Throws on devices that cannot be waited for: use `await data()`. */
   toArray(): TensorData {
+    checkReadable('toArray', this);
     const { device } = this;
     if (device.downloadNow === undefined) {
       throw new LibError(
@@ -147,19 +158,20 @@ export class Tensor {
   }
 
   /** The elements in row-major order. */
-  async data(): Promise<TensorData> {
-    const dense = this.dense();
-    return toData(dense, await this.device.download(dense.storage, dense.offset * dtypes[this.dtype].bytes, dense.spec.bytes));
+  data(): Promise<TensorData> {
+    checkReadable('data', this);
+    return this.download();
   }
 
   /** The value of a tensor with one element. */
-  async item(): Promise<number> {
-    this.checkOneElement('item');
-    return (await this.data())[0] ?? Number.NaN;
+  item(): Promise<number> {
+    checkReadable('item', this);
+    return this.downloadItem();
   }
 
   /** Like {@link item}, read at once where the device allows it. */
   itemNow(): number {
+    checkReadable('itemNow', this);
     this.checkOneElement('itemNow');
     return this.toArray()[0] ?? Number.NaN;
   }
@@ -173,13 +185,23 @@ export class Tensor {
     if (this.size !== 1) throw new LibError('shape', `${op}: the tensor must have one element, got shape ${formatShape(this.shape)}.`);
   }
 
+  private async download(): Promise<TensorData> {
+    const dense = this.dense();
+    return toData(dense, await this.device.download(dense.storage, dense.offset * dtypes[this.dtype].bytes, dense.spec.bytes));
+  }
+
+  private async downloadItem(): Promise<number> {
+    this.checkOneElement('item');
+    return (await this.download())[0] ?? Number.NaN;
+  }
+
   private dense(): Tensor {
     return this.spec.contiguous ? this : this.detach().contiguous();
   }
 
   /** Gives the bytes back now instead of when the garbage collector finds them. Never needed; the tensor and its views become invalid. */
   [Symbol.dispose](): void {
-    this.device.release(this.storage);
+    if (!(this.storage instanceof SymbolicStorage)) this.device.release(this.storage);
   }
 }
 export interface Tensor extends Methods {}

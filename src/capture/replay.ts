@@ -1,0 +1,213 @@
+import { cached } from '../core/cache.js';
+import { dtypes } from '../core/dtype.js';
+import { KernelError } from '../core/errors.js';
+import { isGradEnabled, named } from '../ops/apply.js';
+import type { Executable, Storage } from '../program/backend.js';
+import { planArena } from '../program/passes/arena.js';
+import { removeDeadCode } from '../program/passes/deadCode.js';
+import { fusePointwise } from '../program/passes/fuse.js';
+import type { Program, ProgramOperand } from '../program/program.js';
+import { getDefaultDtype } from '../tensor/creation.js';
+import { type Device, defaultDevice } from '../tensor/device.js';
+import { Tensor } from '../tensor/tensor.js';
+import { isPlace, Layout, type Leaf, type Place, type Source } from './layout.js';
+import type { SharedMemory } from './shared.js';
+import type { TracedStep, Tracer } from './tracer.js';
+import { replaceLeaves, sameStructure } from './tree.js';
+
+/** What a capture found: the steps, the stand-ins of the arguments, and what the function returned. */
+export interface Trace {
+  readonly tracer: Tracer;
+  readonly args: unknown;
+  readonly inputs: readonly Tensor[];
+  readonly result: unknown;
+}
+
+interface GradEntry {
+  readonly leaf: Leaf;
+  /** null: there must be none. */
+  readonly entry: Pick<Tensor, 'spec' | 'offset'> | null;
+}
+
+/** One program of a compiled function, and the conditions under which it is right. */
+export class Replay {
+  readonly steps: readonly TracedStep[];
+  readonly arenaBytes: number;
+  private readonly args: unknown;
+  private readonly inputs: readonly Tensor[];
+  private readonly replays: readonly ((scalars: number[]) => void)[];
+  private readonly executable: Executable | null;
+  private readonly layout: Layout;
+  private readonly device: Device;
+  private readonly gradMode = isGradEnabled();
+  private readonly defaults = [defaultDevice(), getDefaultDtype()] as const;
+  private readonly guards: readonly (() => boolean)[];
+  private readonly leaves: readonly (readonly [Tensor, boolean])[];
+  private readonly gradEntries: readonly GradEntry[];
+  private readonly writes: readonly (readonly [buffer: number, times: number])[];
+  /** Where the program has the buffers of the trace. */
+  private readonly positions: ReadonlyMap<number, number>;
+  /** Buffers that are others in each run. */
+  private readonly varying: readonly number[];
+  /** By number in the trace. */
+  private readonly storages: (Storage | null)[];
+  private readonly offsets: number[];
+  private readonly buffers: Storage[];
+  private readonly bufferOffsets: number[];
+  private readonly scalars: number[];
+
+  constructor(
+    { tracer, args, inputs, result }: Trace,
+    private readonly memory: SharedMemory,
+    { fuse }: { readonly fuse: boolean },
+  ) {
+    this.args = args;
+    this.inputs = inputs;
+    this.replays = tracer.replays;
+    this.device = tracer.device ?? defaultDevice();
+    this.layout = new Layout(tracer, inputs, this.device, memory.homes, result);
+    const { sources } = this.layout;
+    const isTemporary = (b: number): boolean => sources[b]?.kind === 'temporary';
+    const needed = removeDeadCode(this.layout.steps, (b) => !isTemporary(b));
+    this.steps = fuse ? fusePointwise(needed, { isTemporary, mayMeet: (a, b) => this.layout.mayMeet(a, b) }) : needed;
+    const arena = planArena(this.steps, (b) => {
+      const source = sources[b];
+      return source?.kind === 'temporary' ? source.bytes : undefined;
+    });
+    this.arenaBytes = arena.bytes;
+    const { program, positions } = numbered(this.steps, arena.offsets, tracer.scalars.length);
+    this.positions = positions;
+    this.executable = this.steps.length === 0 ? null : this.device.compile(program);
+    this.scalars = [...tracer.scalars];
+    this.guards = [...tracer.guards.values()];
+    this.leaves = [...tracer.leaves].filter(([t]) => !inputs.includes(t));
+    this.gradEntries = [...tracer.grads].flatMap(([t, { entry, read }]) =>
+      read ? [{ leaf: this.layout.leafOf(t), entry: entry && { spec: entry.spec, offset: entry.offset } }] : [],
+    );
+    for (const x of inputs) x.grad = null;
+    this.writes = [...tracer.writes].map(([storage, times]) => [tracer.numberOf(storage), times] as const);
+    this.storages = sources.map((s) => (s.kind === 'fixed' ? s.storage : null));
+    this.offsets = sources.map(() => 0);
+    this.varying = [...sources.keys()].filter((i) => !['fixed', 'temporary'].includes(sources[i]?.kind ?? ''));
+    this.buffers = Array.from({ length: program.buffers }, () => NOTHING);
+    this.bufferOffsets = this.buffers.map(() => 0);
+    for (const [number, position] of positions) this.buffers[position] = this.storages[number] ?? NOTHING;
+  }
+
+  /** Whether this program is what the function would do with these arguments now. */
+  matches(args: unknown, tensors: readonly Tensor[]): boolean {
+    const { inputs } = this;
+    const [device, dtype] = this.defaults;
+    if (tensors.length !== inputs.length || this.gradMode !== isGradEnabled()) return false;
+    if (device !== defaultDevice() || dtype !== getDefaultDtype()) return false;
+    for (let i = 0; i < inputs.length; i++) {
+      const [t, x] = [tensors[i] as Tensor, inputs[i] as Tensor];
+      if (t.spec !== x.spec || t.device !== x.device || (t.requiresGrad && this.gradMode) !== x.requiresGrad) return false;
+    }
+    if (!sameStructure(args, this.args)) return false;
+    for (const holds of this.guards) if (!holds()) return false;
+    for (const [t, requiresGrad] of this.leaves) if (t.requiresGrad !== requiresGrad) return false;
+    for (const { leaf, entry } of this.gradEntries) {
+      const { grad } = leafIn(leaf, tensors);
+      if (grad?.spec !== entry?.spec || (grad !== null && grad.offset !== entry?.offset)) return false;
+    }
+    return true;
+  }
+
+  /** Runs the program. `first`: right after its capture, which has done the bookkeeping of this run already. */
+  run(tensors: readonly Tensor[], first = false): unknown {
+    if (!first) for (const again of this.replays) again(this.scalars);
+    this.bind(tensors);
+    this.execute();
+    for (const [buffer, times] of this.writes) {
+      // A capture has counted its writes, but to the stand-ins of the arguments.
+      if (!first || this.layout.sources[buffer]?.kind === 'argument') (this.storages[buffer] as Storage).version += times;
+    }
+    for (const { leaf, grad } of this.layout.exits) {
+      leafIn(leaf, tensors).grad = isPlace(grad) ? this.tensorAt(grad, tensors) : grad;
+      if (grad !== null && !isPlace(grad)) grad.storage.version++;
+    }
+    const result = replaceLeaves(this.layout.result, isPlace, (place) => this.tensorAt(place, tensors));
+    this.unbind();
+    return result;
+  }
+
+  /** Fills in what differs from run to run. */
+  private bind(tensors: readonly Tensor[]): void {
+    for (const number of this.varying) {
+      const source = this.layout.sources[number] as Source;
+      if (source.kind === 'fresh') this.storages[number] = this.device.allocate(source.bytes);
+      else if (source.kind === 'argument') this.bindTo(number, tensors[source.index] as Tensor, true);
+      else if (source.kind === 'grad') this.bindTo(number, leafIn(source.of, tensors).grad as Tensor, false);
+      const position = this.positions.get(number);
+      if (position === undefined) continue;
+      this.buffers[position] = this.storages[number] as Storage;
+      this.bufferOffsets[position] = this.offsets[number] as number;
+    }
+    if (this.arenaBytes > 0) this.buffers[0] = this.memory.arena(this.device, this.arenaBytes);
+  }
+
+  /** Operands of an argument count from its first element, those of a gradient from the start of its storage. */
+  private bindTo(number: number, { storage, offset, dtype }: Tensor, shifted: boolean): void {
+    this.storages[number] = storage;
+    if (shifted) this.offsets[number] = offset * dtypes[dtype].bytes;
+  }
+
+  /** What a run was given and gave out belongs to the caller alone. */
+  private unbind(): void {
+    for (const number of this.varying) {
+      this.storages[number] = null;
+      const position = this.positions.get(number);
+      if (position !== undefined) this.buffers[position] = NOTHING;
+    }
+  }
+
+  private execute(): void {
+    try {
+      this.executable?.run(this.buffers, this.bufferOffsets, this.scalars);
+    } catch (error) {
+      this.unbind();
+      throw error instanceof KernelError ? named(this.suspects(), error) : error;
+    }
+  }
+
+  /** Ops whose kernels can meet bad indices. */
+  private suspects(): string {
+    const found = this.steps.filter(({ kernel }) => kernel.family === 'gather' || kernel.family === 'scatter').map((s) => s.name);
+    return [...new Set(found)].join(' or ') || 'compile';
+  }
+
+  private tensorAt({ source, spec, offset, whole }: Place, tensors: readonly Tensor[]): Tensor {
+    const from = this.layout.sources[source];
+    if (from?.kind !== 'argument') return new Tensor(spec, this.storages[source] as Storage, offset, this.device);
+    const argument = tensors[from.index] as Tensor;
+    if (whole) return argument;
+    const view = new Tensor(spec, argument.storage, argument.offset + offset, this.device);
+    view.viewOf = argument.viewOf ?? argument;
+    return view;
+  }
+}
+
+const leafIn = (leaf: Leaf, tensors: readonly Tensor[]): Tensor => (typeof leaf === 'number' ? (tensors[leaf] as Tensor) : leaf);
+
+/** Holds the place of a buffer between runs. */
+const NOTHING: Storage = { byteLength: 0, version: 0 };
+
+interface Numbered {
+  readonly program: Program;
+  readonly positions: ReadonlyMap<number, number>;
+}
+
+/** The program over consecutive buffers: temporaries become places in the arena, which is buffer 0 where there are any. */
+function numbered(steps: readonly TracedStep[], places: ReadonlyMap<number, number>, scalars: number): Numbered {
+  const positions = new Map<number, number>();
+  const first = places.size > 0 ? 1 : 0;
+  const operand = ({ buffer, spec, offset }: ProgramOperand): ProgramOperand => {
+    const place = places.get(buffer);
+    if (place !== undefined) return { buffer: 0, spec, offset: offset + place / dtypes[spec.dtype].bytes };
+    const position = cached(positions, buffer, () => first + positions.size);
+    return { buffer: position, spec, offset };
+  };
+  const renumbered = steps.map((step) => ({ ...step, inputs: step.inputs.map(operand), outputs: step.outputs.map(operand) }));
+  return { program: { steps: renumbered, buffers: first + positions.size, scalars }, positions };
+}

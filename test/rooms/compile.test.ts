@@ -1,0 +1,387 @@
+// Compiled training steps: equal to eager ones, also while everything that may change does.
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import * as cr from '../../dist/index.js';
+import { manualSeed, Parameter, randn, type Tensor, tensor } from '../../dist/index.js';
+import { BatchNorm2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, type Module, ReLU, Sequential, Tanh } from '../../dist/nn/index.js';
+import { Adam, AdamW, clipGradNorm_, type Optimizer, SGD } from '../../dist/optim/index.js';
+import type { Backend } from '../../dist/program/backend.js';
+import { withDevice } from '../../dist/tensor/device.js';
+import { everyBackend, reference } from '../support/backends.js';
+
+/** The reference computes in float64, so a value that skips memory there skips a rounding too: the suites compare that. */
+const compile: typeof cr.compile = (fn) => cr.compile(fn, { fuse: cr.defaultDevice() !== reference });
+
+interface Setup {
+  readonly model: Module;
+  readonly optimizer: Optimizer;
+  readonly loss: (output: Tensor, target: Tensor) => Tensor;
+  batch(size: number): readonly [x: Tensor, y: Tensor];
+  readonly maxNorm?: number;
+}
+
+type Step = (x: Tensor, y: Tensor) => Tensor;
+
+const stepOf =
+  ({ model, optimizer, loss, maxNorm }: Setup): Step =>
+  (x, y) => {
+    optimizer.zeroGrad();
+    const value = loss(model.forward(x), y);
+    if (!model.training) return value;
+    value.backward();
+    if (maxNorm !== undefined) clipGradNorm_(model.parameters(), maxNorm);
+    optimizer.step();
+    return value;
+  };
+
+const classes = (size: number): Tensor => cr.randint(0, 5, [size]);
+
+const setups: Readonly<Record<string, () => Setup>> = {
+  xor_mlp() {
+    const model = new Sequential(new Linear(2, 8), new Tanh(), new Linear(8, 1));
+    const optimizer = new SGD(model.parameters(), { lr: 0.1, momentum: 0.9, dampening: 0.3 });
+    return { model, optimizer, loss: cr.binaryCrossEntropyWithLogits, batch: (n) => [randn([n, 2]), cr.rand([n, 1])] };
+  },
+  mnist_mlp() {
+    const model = new Sequential(new Linear(20, 16), new ReLU(), new Dropout(0.3), new Linear(16, 8), new ReLU(), new Linear(8, 5));
+    const optimizer = new AdamW(model.parameters(), { lr: 1e-2 });
+    return { model, optimizer, loss: cr.crossEntropy, batch: (n) => [randn([n, 20]), classes(n)], maxNorm: 1 };
+  },
+  cnn() {
+    const model = new Sequential(
+      ...[new Conv2d(1, 4, 3, { padding: 1 }), new BatchNorm2d(4), new ReLU(), new MaxPool2d(2), new Dropout(0.2)],
+      ...[new Flatten(), new Linear(4 * 9, 5)],
+    );
+    const optimizer = new AdamW(model.parameters(), { lr: 1e-2, amsgrad: true });
+    return { model, optimizer, loss: cr.crossEntropy, batch: (n) => [randn([n, 1, 6, 6]), classes(n)] };
+  },
+};
+
+interface Run {
+  readonly losses: number[];
+  readonly state: (readonly [string, number[]])[];
+  readonly gradients: (number[] | null)[];
+  readonly random: unknown;
+}
+
+/** Trains from one seed; `before` may change anything between steps. */
+function train(
+  make: () => Setup,
+  wrap: (step: Step) => Step,
+  steps: number,
+  before: (setup: Setup, step: number) => number = () => 4,
+): Run {
+  manualSeed(3);
+  const setup = make();
+  const step = wrap(stepOf(setup));
+  const losses: number[] = [];
+  for (let i = 0; i < steps; i++) {
+    const size = before(setup, i);
+    losses.push(step(...setup.batch(size)).itemNow());
+  }
+  const { model } = setup;
+  return {
+    losses,
+    state: [...model.stateDict()].map(([name, t]) => [name, [...t.toArray()]] as const),
+    gradients: model.parameters().map((p) => p.grad && [...p.grad.toArray()]),
+    random: cr.getRandomState(),
+  };
+}
+
+const eager = (step: Step): Step => step;
+
+function suite(backend: Backend): void {
+  const check = (name: string, body: () => void): void => void test(name, () => withDevice(backend, body));
+
+  for (const [name, make] of Object.entries(setups)) {
+    check(`${name}: 50 compiled steps are the eager ones, bit by bit`, () => {
+      assert.deepEqual(train(make, compile, 50), train(make, eager, 50));
+    });
+    check(`${name}: lr, mode, batch size and dropout may change mid-run`, () => {
+      const change = ({ model, optimizer }: Setup, i: number): number => {
+        for (const group of optimizer.paramGroups) group.lr = 0.05 / (1 + i);
+        model.train(i % 5 !== 4);
+        for (const m of model.modules()) if (m instanceof Dropout && i === 12) Object.assign(m, { p: 0.6 });
+        return i % 7 === 6 ? 3 : 4;
+      };
+      let compiled: { readonly programs: readonly unknown[] } | undefined;
+      const wrap = (step: Step): Step => {
+        const c = compile(step);
+        compiled = c;
+        return c;
+      };
+      assert.deepEqual(train(make, wrap, 30, change), train(make, eager, 30, change));
+      // (training, evaluation) x (4, 3), and a second probability
+      assert.ok((compiled?.programs.length ?? 99) <= 8, `${compiled?.programs.length} programs`);
+    });
+  }
+
+  check('options that choose another program are guarded', () => {
+    const change = ({ optimizer }: Setup, i: number): number => {
+      const [group] = optimizer.paramGroups;
+      if (i % 10 === 3) Object.assign(group as object, { maximize: true });
+      if (i % 10 === 5) Object.assign(group as object, { maximize: false, momentum: i === 5 ? 0 : 0.9 });
+      return 4;
+    };
+    assert.deepEqual(train(setups.xor_mlp as () => Setup, compile, 30, change), train(setups.xor_mlp as () => Setup, eager, 30, change));
+  });
+
+  check('loaded optimizer state is what the next step uses', () => {
+    let saved: ReturnType<Optimizer['stateDict']> | undefined;
+    const change = ({ optimizer }: Setup, i: number): number => {
+      if (i === 5) {
+        const { state, paramGroups } = optimizer.stateDict();
+        const copy = Object.entries(state).map(([k, s]) => [
+          k,
+          Object.fromEntries(Object.entries(s).map(([n, v]) => [n, typeof v === 'number' ? v : v.clone()])),
+        ]);
+        saved = { state: Object.fromEntries(copy), paramGroups };
+      }
+      if (i === 9 && saved) optimizer.loadStateDict(saved);
+      return 4;
+    };
+    const make = setups.mnist_mlp as () => Setup;
+    assert.deepEqual(train(make, compile, 14, change), train(make, eager, 14, change));
+  });
+
+  check('layers may be frozen and unfrozen', () => {
+    const change = ({ model }: Setup, i: number): number => {
+      model.parameters()[0]?.requiresGrad_(i % 6 < 3);
+      return 4;
+    };
+    const make = setups.mnist_mlp as () => Setup;
+    assert.deepEqual(train(make, compile, 12, change), train(make, eager, 12, change));
+  });
+
+  check('gradients accumulate over calls, and zeroGrad outside starts afresh', () => {
+    const accumulate = (wrap: (f: (x: Tensor) => Tensor) => (x: Tensor) => Tensor): unknown => {
+      const w = new Parameter(tensor([1, 2, 3]));
+      const optimizer = new Adam([w], { lr: 0.1 });
+      const backward = wrap((x) => {
+        const loss = w.mul(x).square().sum();
+        loss.backward();
+        return loss;
+      });
+      const seen: unknown[] = [];
+      for (let i = 0; i < 9; i++) {
+        seen.push(backward(tensor([i, 1, 2])).itemNow(), [...(w.grad?.toArray() ?? [])]);
+        if (i % 3 !== 2) continue;
+        optimizer.step();
+        optimizer.zeroGrad({ setToNone: i !== 5 });
+      }
+      return [seen, [...w.toArray()]];
+    };
+    assert.deepEqual(
+      accumulate(compile),
+      accumulate((f) => f),
+    );
+  });
+
+  check('an optimizer step alone can be compiled', () => {
+    const run = (wrap: (f: () => void) => () => void): unknown => {
+      const w = new Parameter(tensor([1, 2, 3]));
+      const optimizer = new SGD([w], { lr: 0.1, momentum: 0.5 });
+      const step = wrap(() => optimizer.step());
+      for (let i = 0; i < 5; i++) {
+        w.grad = tensor([i, 1, -i]);
+        step();
+      }
+      w.grad = null;
+      step();
+      return [...w.toArray()];
+    };
+    assert.deepEqual(
+      run(compile),
+      run((f) => f),
+    );
+  });
+
+  check('results keep the structure that was returned, are new in each call, and carry no graph', () => {
+    const w = new Parameter(tensor([2, 3]));
+    const f = compile((x: Tensor, options: { readonly by: number }) => {
+      const y = w.mul(x).mul(options.by);
+      return { y, pair: [y.sum(), x, 'text', null], views: [y.reshape([2, 1]), x.slice([1, 2])], w };
+    });
+    const x = tensor([1, 10]);
+    const first = f(x, { by: 2 });
+    const second = f(tensor([5, 5]), { by: 2 });
+    assert.deepEqual([...first.y.toArray()], [4, 60]);
+    assert.deepEqual([...second.y.toArray()], [20, 30]);
+    assert.equal(first.pair[1], x);
+    assert.deepEqual(first.pair.slice(2), ['text', null]);
+    assert.equal(first.w, w);
+    assert.deepEqual([first.views[0]?.shape, [...(first.views[1] as Tensor).toArray()]], [[2, 1], [10]]);
+    assert.equal(first.y.requiresGrad, false);
+    assert.deepEqual([...f(x, { by: 3 }).y.toArray()], [6, 90]);
+    assert.equal(f.programs.length, 2);
+  });
+
+  check('a returned gradient is a copy, and leaves that are arguments get gradients of their own', () => {
+    const w = new Parameter(tensor([2, 3]));
+    const f = compile((x: Tensor) => {
+      w.grad = null;
+      w.mul(x).sum().backward();
+      return w.grad as Tensor | null;
+    });
+    const [one, two] = [tensor([1, 2], { requiresGrad: true }), tensor([3, 4], { requiresGrad: true })];
+    const first = f(one);
+    f(two);
+    assert.deepEqual([...(first?.toArray() ?? [])], [1, 2]);
+    assert.deepEqual([...(w.grad?.toArray() ?? [])], [3, 4]);
+    assert.deepEqual(
+      [one, two].map((t) => [...(t.grad?.toArray() ?? [])]),
+      [
+        [2, 3],
+        [2, 3],
+      ],
+    );
+  });
+
+  check('writes to tensors from outside and to arguments happen at each call, and count', () => {
+    const total = tensor([0, 0]);
+    const f = compile((x: Tensor) => {
+      total.add_(x);
+      x.mul_(2);
+    });
+    const x = tensor([1, 2]);
+    const before = [total.storage.version, x.storage.version];
+    for (let i = 0; i < 3; i++) f(x);
+    assert.deepEqual(
+      [[...total.toArray()], [...x.toArray()]],
+      [
+        [7, 14],
+        [8, 16],
+      ],
+    );
+    assert.deepEqual(
+      [total.storage.version, x.storage.version],
+      before.map((v) => v + 3),
+    );
+  });
+
+  check('random numbers go on as in eager calls', () => {
+    const f = (): Tensor => cr.cat([cr.rand([3]), cr.randn([3]), cr.randint(0, 9, [3]).float()]);
+    const draw = (g: () => Tensor): number[][] => {
+      manualSeed(5);
+      return [0, 1, 2].map(() => [...g().toArray()]);
+    };
+    assert.deepEqual(draw(compile(f)), draw(f));
+  });
+
+  check('storages are neither made nor kept by replays beyond their results', () => {
+    manualSeed(1);
+    const setup = (setups.cnn as () => Setup)();
+    const step = compile(stepOf(setup));
+    const [x, y] = setup.batch(4);
+    step(x, y);
+    step(x, y);
+    const sizes: number[] = [];
+    const { allocate } = backend;
+    backend.allocate = (bytes) => {
+      sizes.push(bytes);
+      return allocate.call(backend, bytes);
+    };
+    try {
+      for (let i = 0; i < 20; i++) step(x, y);
+    } finally {
+      backend.allocate = allocate;
+    }
+    assert.deepEqual(
+      sizes,
+      Array.from({ length: 20 }, () => 4),
+    ); // the loss
+  });
+}
+
+for (const { name, backend } of everyBackend) if (backend !== null) describe(name, () => suite(backend));
+
+const says = (phrase: string) => (error: Error) => error.message.includes(phrase);
+
+test('values cannot be read while capturing', async () => {
+  const hint = 'return it from the compiled function and read it outside.';
+  for (const read of ['toArray', 'itemNow', 'item', 'data', 'tolist'] as const) {
+    assert.throws(() => compile((x: Tensor) => void x.sum()[read]())(tensor([1])), says('is not known while compile() is capturing'));
+  }
+  assert.throws(() => compile((x: Tensor) => void x.itemNow())(tensor(1)), says(hint));
+  assert.throws(() => compile(async (x: Tensor) => x.itemNow())(tensor(1)), says('must be synchronous, got a promise'));
+});
+
+test('an error while capturing leaves gradients and modes as they were', () => {
+  const w = new Parameter(tensor([1, 2]));
+  w.grad = tensor([5, 6]);
+  const f = compile((x: Tensor) => {
+    w.grad = null;
+    w.mul(x).sum().backward();
+    return x.matmul(w).reshape([7]);
+  });
+  assert.throws(() => f(tensor([3, 4])), says('reshape'));
+  assert.deepEqual([...(w.grad?.toArray() ?? [])], [5, 6]);
+  assert.deepEqual([...w.mul(2).toArray()], [2, 4]);
+});
+
+test('tensors of a capture cannot be used outside, nor graphs from outside inside', () => {
+  let kept: Tensor | null = null;
+  compile((x: Tensor) => {
+    kept = x.mul(2);
+  })(tensor([1]));
+  assert.throws(() => (kept as Tensor | null)?.toArray(), says('has no value outside of it'));
+  assert.throws(() => (kept as Tensor | null)?.add(1), says('has no value outside of it'));
+  assert.throws(() => compile(() => (kept as unknown as Tensor).add(1))(), says('has no value outside of it'));
+  const y = tensor([1], { requiresGrad: true }).mul(2);
+  assert.throws(() => compile(() => y.add(1))(), says('must not be part of a graph, got one that mul made'));
+  assert.throws(() => compile((t: Tensor) => t.add(1))(y), says('must not be part of a graph'));
+});
+
+test('bad indices are an error of the op, at any call', () => {
+  const table = randn([4, 2]);
+  const f = compile((ids: Tensor) => table.indexSelect(0, ids));
+  f(tensor([1, 3], { dtype: 'int32' }));
+  assert.throws(() => f(tensor([1, 9], { dtype: 'int32' })), says('indices must lie inside the tensor'));
+  assert.deepEqual(f(tensor([3, 3], { dtype: 'int32' })).shape, [2, 2]);
+
+  const w = new Parameter(randn([4, 2]));
+  const g = compile((ids: Tensor) => w.indexSelect(0, ids).sum().backward());
+  assert.throws(() => g(tensor([9], { dtype: 'int32' })), says('indices must lie inside the tensor'));
+  assert.equal(w.grad, null);
+  g(tensor([1], { dtype: 'int32' }));
+  assert.deepEqual([...((w.grad as Tensor | null)?.toArray() ?? [])], [0, 0, 1, 1, 0, 0, 0, 0]);
+});
+
+test('frequent captures are noted once', (t) => {
+  const warn = t.mock.method(console, 'warn', () => undefined);
+  const f = compile((x: Tensor, k: number) => x.mul(k));
+  for (let k = 0; k < 20; k++) assert.equal(f(tensor([2]), k).itemNow(), 2 * k);
+  assert.equal(warn.mock.callCount(), 1);
+});
+
+test('compiled functions inside compiled functions and under jvp run as plain ones', () => {
+  const inner = compile((x: Tensor) => x.sin());
+  const outer = compile((x: Tensor) => inner(x).mul(2));
+  assert.ok(Math.abs(outer(tensor(1)).itemNow() - 2 * Math.sin(1)) < 1e-6);
+  assert.equal(inner.programs.length, 0);
+  const [, dy] = cr.jvp((x) => inner(x), [tensor(0)], [tensor(1)]);
+  assert.equal(dy.itemNow(), 1);
+});
+
+test('a result takes the place of an input only where both have one layout', () => {
+  const f = (x: Tensor): Tensor => x.sin().reshape([128, 64]).transpose(0, 1).relu().cumsum(0);
+  const x = randn([64, 128]);
+  assert.deepEqual(compile(f)(x).toArray(), f(x).toArray());
+});
+
+test('unused work is dropped, and temporaries share their places', () => {
+  const f = compile((x: Tensor) => {
+    let y = x;
+    for (let i = 0; i < 50; i++)
+      y = y
+        .reshape([10, 100])
+        .matmul(y.reshape([100, 10]))
+        .sum()
+        .add(x);
+    x.exp().log();
+    return y;
+  });
+  f(randn([1000]));
+  const [info] = f.programs;
+  assert.ok((info?.arenaBytes ?? Number.POSITIVE_INFINITY) < 3 * 4096, `${info?.arenaBytes} bytes`);
+});
