@@ -46,9 +46,9 @@ async function openPeers(engine, threads) {
   return Object.fromEntries(entries.filter(([, peer]) => peer !== null));
 }
 
-async function runCase(item, peers, backend, threads) {
+async function runCase(item, mode, peers, backend, threads) {
   const peaks = [];
-  const run = item.make();
+  const run = mode === 'compiled' ? cr.compile(item.make()) : item.make();
   run();
   const once = timeCalls(run, 0.01);
   const clock = once < 0.2 ? timeShortCalls : timeCalls;
@@ -79,9 +79,11 @@ for (const engine of options.engine.split(',')) {
     const peers = await openPeers(engine, threads);
     for (const item of cases) {
       if (!groups.includes(item.group) || (options.case && !options.case.split(',').includes(item.name))) continue;
-      const facts = await runCase(item, peers, selection.backend, threads);
-      results.push({ name: item.name, engine, threads, mode: 'eager', ...facts });
-      note(formatCase(results.at(-1)));
+      for (const mode of item.group === 'workloads' ? ['eager', 'compiled'] : ['eager']) {
+        const facts = await runCase(item, mode, peers, selection.backend, threads);
+        results.push({ name: item.name, engine, threads, mode, ...facts });
+        note(formatCase(results.at(-1)));
+      }
     }
     for (const peer of Object.values(peers)) peer.stop();
   }
@@ -93,10 +95,10 @@ if (groups.includes('memory')) {
   }
 }
 
-function formatCase({ name, engine, threads, ms, gflops, shareOfPeak, peers }) {
+function formatCase({ name, engine, threads, mode, ms, gflops, shareOfPeak, peers }) {
   const speed = gflops === undefined ? '' : `  ${gflops.toFixed(1)} GFLOP/s, ${(100 * shareOfPeak).toFixed(0)} % of peak`;
   const rivals = Object.entries(peers).map(([peer, p]) => `  ${peer} ${p.ms.toPrecision(3)} ms (x${p.ratio.toFixed(2)})`);
-  return `${name.padEnd(20)} ${engine} ${threads}t  ${ms.toPrecision(4).padStart(9)} ms${speed}${rivals.join('')}`;
+  return `${name.padEnd(20)} ${engine} ${threads}t ${mode.padEnd(8)}  ${ms.toPrecision(4).padStart(9)} ms${speed}${rivals.join('')}`;
 }
 
 const machine = {

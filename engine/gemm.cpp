@@ -47,19 +47,34 @@ template <class T> struct Gemv {
     for (int r = 0; r < rows; ++r) finish(first + r, sum(acc[r][0] + acc[r][1]));
   }
 
-  // The matrix's rows lie across: a block of results stays in cache while rows are added, eight at a time.
-  static constexpr int BLOCK = 64 * LANES, DEEP = 8;
+  // The matrix's rows lie across: a block of results stays in cache while rows, read in long runs, are added to it.
+  static constexpr int BLOCK = 2048, DEEP = 8, WIDE = 4;
   NOINLINE void sums(int first, int width) const {
     constexpr int L = lanes<T>;
-    alignas(64) T acc[BLOCK + L] = {};
+    typedef Vec<T> V;
+    alignas(64) T acc[BLOCK + L];
+    clear(acc, (width + L - 1) / L * L);
     int p = 0;
     for (; p + DEEP <= k; p += DEEP) {
       const T* row = matrix + first + p * along;
-      for (int j = 0; j < width; j += L) {
-        const int part = min(L, width - j);
-        Vec<T> v = load(acc + j);
+      V y[DEEP];
 #pragma GCC unroll 8
-        for (int i = 0; i < DEEP; ++i) v = fma(broadcast(x[p + i]), load_part(row + i * along + j, part), v);
+      for (int i = 0; i < DEEP; ++i) y[i] = broadcast(x[p + i]);
+      int j = 0;
+      for (; j + WIDE * L <= width; j += WIDE * L) {
+        V v[WIDE];
+#pragma GCC unroll 4
+        for (int w = 0; w < WIDE; ++w) v[w] = load(acc + j + w * L);
+#pragma GCC unroll 8
+        for (int i = 0; i < DEEP; ++i)
+#pragma GCC unroll 4
+          for (int w = 0; w < WIDE; ++w) v[w] = fma(y[i], load(row + i * along + j + w * L), v[w]);
+#pragma GCC unroll 4
+        for (int w = 0; w < WIDE; ++w) store(acc + j + w * L, v[w]);
+      }
+      for (; j < width; j += L) {
+        V v = load(acc + j);
+        for (int i = 0; i < DEEP; ++i) v = fma(y[i], load_part(row + i * along + j, min(L, width - j)), v);
         store(acc + j, v);
       }
     }
@@ -71,7 +86,8 @@ template <class T> struct Gemv {
 
   void run(bool alone, int worker) const {
     const bool serial = alone || int64_t(count) * k < 64 * 1024;
-    const int step = along == 1 ? 32 : BLOCK;
+    const int each = serial ? count : (count + 2 * pool_threads() - 1) / (2 * pool_threads());    // a result is one task's for any step
+    const int step = along == 1 ? 32 : max(64, min(BLOCK, (each + 63) / 64 * 64));
     spread(serial, worker, (count + step - 1) / step, [&](int64_t task, int) {
       const int first = int(task) * step, width = min(step, count - first);
       if (along != 1) return sums(first, width);

@@ -35,9 +35,10 @@ template <class T> struct Feed {
   int64_t bNext = 0;
   const int32_t* offsets = nullptr;
   int k, repeat = 1;
+  bool add = false;                                // to what C holds
 };
 
-// c[r * ld + v * lanes] = the tile. Whoever calls adds it where it belongs.
+// c[r * ld + v * lanes] = the tile; with `add`, += the tile.
 template <class T, bool INDEXED, int ROWS, int VECTORS> void kernel(const Feed<T>& feed, T* c, int64_t ld) {
   constexpr int G = (ROWS + GROUP - 1) / GROUP, L = lanes<T>;
   typedef Vec<T> V;
@@ -74,6 +75,12 @@ template <class T, bool INDEXED, int ROWS, int VECTORS> void kernel(const Feed<T
     }
 #pragma GCC unroll 4
     for (int g = 0; g < G; ++g) a[g] += aSkip;
+  }
+  if (!INDEXED && feed.add) {
+#pragma GCC unroll 16
+    for (int r = 0; r < ROWS; ++r)
+#pragma GCC unroll 4
+      for (int v = 0; v < VECTORS; ++v) acc[r][v] += load(c + r * cNext + v * L);
   }
 #pragma GCC unroll 16
   for (int r = 0; r < ROWS; ++r)
@@ -139,8 +146,9 @@ template <class T> struct Strided {
 
 template <class T> constexpr int panelWidth = NV * lanes<T>;
 constexpr int KC = 384;                            // rows of a B panel: it fits L1, and C is not revisited too often
-constexpr int MC = 240, NC = 4096;                 // packed A block in L2 with room to spare, packed B in L3
-constexpr int MC_SHARED = 16 * MC;                 // with several threads A is packed for all at once: they meet less often
+constexpr int PACK = 8;                            // panels of B packed together: memory is read in runs that it is good at
+constexpr int MC = 480, NC = 4096;                 // packed A block in L2 with room to spare, packed B in L3
+constexpr int MC_SHARED = 8 * MC;                 // with several threads A is packed for all at once: they meet less often
 
 // Rounds up to whole cache lines of T.
 template <class T> INLINE int64_t lines(int64_t count) { return (count + 64 / sizeof(T) - 1) / (64 / sizeof(T)) * (64 / sizeof(T)); }
@@ -187,9 +195,11 @@ template <class T> struct Pass {
           for (int r = 0; r < rows; ++r)
             for (int v = 0; v < vectors; ++v) __builtin_prefetch(c + r * job.ld + v * L, 1);
         const Kernel<T> run = kernel_for<T, false>(rows, vectors);
-        if (whole && !add && !rowBias && !colBias) {
+        if (whole && !rowBias && !colBias) {
+          feed.add = add;
           run(feed, c, job.ld);
         } else {
+          feed.add = false;
           run(feed, tile, W);
           place(tile, W, c, job.ld, rows, cols, add, rowBias ? rowBias + i0 + i : nullptr, colBias ? colBias + j0 + j : nullptr);
         }
@@ -210,8 +220,11 @@ INLINE bool small_work(int64_t m, int64_t n, int64_t k) { return m * n * k < 64 
 template <class T> NOINLINE void multiply(const MatMul<T>& job, Strided<T> a, Strided<T> b, bool alone, int worker) {
   constexpr int W = panelWidth<T>, L = lanes<T>;
   const int m = job.m, n = job.n, k = job.k;
-  const bool packA = n > 4 * W && int64_t(m) * k * sizeof(T) > (a.col == 1 ? 48 : 16) * 1024;
-  const bool packB = b.col != 1 || (m > 4 * MR && int64_t(n) * k * sizeof(T) > 32 * 1024);
+  const auto distant = [](int64_t row) { return row * int64_t(sizeof(T)) % 4096 == 0; };    // rows share a few lines of the cache
+  const bool packA = n > 4 * W && int64_t(m) * k * sizeof(T) > (a.col != 1 ? 16 : distant(a.row) ? 48 : 1024) * 1024;
+  const int64_t bytesB = int64_t(n) * k * sizeof(T);
+  const int direct = (distant(b.row) || bytesB > 2048 * 1024 ? 4 : 30) * MR;  // with fewer rows, packing costs more than it saves
+  const bool packB = b.col != 1 || (m > direct && bytesB > 32 * 1024);
   const int slices = max(1, (k + KC - 1) / KC), depth = (k + slices - 1) / slices;
   alone = alone || small_work(m, n, k) || pool_threads() == 1;
   const int mcStep = alone ? MC : MC_SHARED, mcMax = min(m, mcStep), ncMax = min(n, NC), tail = n % W;
@@ -224,11 +237,16 @@ template <class T> NOINLINE void multiply(const MatMul<T>& job, Strided<T> a, St
   for (int j0 = 0; j0 < n; j0 += NC)
     for (int slice = 0; slice < slices; ++slice) {
       const int k0 = slice * depth, nc = min(NC, n - j0), kc = min(depth, k - k0), columns = (nc + W - 1) / W;
-      const auto packColumns = [&](int64_t panel, int) {
-        const int j = int(panel) * W, cols = min(W, nc - j), vectors = (cols + L - 1) / L;
-        pack_panel(b.data + k0 * b.row + (j0 + j) * b.col, b.col, b.row, cols, kc, packedB + int64_t(j) * kc, vectors * L);
+      const auto packColumns = [&](int64_t share, int) {
+        const int end = int(min<int64_t>(columns, (share + 1) * PACK)), first = int(share) * PACK;
+        const int whole = b.col == 1 ? max(0, min(end, nc / W) - first) : 0;
+        pack_runs(b.data + k0 * b.row + j0 + first * W, b.row, whole, kc, packedB + int64_t(first) * W * kc, W);
+        for (int j = (first + whole) * W; j < min(nc, end * W); j += W) {
+          const int cols = min(W, nc - j), vectors = (cols + L - 1) / L;
+          pack_panel(b.data + k0 * b.row + (j0 + j) * b.col, b.col, b.row, cols, kc, packedB + int64_t(j) * kc, vectors * L);
+        }
       };
-      if (packB) spread(alone, worker, columns, packColumns);
+      if (packB) spread(alone, worker, (columns + PACK - 1) / PACK, packColumns);
       else if (edge && j0 + nc == n)
         pack_panel(b.data + k0 * b.row + n - tail, 1, b.row, tail, kc, packedB, (tail + L - 1) / L * L);
       for (int i0 = 0; i0 < m; i0 += mcStep) {
@@ -240,7 +258,7 @@ template <class T> NOINLINE void multiply(const MatMul<T>& job, Strided<T> a, St
             const int i = panels.start(int(panel)), rows = panels.rows(int(panel));
             pack_panel(a.data + (i0 + i) * a.row + k0 * a.col, a.row, a.col, rows, kc, packedA + int64_t(i) * kc, rows);
           });
-        const int rowStep = max(1, min(MC / MR, (panels.count + 3) / 4)), colStep = max(1, min(4, (columns + 1) / 2));
+        const int rowStep = max(1, min(MC / 2 / MR, (panels.count + 3) / 4)), colStep = max(1, min(4, (columns + 1) / 2));
         const int down = (panels.count + rowStep - 1) / rowStep, across = (columns + colStep - 1) / colStep;
         spread(alone, worker, int64_t(down) * across, [&](int64_t task, int) {
           const int first = int(task % down) * rowStep, left = int(task / down) * colStep * W;

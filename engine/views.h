@@ -92,6 +92,16 @@ NOINLINE void pack_vector(const T* from, int64_t across, int64_t along, int coun
     for (int i = 0; i < room; ++i) to[int64_t(p) * pitch + i] = i < count ? from[i * across + p * along] : T(0);
 }
 
+// Whole panels whose rows lie side by side: row by row, so that memory is read in long runs.
+template <class T> NOINLINE void pack_runs(const T* from, int64_t along, int panels, int k, T* to, int width) {
+  for (int p = 0; panels > 0 && p < k; ++p, from += along, to += width) {
+    const T* row = from;
+    T* out = to;
+    for (int panel = 0; panel < panels; ++panel, row += width, out += int64_t(width) * k)
+      for (int i = 0; i < width; i += lanes<T>) store(out + i, load(row + i));
+  }
+}
+
 // A panel of `width` columns: to[p * width + i], zero where i >= count. A narrow panel's vectors reach into the next k,
 // which overwrites; nothing but the panel itself is ever written.
 template <class T>

@@ -1,6 +1,8 @@
 // Every @example in the sources runs, and gives what its comment says.
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { transform } from 'esbuild';
 import * as data from '../../dist/data/index.js';
@@ -18,6 +20,7 @@ interface Example {
 }
 
 const source = new URL('../../src/', import.meta.url);
+process.chdir(mkdtempSync(join(tmpdir(), 'chainrule-examples-'))); // some examples write files
 
 function examplesIn(file: string): Example[] {
   const text = readFileSync(new URL(file, source), 'utf8');
