@@ -6,7 +6,7 @@ import type { Kernel } from '../program/kernel.js';
 import { leaked, SymbolicStorage, setCapture } from '../tensor/capturing.js';
 import { type Edge, GradNode, type GradRule, type Recording, UNSAVED } from '../tensor/graph.js';
 import { Tensor } from '../tensor/tensor.js';
-import type { Canonical, CustomRow, KernelRow, LiveScalars, ViewLayout, ViewRow } from './define.js';
+import type { Canonical, KernelRow, LiveScalars } from './define.js';
 
 /** What a call with given specs and params comes to: decided once, then reused by every such call. */
 export interface Plan {
@@ -30,16 +30,6 @@ export interface Definition extends KernelRow<readonly unknown[], unknown, unkno
   readonly plans: Map<string, Plan>;
   readonly foreign: boolean;
 }
-/** @internal */
-export interface ViewDefinition extends ViewRow<readonly unknown[], unknown> {
-  readonly layouts: Map<string, { readonly spec: Spec; readonly offset: number }>;
-}
-
-/** @internal */
-export interface CustomDefinition extends CustomRow<readonly unknown[], unknown, unknown> {
-  readonly foreign: boolean;
-}
-
 /** Observes storages that the eager executor makes: backward and composites recycle through it. */
 export type AllocationListener = (storage: Storage) => void;
 let onAllocate: AllocationListener | null = null;
@@ -162,7 +152,7 @@ export function apply(
   into?: readonly Tensor[],
 ): readonly Tensor[] {
   const plan = planFor(definition, inputs, params, key, into);
-  const record = definition.grad !== undefined && (tangentTap !== null || (gradEnabled && inputs.some(requiresGrad)));
+  const record = definition.grad !== undefined && isRecorded(inputs);
   if (into !== undefined) return applyInPlace(definition, plan, { inputs, params, scalars, live }, into, record);
   const outputs = executor.run(plan, inputs, scalars, undefined, live);
   if (record) recordStep(definition, plan, inputs, params, scalars, outputs);
@@ -171,6 +161,9 @@ export function apply(
 
 const NO_SCALARS: readonly number[] = [];
 const requiresGrad = (t: Tensor): boolean => t.requiresGrad;
+
+/** Whether a step with these inputs goes into the graph, or has tangents to carry. */
+export const isRecorded = (inputs: readonly Tensor[]): boolean => tangentTap !== null || (gradEnabled && inputs.some(requiresGrad));
 
 function planFor(
   definition: Definition,
@@ -357,90 +350,4 @@ function copyOf(x: Tensor): Tensor {
   } finally {
     gradEnabled = before;
   }
-}
-
-/** A view: the same bytes under another layout. Never runs a kernel. */
-export function applyView(definition: ViewDefinition, { inputs, params, key }: Canonical<unknown>): Tensor {
-  const x = inputs[0] as Tensor;
-  const name = `${x.spec.id};${key ?? JSON.stringify(params)}`;
-  let layout = definition.layouts.get(name);
-  if (layout === undefined) {
-    const { shape, strides, offset } = definition.view(x.spec, params);
-    layout = { spec: specOf(x.spec.dtype, shape, strides), offset };
-    definition.layouts.set(name, layout);
-  }
-  const view = new Tensor(layout.spec, x.storage, x.offset + layout.offset, x.device);
-  view.viewOf = x.viewOf ?? x;
-  if (tangentTap !== null || (gradEnabled && x.requiresGrad)) recordView(definition, x, view, params);
-  return view;
-}
-
-/** The gradient of any view: set the gradient into zeros where the view lies. Told by the table, as it is an op. */
-export type ViewAdjoint = (gradient: Tensor, base: Spec, view: ViewLayout) => Tensor;
-const adjoint: { of: ViewAdjoint | null } = { of: null };
-/** @internal */
-export function setViewAdjoint(of: ViewAdjoint): void {
-  adjoint.of = of;
-}
-
-function recordView(definition: ViewDefinition, x: Tensor, view: Tensor, params: unknown): void {
-  const rule: GradRule<unknown> = ([g], { inputs: [base] }) => {
-    if (!g || !base) return [null];
-    if (definition.grad) return [definition.grad(g, base.spec, params)];
-    if (adjoint.of === null) throw internal('no view adjoint is installed');
-    // The gradient of the base is dense, whatever the base's own strides are.
-    return [adjoint.of(g, base.spec, definition.view(specOf(base.dtype, base.shape), params))];
-  };
-  const recording: Recording<unknown> = {
-    name: definition.name,
-    rule,
-    params,
-    scalars: NO_SCALARS,
-    inputSpecs: [x.spec],
-    outputSpecs: [view.spec],
-    device: x.device,
-    foreign: false,
-  };
-  attach(new GradNode(recording, [edgeOf(x)], [null, null]), [x], [view]);
-}
-
-/** A custom row: many kernels, one step of the graph. */
-export function applyCustom(definition: CustomDefinition, { inputs, params, scalars = NO_SCALARS }: Canonical<unknown>): readonly Tensor[] {
-  const outputs = runForward(definition, inputs, params);
-  if (tangentTap === null && !(gradEnabled && inputs.some(requiresGrad))) return outputs;
-  const { name, grad, saves, keeps, foreign, differentiable } = definition;
-  const saved = [...inputs.map((x, i) => (saves?.includes(i) ? x : null)), ...outputs.map((y, i) => (keeps?.includes(i) ? y : null))];
-  const recording: Recording<unknown> = {
-    name,
-    rule: grad,
-    params,
-    scalars,
-    inputSpecs: inputs.map((x) => x.spec),
-    outputSpecs: outputs.map((y) => y.spec),
-    device: (outputs[0] as Tensor).device,
-    foreign,
-  };
-  attach(new GradNode(recording, inputs.map(edgeOf), saved), inputs, outputs, differentiable);
-  return outputs;
-}
-
-/** Runs a custom row's forward without recording, and frees what it made on the way. */
-function runForward(definition: CustomDefinition, inputs: readonly Tensor[], params: unknown): readonly Tensor[] {
-  const made: Storage[] = [];
-  const listener = setAllocationListener((storage) => made.push(storage));
-  const tap = setTangentTap(null);
-  const recorded = setGradEnabled(false);
-  let outputs: readonly Tensor[];
-  try {
-    outputs = definition.forward(inputs, params);
-  } finally {
-    setGradEnabled(recorded);
-    setTangentTap(tap);
-    setAllocationListener(listener);
-  }
-  for (const storage of made) {
-    if (outputs.some((y) => y.storage === storage)) listener?.(storage);
-    else if (!definition.foreign) (outputs[0] as Tensor).device.release(storage);
-  }
-  return outputs;
 }

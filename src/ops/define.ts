@@ -3,7 +3,9 @@ import type { Spec } from '../core/spec.js';
 import type { Kernel } from '../program/kernel.js';
 import type { GradContext } from '../tensor/graph.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { apply, applyCustom, applyView } from './apply.js';
+import { apply } from './apply.js';
+import { applyCustom } from './applyCustom.js';
+import { applyView } from './applyView.js';
 
 /** Writes a step's scalars from position `at` of a program's. */
 export type LiveScalars = (out: number[], at: number) => void;

@@ -2,7 +2,8 @@ import { LibError } from '../core/errors.js';
 import { contiguousStrides, formatShape, resolveDim, resolveDims, type Shape, sizeOf } from '../core/shape.js';
 import { type Spec, specOf } from '../core/spec.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { setCopy, setViewAdjoint } from './apply.js';
+import { setCopy } from './apply.js';
+import { setViewAdjoint } from './applyView.js';
 import { defineComposite, defineOp, defineView, type Op, type ViewLayout } from './define.js';
 import { clampRange, overlaps, viewStrides, withAt, without } from './layout.js';
 
