@@ -148,7 +148,7 @@ template <class T> constexpr int panelWidth = NV * lanes<T>;
 constexpr int KC = 384;                            // rows of a B panel: it fits L1, and C is not revisited too often
 constexpr int PACK = 8;                            // panels of B packed together: memory is read in runs that it is good at
 constexpr int MC = 480, NC = 4096;                 // packed A block in L2 with room to spare, packed B in L3
-constexpr int MC_SHARED = 8 * MC;                 // with several threads A is packed for all at once: they meet less often
+constexpr int MC_SHARED = 8 * MC;                  // with several threads A is packed for all at once: they meet less often
 
 // Rounds up to whole cache lines of T.
 template <class T> INLINE int64_t lines(int64_t count) { return (count + 64 / sizeof(T) - 1) / (64 / sizeof(T)) * (64 / sizeof(T)); }
