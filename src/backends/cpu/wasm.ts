@@ -35,8 +35,8 @@ interface Exports {
 }
 
 const PAGES = 65536;
-/** A dummy of this share of a block's bytes tells the garbage collector, which cannot see WASM memory, what a block costs. */
-const PRESSURE = 2;
+/** A dummy of a block's bytes, divided by this, tells the garbage collector, which cannot see WASM memory, what a block costs. */
+const PRESSURE = 1;
 
 /** Freed when the garbage collector finds that nothing refers to it, which it only reports between two turns of the event loop. */
 class WasmBlock implements Block {
