@@ -29,18 +29,26 @@ export function applyCustom(definition: CustomDefinition, { inputs, params, scal
   return outputs;
 }
 
+/** Runs `body` outside the graph: its ops are not recorded and carry no tangents. */
+export function unrecorded<T>(body: () => T): T {
+  const tap = setTangentTap(null);
+  const recorded = setGradEnabled(false);
+  try {
+    return body();
+  } finally {
+    setGradEnabled(recorded);
+    setTangentTap(tap);
+  }
+}
+
 /** Runs a custom row's forward without recording, and frees what it made on the way. */
 function runForward(definition: CustomDefinition, inputs: readonly Tensor[], params: unknown): readonly Tensor[] {
   const made: Storage[] = [];
   const listener = setAllocationListener((storage) => made.push(storage));
-  const tap = setTangentTap(null);
-  const recorded = setGradEnabled(false);
   let outputs: readonly Tensor[];
   try {
-    outputs = definition.forward(inputs, params);
+    outputs = unrecorded(() => definition.forward(inputs, params));
   } finally {
-    setGradEnabled(recorded);
-    setTangentTap(tap);
     setAllocationListener(listener);
   }
   for (const storage of made) {

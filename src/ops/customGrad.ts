@@ -1,6 +1,7 @@
 import { type GradContext, GradNode, type GradRule } from '../tensor/graph.js';
 import { Tensor } from '../tensor/tensor.js';
-import { attach, edgeOf, isGradEnabled, setGradEnabled, setTangentTap } from './apply.js';
+import { attach, edgeOf, isRecorded } from './apply.js';
+import { unrecorded } from './applyCustom.js';
 
 export interface CustomGrad<P> {
   readonly name: string;
@@ -19,16 +20,8 @@ export interface CustomGrad<P> {
  * cheaper or more stable than what the chain rule finds on the way they are computed.
  */
 export function customGrad<P>({ name, inputs, params, saves, compute, grad }: CustomGrad<P>): Tensor {
-  const tap = setTangentTap(null);
-  const recording = setGradEnabled(false);
-  let output: Tensor;
-  try {
-    output = compute();
-  } finally {
-    setGradEnabled(recording);
-    setTangentTap(tap);
-  }
-  if (tap === null && !(isGradEnabled() && inputs.some((t) => t.requiresGrad))) return output;
+  const output = unrecorded(compute);
+  if (!isRecorded(inputs)) return output;
   // What was computed may be a view or an input itself: the step's output is a tensor of its own.
   const out = new Tensor(output.spec, output.storage, output.offset, output.device);
   const rule: GradRule<P> = ([g], context) => (g ? grad(g, context) : inputs.map(() => null));
