@@ -3,16 +3,20 @@ import { isGradEnabled, setAllocationListener, setExecutor, setTangentTap } from
 import { capturing, SymbolicStorage, setCapture } from '../tensor/capturing.js';
 import { setDrawListener } from '../tensor/generator.js';
 import { isTensor, Tensor } from '../tensor/tensor.js';
+import { driftBetween } from './drift.js';
 import { Replay, type Trace } from './replay.js';
 import { SharedMemory } from './shared.js';
 import { partOfGraph, Tracer } from './tracer.js';
 import { collectTensors, replaceLeaves } from './tree.js';
+import { verified } from './verify.js';
 
 /** A compiled function, and what is known of it. */
 export interface Compiled<Args extends readonly unknown[], R> {
   (...args: Args): R;
   /** Facts about the programs captured so far, the last one used first. */
   readonly programs: readonly ProgramInfo[];
+  /** How often the function was captured for arguments, modes or options that no program was made for. */
+  readonly captures: number;
 }
 
 export interface ProgramInfo {
@@ -25,6 +29,19 @@ export interface ProgramInfo {
 export interface CompileOptions {
   /** Let values between pointwise steps, and into reductions, skip memory. Default true. */
   readonly fuse?: boolean;
+  /**
+   * Check the first n calls: capture the function again and compare with what is replayed, and run the steps both one by one and
+   * optimized (results within 1e-6 of a tensor's largest value). Default 0.
+   */
+  readonly verify?: number;
+}
+
+/** @internal What fit() needs beside. */
+export interface CompileControl extends CompileOptions {
+  /** Told what the function does differently from its first capture, instead of an error; the call itself is right. */
+  readonly onDrift?: (difference: string) => void;
+  /** Compare captures alone, at calls 2, 4, 16, 64 and so on: counters and branches that come late are found too. */
+  readonly recheck?: boolean;
 }
 
 /** Programs beyond these are captured again when they are needed: the one used longest ago makes room. */
@@ -49,13 +66,19 @@ const MANY_CAPTURES = 8;
  *   return loss;
  * });
  */
-export function compile<Args extends readonly unknown[], R>(
-  fn: (...args: Args) => R,
-  { fuse = true }: CompileOptions = {},
-): Compiled<Args, R> {
+export function compile<Args extends readonly unknown[], R>(fn: (...args: Args) => R, options: CompileOptions = {}): Compiled<Args, R> {
+  const { verify = 0 } = options;
+  if (!Number.isInteger(verify) || verify < 0) throw new LibError('option', `compile: verify must be a count of calls, got ${verify}.`);
+  return compileWith(fn, options);
+}
+
+/** @internal `compile` with more control. */
+export function compileWith<Args extends readonly unknown[], R>(fn: (...args: Args) => R, control: CompileControl): Compiled<Args, R> {
   const programs: Replay[] = [];
   const memory = new SharedMemory();
   let captures = 0;
+  let calls = 0;
+  const { verify = 0, recheck = false, fuse = true } = control;
   const find = (args: Args, tensors: readonly Tensor[]): Replay | null => {
     for (let i = 0; i < programs.length; i++) {
       const program = programs[i] as Replay;
@@ -71,16 +94,37 @@ export function compile<Args extends readonly unknown[], R>(
     collectTensors(args, tensors);
     if (isGradEnabled()) for (const { requiresGrad, node } of tensors) if (requiresGrad && node !== null) throw partOfGraph(node.name);
     const known = find(args, tensors);
-    if (known !== null) return known.run(tensors) as R;
+    const checks = ++calls <= verify || (recheck && isCheckpoint(calls));
+    if (known !== null && !checks) return known.run(tensors) as R;
     const traced = trace(fn, args, tensors);
     const captured = new Replay(traced, memory, { fuse });
+    if (known !== null) programs.shift();
     if (programs.unshift(captured) > MAX_PROGRAMS) programs.pop();
-    if (++captures === MANY_CAPTURES + 1) noteCaptures(fn.name);
-    return restoringGrads(traced.tracer, () => captured.run(tensors, true)) as R;
+    if (known === null && ++captures === MANY_CAPTURES + 1 && control.onDrift === undefined) noteCaptures(fn.name);
+    const optimized = (): unknown => captured.run(tensors, 'first');
+    const both = (): unknown => verified(new Replay(traced, memory, { fuse: false, like: captured }), captured, tensors);
+    const result = restoringGrads(traced.tracer, calls <= verify ? both : optimized) as R;
+    if (recheck || calls < verify) captured.trace = traced;
+    if (known?.trace) reportDrift(driftBetween(known.trace, traced), control);
+    return result;
   };
-  return Object.defineProperty(call, 'programs', {
-    get: () => programs.map(({ steps, arenaBytes }): ProgramInfo => ({ steps: steps.length, arenaBytes })),
+  return Object.defineProperties(call, {
+    programs: { get: () => programs.map(({ steps, arenaBytes }): ProgramInfo => ({ steps: steps.length, arenaBytes })) },
+    captures: { get: () => captures },
   }) as Compiled<Args, R>;
+}
+
+/** 2, 4, 16, 64, ... */
+const isCheckpoint = (call: number): boolean => call === 2 || (call > 2 && Number.isInteger(Math.log2(call) / 2));
+
+function reportDrift(difference: string | null, { onDrift }: CompileControl): void {
+  if (difference === null) return;
+  if (onDrift !== undefined) return onDrift(difference);
+  throw new LibError(
+    'capture',
+    `compile: the function must do the same at each call, but ${difference}.`,
+    'pass what changes as an argument: tensors at no cost, plain values with a program for each.',
+  );
 }
 
 function noteCaptures(name: string): void {

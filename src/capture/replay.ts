@@ -29,16 +29,31 @@ interface GradEntry {
   readonly entry: Pick<Tensor, 'spec' | 'offset'> | null;
 }
 
+export interface ReplayOptions {
+  /** Let values skip memory where they can. */
+  readonly fuse: boolean;
+  /** Another replay of the same trace, whose layout this one shares. */
+  readonly like?: Replay;
+}
+
+/**
+ * How a run keeps books. `again`: as the function would. `first`: right after the capture, which has done most of it.
+ * `trial`: not at all, and the caller puts back what the program writes.
+ */
+export type RunMode = 'again' | 'first' | 'trial';
+
 /** One program of a compiled function, and the conditions under which it is right. */
 export class Replay {
   readonly steps: readonly TracedStep[];
   readonly arenaBytes: number;
+  /** What it was made from, while that is still to be compared. */
+  trace: Trace | null = null;
   private readonly args: unknown;
   private readonly inputs: readonly Tensor[];
   private readonly replays: readonly ((scalars: number[]) => void)[];
   private readonly executable: Executable | null;
   private readonly layout: Layout;
-  private readonly device: Device;
+  readonly device: Device;
   private readonly gradMode = isGradEnabled();
   private readonly defaults = [defaultDevice(), getDefaultDtype()] as const;
   private readonly guards: readonly (() => boolean)[];
@@ -59,13 +74,13 @@ export class Replay {
   constructor(
     { tracer, args, inputs, result }: Trace,
     private readonly memory: SharedMemory,
-    { fuse }: { readonly fuse: boolean },
+    { fuse, like }: ReplayOptions,
   ) {
     this.args = args;
     this.inputs = inputs;
     this.replays = tracer.replays;
     this.device = tracer.device ?? defaultDevice();
-    this.layout = new Layout(tracer, inputs, this.device, memory.homes, result);
+    this.layout = like?.layout ?? new Layout(tracer, inputs, this.device, memory.homes, result);
     const { sources } = this.layout;
     const isTemporary = (b: number): boolean => sources[b]?.kind === 'temporary';
     const needed = removeDeadCode(this.layout.steps, (b) => !isTemporary(b));
@@ -114,11 +129,17 @@ export class Replay {
     return true;
   }
 
-  /** Runs the program. `first`: right after its capture, which has done the bookkeeping of this run already. */
-  run(tensors: readonly Tensor[], first = false): unknown {
-    if (!first) for (const again of this.replays) again(this.scalars);
+  run(tensors: readonly Tensor[], mode: RunMode = 'again'): unknown {
+    if (mode === 'again') for (const again of this.replays) again(this.scalars);
     this.bind(tensors);
     this.execute();
+    if (mode !== 'trial') this.keepBooks(tensors, mode === 'first');
+    const result = replaceLeaves(this.layout.result, isPlace, (place) => this.tensorAt(place, tensors));
+    this.unbind();
+    return result;
+  }
+
+  private keepBooks(tensors: readonly Tensor[], first: boolean): void {
     for (const [buffer, times] of this.writes) {
       // A capture has counted its writes, but to the stand-ins of the arguments.
       if (!first || this.layout.sources[buffer]?.kind === 'argument') (this.storages[buffer] as Storage).version += times;
@@ -127,9 +148,25 @@ export class Replay {
       leafIn(leaf, tensors).grad = isPlace(grad) ? this.tensorAt(grad, tensors) : grad;
       if (grad !== null && !isPlace(grad)) grad.storage.version++;
     }
-    const result = replaceLeaves(this.layout.result, isPlace, (place) => this.tensorAt(place, tensors));
-    this.unbind();
-    return result;
+  }
+
+  /** Tensors from outside, or left for it, that a run writes to. */
+  writtenTensors(tensors: readonly Tensor[]): Tensor[] {
+    const written = new Map<string, Tensor>();
+    for (const { buffer, spec, offset } of this.layout.steps.flatMap((step) => step.outputs)) {
+      const place = this.outsideOf(buffer, tensors);
+      if (place !== null) written.set(`${buffer} ${spec.id} ${offset}`, new Tensor(spec, place.storage, offset + place.shift, this.device));
+    }
+    return [...written.values()];
+  }
+
+  private outsideOf(buffer: number, tensors: readonly Tensor[]): { readonly storage: Storage; readonly shift: number } | null {
+    const source = this.layout.sources[buffer];
+    if (source?.kind === 'fixed') return { storage: source.storage, shift: 0 };
+    if (source?.kind === 'grad') return { storage: (leafIn(source.of, tensors).grad as Tensor).storage, shift: 0 };
+    if (source?.kind !== 'argument') return null;
+    const { storage, offset } = tensors[source.index] as Tensor;
+    return { storage, shift: offset };
   }
 
   /** Fills in what differs from run to run. */

@@ -11,6 +11,8 @@ import { Tensor } from '../tensor/tensor.js';
 /** A step that knows which op it came from, for errors. */
 export interface TracedStep extends Step {
   readonly name: string;
+  /** How many numbers it reads, from `scalarBase` on. */
+  readonly scalars: number;
 }
 
 /** How a captured function used the `.grad` of a tensor from outside. */
@@ -21,12 +23,17 @@ export interface GradUse {
   readonly read: boolean;
 }
 
+/** Numbers that a draw from a generator is: both halves of the key, and the position. */
+const DRAWN = 3;
+
 /** Writes down what a function does: the second executor. */
 export class Tracer implements Executor, Capture {
   readonly steps: TracedStep[] = [];
   /** The storages behind the program's buffers. */
   readonly buffers: Storage[] = [];
   readonly scalars: number[] = [];
+  /** Positions of the scalars that are written anew before each run. */
+  readonly live: Set<number> = new Set();
   /** What later runs do first, in order: draw random numbers, count steps, write the scalars that have changed. */
   readonly replays: ((scalars: number[]) => void)[] = [];
   readonly guards: Map<object, () => boolean> = new Map();
@@ -60,7 +67,10 @@ export class Tracer implements Executor, Capture {
     for (const t of into ?? []) this.countWrite(plan.name, t);
     const at = scalars.length === 0 ? 0 : this.scalars.length;
     for (const s of scalars) this.scalars.push(s);
-    if (live !== undefined) this.replays.push((out) => live(out, at));
+    if (live !== undefined) {
+      this.replays.push((out) => live(out, at));
+      for (let i = 0; i < scalars.length; i++) this.live.add(at + i);
+    }
     if (plan.kernel.family === 'random') this.recordDraw(at);
     this.steps.push({
       name: plan.name,
@@ -68,6 +78,7 @@ export class Tracer implements Executor, Capture {
       inputs: inputs.map((t) => this.operand(t)),
       outputs: results.map((t) => this.operand(t)),
       scalarBase: at,
+      scalars: scalars.length,
     });
     return results;
   }
@@ -119,6 +130,7 @@ export class Tracer implements Executor, Capture {
     if (this.draw === null) throw internal('a random kernel without a draw');
     const [generator, blocks] = this.draw;
     this.draw = null;
+    for (let i = 0; i < DRAWN; i++) this.live.add(at + i);
     this.replays.push((out) => {
       const drawn = generator.draw(blocks);
       for (let i = 0; i < drawn.length; i++) out[at + i] = drawn[i] as number;

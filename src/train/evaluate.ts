@@ -2,6 +2,7 @@ import { LibError } from '../core/errors.js';
 import type { AnyModule } from '../nn/module.js';
 import { noGrad } from '../tensor/autograd.js';
 import { isTensor, type Tensor, type TensorData } from '../tensor/tensor.js';
+import { CompiledPart } from './compiled.js';
 import type { Scores } from './events.js';
 import type { Measured, Metric } from './metrics.js';
 import { withMode } from './modes.js';
@@ -17,6 +18,12 @@ export interface Outcome {
   readonly target: Tensor;
 }
 export type ForwardFn<B> = (model: AnyModule, batch: B) => Outcome;
+
+/** What is to be read back of one batch: the loss, then the metrics. */
+export interface BatchValues {
+  readonly values: readonly Tensor[];
+  readonly shapes: Measured;
+}
 
 /** Sums over the batches of a pass, as plain numbers. */
 export class Tally {
@@ -109,7 +116,31 @@ export const shapesOf = (batch: unknown, { output, target }: Outcome): Measured 
 export function evaluate<B>(
   model: AnyModule,
   data: AsyncIterable<B> & { readonly length: number },
-  { loss, metrics = [], forward = forwardPair, onBatch, signal }: EvaluateOptions<B>,
+  { loss, metrics = [], forward = forwardPair, ...options }: EvaluateOptions<B>,
+): Promise<Evaluation> {
+  const compiled = new CompiledPart('evaluation step', evaluationStep(model, { loss, metrics, forward }), 'auto', () => undefined);
+  return evaluateWith((batch) => compiled.run(batch), model, data, { metrics, ...options });
+}
+
+/** The loss and the metrics of one batch. */
+export function evaluationStep<B>(
+  model: AnyModule,
+  { loss, metrics, forward }: Required<Pick<EvaluateOptions<B>, 'loss' | 'metrics' | 'forward'>>,
+): (batch: B) => BatchValues {
+  return (batch) =>
+    noGrad(() => {
+      const made = forward(model, batch);
+      const measured = metrics.map((m) => m.measure(made.output, made.target));
+      return { values: [loss(made.output, made.target), ...measured], shapes: shapesOf(batch, made) };
+    });
+}
+
+/** A pass over data with a step that is given. */
+export function evaluateWith<B>(
+  step: (batch: B) => BatchValues,
+  model: AnyModule,
+  data: AsyncIterable<B> & { readonly length: number },
+  { metrics = [], onBatch, signal }: Pick<EvaluateOptions<B>, 'metrics' | 'onBatch' | 'signal'>,
 ): Promise<Evaluation> {
   return withMode(model, false, async () => {
     const started = performance.now();
@@ -117,11 +148,7 @@ export function evaluate<B>(
     const queue = new ReadQueue();
     let done = 0;
     for await (const batch of data) {
-      const { outcome, values } = noGrad(() => {
-        const made = forward(model, batch);
-        return { outcome: made, values: [loss(made.output, made.target), ...metrics.map((m) => m.measure(made.output, made.target))] };
-      });
-      const shapes = shapesOf(batch, outcome);
+      const { values, shapes } = step(batch);
       await queue.push(values, ([value, ...measured]) => tally.add(value?.[0] ?? Number.NaN, measured, shapes));
       onBatch?.(++done / data.length);
       await pause();

@@ -66,6 +66,8 @@ export interface ExperimentOptions<B = readonly [Tensor, Tensor]> {
   readonly forward?: ForwardFn<B>;
   readonly monitor?: string;
   readonly evaluateTrain?: boolean;
+  /** Replay captured steps. Default: where that works. */
+  readonly compile?: boolean;
   /** Names of the classes, for confusion matrices. */
   readonly classes?: readonly string[];
 }
@@ -94,6 +96,7 @@ const known: Readonly<Record<keyof ExperimentOptions, true>> = {
   forward: true,
   monitor: true,
   evaluateTrain: true,
+  compile: true,
   classes: true,
 };
 const parts = { model: 'type', data: 'make', optimizer: 'type', schedule: 'make' } as const;
@@ -183,6 +186,7 @@ const topLevel = [
   'monitor',
   'scheduleEvery',
   'evaluateTrain',
+  'compile',
   'name',
 ];
 

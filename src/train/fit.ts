@@ -89,6 +89,7 @@ function setupOf<B>(options: FitOptions<B>): Setup<B> {
     monitor: options.monitor ?? 'loss',
     evaluateTrain: options.evaluateTrain ?? false,
     restoreBest: options.restoreBest ?? true,
+    compile: options.compile ?? 'auto',
     signal: options.signal ?? null,
     onEvent: options.onEvent ?? (() => undefined),
     onEvaluate: options.onEvaluate ?? (() => undefined),

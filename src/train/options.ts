@@ -81,6 +81,11 @@ export interface FitOptions<B = readonly [Tensor, Tensor]> {
   readonly restoreBest?: boolean;
   /** Stop when a loss is NaN or infinite. Default true. */
   readonly stopOnNonFinite?: boolean;
+  /**
+   * Capture steps as programs and replay them. Default: where that works, with a note where it does not; `true`: an error instead of the
+   * note; `false`: eagerly, op by op.
+   */
+  readonly compile?: boolean;
   /** Folder for the run's log, weights and checkpoint. Default: nothing is written. */
   readonly runDir?: string;
   /** Keeps the run instead of a folder. */
@@ -118,6 +123,7 @@ const known: Readonly<Record<keyof FitOptions, true>> = {
   evaluateTrain: true,
   restoreBest: true,
   stopOnNonFinite: true,
+  compile: true,
   runDir: true,
   recorder: true,
   config: true,

@@ -1,21 +1,21 @@
-import { LibError } from '../core/errors.js';
 import { matchNames } from '../io/names.js';
 import type { AnyModule } from '../nn/module.js';
-import { clipGradNorm_ } from '../optim/clip.js';
 import type { OptimizerState } from '../optim/optimizer.js';
 import type { SchedulerState } from '../optim/schedules.js';
 import { noGrad } from '../tensor/autograd.js';
 import { getRandomState, type RandomState, setRandomState } from '../tensor/random.js';
 import type { Tensor, TensorData } from '../tensor/tensor.js';
 import type { Callback, RunControl } from './callbacks.js';
-import { type Evaluation, evaluate, examplesIn, type ForwardFn, type LossFn, shapesOf, Tally } from './evaluate.js';
+import { CompiledPart, type CompileMode } from './compiled.js';
+import { type BatchValues, type Evaluation, evaluateWith, evaluationStep, type ForwardFn, type LossFn, Tally } from './evaluate.js';
 import type { EpochEvent, Scores, StepEvent, TrainEvent, ValidationEvent } from './events.js';
-import type { Measured, Metric } from './metrics.js';
+import type { Metric } from './metrics.js';
 import { withMode } from './modes.js';
 import type { Batches, TrainOptimizer, TrainSchedule } from './options.js';
 import { pause } from './pause.js';
 import { ReadQueue } from './readQueue.js';
 import type { Recorder, SavedRun } from './recorder.js';
+import { type StepValues, trainStep } from './trainStep.js';
 
 /** One epoch, in short. */
 export interface EpochRecord {
@@ -77,6 +77,7 @@ export interface Setup<B> {
   readonly monitor: string;
   readonly evaluateTrain: boolean;
   readonly restoreBest: boolean;
+  readonly compile: CompileMode;
   readonly signal: AbortSignal | null;
   readonly onEvent: (event: TrainEvent) => void;
   readonly onEvaluate: (done: number) => void;
@@ -101,6 +102,8 @@ export class Trainer<B> implements RunControl {
   private unsavedBest: (() => Promise<void>) | null = null;
   private bestWeights: ReadonlyMap<string, Tensor> | null = null;
   private readonly stepMetrics: readonly Metric[];
+  private readonly trainStep: CompiledPart<[group: readonly B[]], StepValues>;
+  private readonly evaluationStep: CompiledPart<[batch: B], BatchValues>;
   private readonly queue = new ReadQueue();
   private tally: Tally;
   private epochStarted = 0;
@@ -112,6 +115,9 @@ export class Trainer<B> implements RunControl {
     this.optimizer = setup.optimizer;
     this.stepMetrics = setup.metrics.filter((m) => m.evaluationOnly !== true);
     this.tally = new Tally(this.stepMetrics);
+    const note = (text: string): void => this.note(text);
+    this.trainStep = new CompiledPart('training step', trainStep({ ...setup, metrics: this.stepMetrics }), setup.compile, note);
+    this.evaluationStep = new CompiledPart('validation step', evaluationStep(setup.model, setup), setup.compile, note);
   }
 
   stop(reason: string, { keep = true }: { readonly keep?: boolean } = {}): void {
@@ -183,14 +189,11 @@ export class Trainer<B> implements RunControl {
     if (progress.batch >= train.length && this.keep) await this.endEpoch();
   }
 
-  /** One step of the optimizer, in the order that the names say. */
+  /** One step of the optimizer and of the schedule, and what is told of it. */
   private async step(group: readonly B[]): Promise<void> {
-    const { optimizer, schedule, scheduleEvery, clipGradNorm } = this.setup;
-    optimizer.zeroGrad();
-    const parts = this.backward(group);
-    const norm = clipGradNorm === null ? null : clipGradNorm_(this.model.parameters(), clipGradNorm);
+    const { optimizer, schedule, scheduleEvery } = this.setup;
     const lr = optimizer.paramGroups.map((g) => g.lr);
-    optimizer.step();
+    const { parts, norm } = this.trainStep.run(group);
     if (scheduleEvery === 'step') schedule?.step();
     this.unsaved = true;
     this.progress.step++;
@@ -201,29 +204,8 @@ export class Trainer<B> implements RunControl {
     if (this.setup.signal?.aborted) this.stop('interrupted');
   }
 
-  /** Gradients of the mean loss over all examples of the group; what is to be read back of each batch. */
-  private backward(group: readonly B[]): { readonly values: readonly Tensor[]; readonly shapes: Measured }[] {
-    const { forward, loss } = this.setup;
-    const total = group.reduce((n, batch) => n + examplesIn(batch), 0);
-    return group.map((batch) => {
-      const outcome = forward(this.model, batch);
-      const value = loss(outcome.output, outcome.target);
-      if (value.size !== 1)
-        throw new LibError('shape', `fit: the loss must be one number, got shape (${value.shape.join(', ')}).`, "use reduction: 'mean'.");
-      const share = examplesIn(batch) / total;
-      (share === 1 ? value : value.mul(share)).backward();
-      const output = outcome.output.detach();
-      const measured = noGrad(() => this.stepMetrics.map((m) => m.measure(output, outcome.target)));
-      return { values: [value.detach(), ...measured], shapes: shapesOf(batch, outcome) };
-    });
-  }
-
   /** Reads losses and metrics and tells everybody, at once or a few steps later. */
-  private async report(
-    parts: readonly { readonly values: readonly Tensor[]; readonly shapes: Measured }[],
-    norm: Tensor | null,
-    lr: readonly number[],
-  ): Promise<void> {
+  private async report(parts: readonly BatchValues[], norm: Tensor | null, lr: readonly number[]): Promise<void> {
     const { epoch, batch, step } = this.progress;
     const width = this.stepMetrics.length + 1;
     const tensors = [...parts.flatMap((p) => p.values), ...(norm === null ? [] : [norm])];
@@ -280,8 +262,8 @@ export class Trainer<B> implements RunControl {
   }
 
   private evaluate(data: Batches<B>): Promise<Evaluation> {
-    const { loss, metrics, forward, onEvaluate } = this.setup;
-    return evaluate(this.model, data, { loss, metrics, forward, onBatch: onEvaluate });
+    const { metrics, onEvaluate } = this.setup;
+    return evaluateWith((batch) => this.evaluationStep.run(batch), this.model, data, { metrics, onBatch: onEvaluate });
   }
 
   private async validate(): Promise<ValidationEvent | null> {

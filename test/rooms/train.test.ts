@@ -134,6 +134,7 @@ describe('fit', () => {
       schedule,
       scheduleEvery: 'step',
       clipGradNorm: 1e-3,
+      compile: false,
     });
     assert.deepEqual(calls, ['zeroGrad', 'forward', 'loss', 'step', 'schedule']);
   });
@@ -311,7 +312,14 @@ describe('callbacks', () => {
     const runDir = join(folder, 'nan');
     let step = 0;
     const loss = (y: Tensor, t: Tensor): Tensor => crossEntropy(++step === 5 ? y.mul(Number.NaN) : y, t);
-    const { options, model } = job({ runDir, loss, validation: undefined as never, epochs: 2, callbacks: [lrLogging({ every: 1 })] });
+    const { options, model } = job({
+      runDir,
+      loss,
+      validation: undefined as never,
+      epochs: 2,
+      compile: false,
+      callbacks: [lrLogging({ every: 1 })],
+    });
     const { validation: _, ...rest } = options;
     const result = await fit(rest);
     assert.match(result.stopped, /the loss became NaN in step 5/);

@@ -1,0 +1,51 @@
+import { LibError } from '../core/errors.js';
+import type { AnyModule } from '../nn/module.js';
+import { clipGradNorm_ } from '../optim/clip.js';
+import { noGrad } from '../tensor/autograd.js';
+import type { Tensor } from '../tensor/tensor.js';
+import { type BatchValues, examplesIn, type ForwardFn, type LossFn, shapesOf } from './evaluate.js';
+import type { Metric } from './metrics.js';
+import type { TrainOptimizer } from './options.js';
+
+export interface StepValues {
+  readonly parts: readonly BatchValues[];
+  /** The gradient's norm before clipping. */
+  readonly norm: Tensor | null;
+}
+
+interface StepSetup<B> {
+  readonly model: AnyModule;
+  readonly optimizer: TrainOptimizer;
+  readonly loss: LossFn;
+  readonly forward: ForwardFn<B>;
+  readonly metrics: readonly Metric[];
+  readonly clipGradNorm: number | null;
+}
+
+/** One step of the optimizer on a group of batches, in the order that the names say: a function of tensors that compile() can take. */
+export function trainStep<B>(setup: StepSetup<B>): (group: readonly B[]) => StepValues {
+  const { model, optimizer, clipGradNorm } = setup;
+  return (group) => {
+    optimizer.zeroGrad();
+    const parts = backward(group, setup);
+    const norm = clipGradNorm === null ? null : clipGradNorm_(model.parameters(), clipGradNorm);
+    optimizer.step();
+    return { parts, norm };
+  };
+}
+
+/** Gradients of the mean loss over all examples of the group. */
+function backward<B>(group: readonly B[], { model, forward, loss, metrics }: StepSetup<B>): BatchValues[] {
+  const total = group.reduce((n, batch) => n + examplesIn(batch), 0);
+  return group.map((batch) => {
+    const outcome = forward(model, batch);
+    const value = loss(outcome.output, outcome.target);
+    if (value.size !== 1)
+      throw new LibError('shape', `fit: the loss must be one number, got shape (${value.shape.join(', ')}).`, "use reduction: 'mean'.");
+    const share = examplesIn(batch) / total;
+    (share === 1 ? value : value.mul(share)).backward();
+    const output = outcome.output.detach();
+    const measured = noGrad(() => metrics.map((m) => m.measure(output, outcome.target)));
+    return { values: [value.detach(), ...measured], shapes: shapesOf(batch, outcome) };
+  });
+}
