@@ -131,7 +131,14 @@ describe('fit({ compile })', () => {
   test('JavaScript state that a program froze is found, also when it changes late', async () => {
     let late = false;
     const loss = (y: Tensor, t: Tensor): Tensor => crossEntropy(late ? y.mul(2) : y, t);
-    const callbacks = [{ name: 'late', onEpoch: ({ epoch }: { readonly epoch: number }) => void (late = epoch > 2) }];
+    const callbacks = [
+      {
+        name: 'late',
+        onEpoch: ({ epoch }: { readonly epoch: number }) => {
+          late = epoch > 2;
+        },
+      },
+    ];
     const { options, notes } = job({ loss, epochs: 20, callbacks, validation: undefined as never });
     const { validation: _, ...rest } = options;
     await fit(rest);
