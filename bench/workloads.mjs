@@ -1,7 +1,21 @@
 // The workloads that speed is judged by, as a PyTorch user would write them. Names and sizes are those of peers/torchPeer.py.
 import * as cr from 'chainrule';
-import { BatchNorm2d, Conv2d, Flatten, GELU, Linear, MaxPool2d, ReLU, Sequential, Tanh } from 'chainrule/nn';
-import { AdamW, SGD } from 'chainrule/optim';
+import {
+  BatchNorm2d,
+  Conv2d,
+  Embedding,
+  Flatten,
+  GELU,
+  LayerNorm,
+  Linear,
+  LSTM,
+  MaxPool2d,
+  Module,
+  ReLU,
+  Sequential,
+  Tanh,
+} from 'chainrule/nn';
+import { Adam, AdamW, SGD } from 'chainrule/optim';
 
 const matmul = (name, m, k, n) => ({
   name,
@@ -32,6 +46,57 @@ const training = (name, flops, build) => ({
 
 const adamw = (model) => new AdamW(model.parameters(), { lr: 1e-3 });
 
+/** A pre-norm transformer block; attention as it is written by hand. */
+class GptBlock extends Module {
+  constructor(width, heads) {
+    super();
+    this.heads = heads;
+    this.norm1 = new LayerNorm(width);
+    this.qkv = new Linear(width, 3 * width);
+    this.out = new Linear(width, width);
+    this.norm2 = new LayerNorm(width);
+    this.up = new Linear(width, 4 * width);
+    this.down = new Linear(4 * width, width);
+  }
+  forward(x, mask) {
+    const [batch, time, width] = x.shape;
+    const headsOf = (z) => z.reshape([batch, time, this.heads, width / this.heads]).transpose(1, 2);
+    const [q, k, v] = this.qkv.forward(this.norm1.forward(x)).split(width, { dim: 2 }).map(headsOf);
+    const scores = q.matmul(k.transpose(-2, -1)).mul(1 / Math.sqrt(width / this.heads));
+    const weights = scores.maskedFill(mask.eq(0), Number.NEGATIVE_INFINITY).softmax();
+    const h = x.add(this.out.forward(weights.matmul(v).transpose(1, 2).reshape([batch, time, width])));
+    return h.add(this.down.forward(this.up.forward(this.norm2.forward(h)).gelu()));
+  }
+}
+
+class Gpt extends Module {
+  constructor(vocabulary, context, layers, width, heads) {
+    super();
+    this.token = new Embedding(vocabulary, width);
+    this.position = new Embedding(context, width);
+    this.blocks = Array.from({ length: layers }, () => new GptBlock(width, heads));
+    this.norm = new LayerNorm(width);
+    this.head = new Linear(width, vocabulary, { bias: false });
+    this.mask = cr.ones([context, context]).tril();
+  }
+  forward(ids) {
+    let x = this.token.forward(ids).add(this.position.forward(cr.arange(ids.shape[1], { dtype: 'int32' })));
+    for (const block of this.blocks) x = block.forward(x, this.mask);
+    return this.head.forward(this.norm.forward(x));
+  }
+}
+
+class LstmClassifier extends Module {
+  constructor() {
+    super();
+    this.lstm = new LSTM(64, 256, { batchFirst: true });
+    this.head = new Linear(256, 10);
+  }
+  forward(x) {
+    return this.head.forward(this.lstm.forward(x)[0].select(1, -1));
+  }
+}
+
 export const cases = [
   ...[64, 256, 512, 1024, 2048].map((n) => matmul(`matmul${n}`, n, n, n)),
   matmul('matmul64x784x256', 64, 784, 256),
@@ -56,6 +121,17 @@ export const cases = [
       ...[new Flatten(), new Linear(64 * 49, 128), new ReLU(), new Linear(128, 10)],
     );
     return { model, optimizer: adamw(model), x: cr.randn([64, 1, 28, 28]), y: cr.randint(0, 10, [64]), loss: cr.crossEntropy };
+  }),
+  training('gpt_mini', 2 * 3 * 8 * 128 * (4 * (12 * 128 * 128 + 2 * 128 * 128) + 96 * 128), () => {
+    const model = new Gpt(96, 128, 4, 128, 4);
+    const optimizer = new AdamW(model.parameters(), { lr: 3e-4 });
+    const [x, y] = [cr.randint(0, 96, [8, 128]), cr.randint(0, 96, [8, 128])];
+    return { model, optimizer, x, y, loss: (logits, ids) => cr.crossEntropy(logits.reshape([-1, 96]), ids.reshape([-1])) };
+  }),
+  training('lstm', 2 * 3 * 32 * 64 * 4 * 256 * (64 + 256), () => {
+    const model = new LstmClassifier();
+    const optimizer = new Adam(model.parameters());
+    return { model, optimizer, x: cr.randn([32, 64, 64]), y: cr.randint(0, 10, [32]), loss: cr.crossEntropy };
   }),
   {
     name: 'op16',

@@ -50,6 +50,60 @@ def cnn():
     return step(m, adamw(m), torch.randn(64, 1, 28, 28), torch.randint(0, 10, (64,)), F.cross_entropy)
 
 
+class GptBlock(nn.Module):
+    def __init__(self, width, heads):
+        super().__init__()
+        self.heads = heads
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.up, self.down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+
+    def forward(self, x, mask):
+        batch, time, width = x.shape
+        heads_of = lambda z: z.view(batch, time, self.heads, width // self.heads).transpose(1, 2)
+        q, k, v = map(heads_of, self.qkv(self.norm1(x)).split(width, 2))
+        scores = (q @ k.transpose(-2, -1)) * (1 / (width // self.heads) ** 0.5)
+        weights = F.softmax(scores.masked_fill(mask[:time, :time] == 0, float('-inf')), -1)
+        x = x + self.out((weights @ v).transpose(1, 2).reshape(batch, time, width))
+        return x + self.down(F.gelu(self.up(self.norm2(x))))
+
+
+class Gpt(nn.Module):
+    def __init__(self, vocabulary, context, layers, width, heads):
+        super().__init__()
+        self.token, self.position = nn.Embedding(vocabulary, width), nn.Embedding(context, width)
+        self.blocks = nn.ModuleList([GptBlock(width, heads) for _ in range(layers)])
+        self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, vocabulary, bias=False)
+        self.mask = torch.tril(torch.ones(context, context))
+
+    def forward(self, ids):
+        x = self.token(ids) + self.position(torch.arange(ids.shape[1]))
+        for block in self.blocks:
+            x = block(x, self.mask)
+        return self.head(self.norm(x))
+
+
+def gpt_mini():
+    m = Gpt(96, 128, 4, 128, 4)
+    opt = torch.optim.AdamW(m.parameters(), lr=3e-4)
+    loss = lambda logits, ids: F.cross_entropy(logits.reshape(-1, 96), ids.reshape(-1))
+    return step(m, opt, torch.randint(0, 96, (8, 128)), torch.randint(0, 96, (8, 128)), loss)
+
+
+class LstmClassifier(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lstm, self.head = nn.LSTM(64, 256, batch_first=True), nn.Linear(256, 10)
+
+    def forward(self, x):
+        return self.head(self.lstm(x)[0][:, -1])
+
+
+def lstm():
+    m = LstmClassifier()
+    return step(m, torch.optim.Adam(m.parameters()), torch.randn(32, 64, 64), torch.randint(0, 10, (32,)), F.cross_entropy)
+
+
 def op16():
     a, b = torch.randn(16, requires_grad=True), torch.randn(16)
     def run():
@@ -61,7 +115,7 @@ def op16():
 makers = {f'matmul{n}': (lambda n=n: matmul(n, n, n)) for n in (64, 256, 512, 1024, 2048)}
 makers['matmul64x784x256'] = lambda: matmul(64, 784, 256)
 makers['matmul1x4096x4096'] = lambda: matmul(1, 4096, 4096)
-makers.update(xor_mlp=xor_mlp, mnist_mlp=mnist_mlp, wide_mlp=wide_mlp, cnn=cnn, op16=op16)
+makers.update(xor_mlp=xor_mlp, mnist_mlp=mnist_mlp, wide_mlp=wide_mlp, cnn=cnn, gpt_mini=gpt_mini, lstm=lstm, op16=op16)
 live = {}
 print(json.dumps({'version': torch.__version__}), flush=True)
 for line in sys.stdin:

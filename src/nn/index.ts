@@ -8,4 +8,6 @@ export * from './loss.js';
 export * from './module.js';
 export * from './norm.js';
 export * from './pool.js';
+export * from './recurrent.js';
+export * from './recurrentCells.js';
 export * from './shape.js';

@@ -1,11 +1,14 @@
+import { isFloat } from '../core/dtype.js';
 import { LibError } from '../core/errors.js';
 import { formatShape } from '../core/shape.js';
 import { specOf } from '../core/spec.js';
 import { input, scalar } from '../expr/expr.js';
+import { tensor } from '../tensor/creation.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { defineComposite, type Op } from './define.js';
 import { constantTable, functional, fuse } from './fused.js';
 import { matmul } from './matmul.js';
+import { safeSoftmax } from './safeSoftmax.js';
 import { softmax } from './softmax.js';
 
 export interface AttentionOptions {
@@ -17,12 +20,16 @@ export interface AttentionOptions {
   readonly isCausal?: boolean;
   /** Multiplies the scores. Default 1 / √(width). */
   readonly scale?: number;
+  /** q has a multiple of the heads of k and v (their third dim from the end), which are shared in groups. Default false. */
+  readonly enableGqa?: boolean;
 }
 
 /** softmax(q kᵀ · scale + mask) v, for q (…, queries, width), k (…, keys, width), v (…, keys, values): (…, queries, values). */
 export const scaledDotProductAttention: Op<[q: Tensor, k: Tensor, v: Tensor, options?: AttentionOptions]> = defineComposite({
   name: 'scaledDotProductAttention',
-  compose(q: Tensor, k: Tensor, v: Tensor, { attnMask = null, dropoutP = 0, isCausal = false, scale }: AttentionOptions = {}) {
+  compose(q: Tensor, keys: Tensor, values: Tensor, options: AttentionOptions = {}) {
+    const { attnMask = null, dropoutP = 0, isCausal = false, scale, enableGqa = false } = options;
+    const [k, v] = enableGqa ? sharedHeads(q, keys, values) : [keys, values];
     if (q.ndim < 2 || k.ndim < 2 || v.ndim < 2 || q.sizeAt(-1) !== k.sizeAt(-1) || k.sizeAt(-2) !== v.sizeAt(-2)) {
       const got = `${formatShape(q.shape)}, ${formatShape(k.shape)} and ${formatShape(v.shape)}`;
       throw new LibError('shape', `scaledDotProductAttention: q (…, n, d), k (…, m, d) and v (…, m, e) must agree, got ${got}.`);
@@ -32,26 +39,50 @@ export const scaledDotProductAttention: Op<[q: Tensor, k: Tensor, v: Tensor, opt
     }
     const factor = scale ?? 1 / Math.sqrt(q.sizeAt(-1));
     const scores = masked(matmul(q, k.transpose(-2, -1)), isCausal ? causalMask(q, k) : attnMask, factor);
-    const weights = softmax(scores);
+    const weights = attnMask === null ? softmax(scores) : safeSoftmax(scores);
     return matmul(dropoutP > 0 ? weights.dropout({ p: dropoutP }) : weights, v);
   },
   *samples(random): Iterable<[q: Tensor, k: Tensor, v: Tensor, options?: AttentionOptions]> {
     yield [random([2, 2, 3, 4]), random([2, 2, 5, 4]), random([2, 2, 5, 2])];
     yield [random([2, 3, 4]), random([2, 3, 4]), random([2, 3, 4]), { isCausal: true }];
     yield [random([2, 3, 4]), random([2, 5, 4]), random([2, 5, 4]), { attnMask: random([3, 5]), scale: 0.7 }];
+    yield [random([1, 4, 3, 2]), random([1, 2, 3, 2]), random([1, 2, 3, 2]), { enableGqa: true, isCausal: true }];
+    yield [random([2, 3, 4]), random([2, 2, 4]), random([2, 2, 4]), { attnMask: oneRowHidden() }];
   },
   *errors(random): Iterable<readonly [[q: Tensor, k: Tensor, v: Tensor, options?: AttentionOptions], string]> {
     yield [[random([3, 4]), random([3, 5]), random([3, 4])], 'must agree'];
     yield [[random([3, 4]), random([3, 4]), random([3, 4]), { isCausal: true, attnMask: random([3, 3]) }], 'exclude each other'];
+    yield [[random([4, 3, 2]), random([3, 3, 2]), random([3, 3, 2]), { enableGqa: true }], 'must be a multiple'];
+    yield [[random([3, 4]), random([3, 4]), random([3, 4]), { dropoutP: 2 }], 'must be in [0, 1]'];
+    yield [[random([3, 4]), random([3, 4]), random([3, 4]), { attnMask: random.integers([3, 3], 0, 2) }], 'bool or of floating type'];
   },
   torch: functional('scaled_dot_product_attention'),
 });
+
+/** The second query may look nowhere: its result is zero. */
+const oneRowHidden = (): Tensor => tensor([1, 0, 0, 0, 1, 1], { shape: [3, 2], dtype: 'bool' });
+
+/** k and v with each head repeated for the heads of q that share it. */
+function sharedHeads(q: Tensor, k: Tensor, v: Tensor): readonly [Tensor, Tensor] {
+  const heads = q.ndim < 3 ? 1 : q.sizeAt(-3);
+  const repeated = (x: Tensor): Tensor => {
+    const own = x.ndim < 3 ? 1 : x.sizeAt(-3);
+    if (own === 0 || heads % own !== 0) {
+      throw new LibError('shape', `scaledDotProductAttention: heads of q must be a multiple of those of k and v, got ${heads} and ${own}.`);
+    }
+    return own === heads ? x : x.repeatInterleave(heads / own, { dim: -3 });
+  };
+  return [repeated(k), repeated(v)];
+}
 
 /** Scores times scale, plus the mask or -∞ where it forbids, in one pass. */
 function masked(scores: Tensor, mask: Tensor | null, factor: number): Tensor {
   const op = 'scaledDotProductAttention';
   const scaled = input(0).mul(scalar(0));
   if (mask === null) return fuse(op, [scores], scaled, [factor]);
+  if (mask.dtype !== 'bool' && !isFloat(mask.dtype)) {
+    throw new LibError('dtype', `${op}: attnMask must be bool or of floating type, got ${mask.dtype}.`);
+  }
   const expr = mask.dtype === 'bool' ? input(1).select(scaled, Number.NEGATIVE_INFINITY) : scaled.add(input(1));
   return fuse(op, [scores, mask], expr, [factor]);
 }

@@ -9,6 +9,7 @@ export * from './norm.js';
 export * from './pad.js';
 export * from './pool.js';
 export * from './rearrange.js';
+export * from './recurrent.js';
 export * from './softmax.js';
 export * from './split.js';
 export * from './view.js';

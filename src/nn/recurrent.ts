@@ -1,0 +1,202 @@
+import { LibError } from '../core/errors.js';
+import { formatShape } from '../core/shape.js';
+import { gru, lstm, type RecurrentOptions as NetOptions, rnnRelu, rnnTanh } from '../ops/recurrent.js';
+import { checkNonlinearity } from '../ops/recurrentLayers.js';
+import type { RnnNonlinearity } from '../ops/recurrentSteps.js';
+import { empty, zeros } from '../tensor/creation.js';
+import type { Tensor } from '../tensor/tensor.js';
+import { uniform_ } from './init.js';
+import { checkSizes } from './linear.js';
+import { Module, Parameter } from './module.js';
+
+export interface RecurrentOptions {
+  /** Layers one above the other. Default 1. */
+  readonly numLayers?: number;
+  /** Learn additive biases. Default true. */
+  readonly bias?: boolean;
+  /** Sequences are (batch, time, features) instead of (time, batch, features). States stay (layers · directions, batch, hidden). Default false. */
+  readonly batchFirst?: boolean;
+  /** In training, the chance that an output of a layer but the last is dropped. Default 0. */
+  readonly dropout?: number;
+  /** Read the sequence from both ends; outputs are then twice as wide. Default false. */
+  readonly bidirectional?: boolean;
+}
+
+type Suffix = `L${number}` | `L${number}Reverse`;
+type Weight = `weight${'Ih' | 'Hh' | 'Hr'}${Suffix}`;
+type Bias = `bias${'Ih' | 'Hh'}${Suffix}`;
+
+/** What a net gives: the outputs, then its last states. */
+abstract class Recurrent<Hx, Out> extends Module<readonly [x: Tensor, hx?: Hx], Out> {
+  [weight: `weight${string}L${string}`]: Parameter;
+  [bias: `bias${string}L${string}`]: Parameter;
+  readonly numLayers: number;
+  readonly bias: boolean;
+  readonly batchFirst: boolean;
+  readonly dropout: number;
+  readonly bidirectional: boolean;
+
+  constructor(
+    readonly inputSize: number,
+    readonly hiddenSize: number,
+    gates: number,
+    { numLayers = 1, bias = true, batchFirst = false, dropout = 0, bidirectional = false }: RecurrentOptions,
+    readonly projSize: number = 0,
+  ) {
+    super();
+    checkSizes(new.target.name, { inputSize, hiddenSize, numLayers });
+    if (!(dropout >= 0 && dropout <= 1)) {
+      throw new LibError('value', `${new.target.name}: dropout must be a probability in [0, 1], got ${dropout}.`);
+    }
+    this.numLayers = numLayers;
+    this.bias = bias;
+    this.batchFirst = batchFirst;
+    this.dropout = dropout;
+    this.bidirectional = bidirectional;
+    this.drawParameters(gates);
+  }
+
+  private drawParameters(gates: number): void {
+    const { hiddenSize, bias, projSize } = this;
+    const bound = 1 / Math.sqrt(hiddenSize);
+    const draw = (...shape: number[]): Parameter => new Parameter(uniform_(empty(shape), -bound, bound));
+    const output = projSize > 0 ? projSize : hiddenSize;
+    for (const { suffix, layer } of this.runs()) {
+      this[`weightIh${suffix}`] = draw(gates * hiddenSize, layer === 0 ? this.inputSize : output * (this.bidirectional ? 2 : 1));
+      this[`weightHh${suffix}`] = draw(gates * hiddenSize, output);
+      if (bias) this[`biasIh${suffix}`] = draw(gates * hiddenSize);
+      if (bias) this[`biasHh${suffix}`] = draw(gates * hiddenSize);
+      if (projSize > 0) this[`weightHr${suffix}`] = draw(projSize, hiddenSize);
+    }
+  }
+
+  /** Each layer and direction, in the order of the parameters. */
+  private *runs(): Generator<{ readonly suffix: Suffix; readonly layer: number }> {
+    for (let layer = 0; layer < this.numLayers; layer++) {
+      yield { suffix: `L${layer}`, layer };
+      if (this.bidirectional) yield { suffix: `L${layer}Reverse`, layer };
+    }
+  }
+
+  /** The parameters as the functional forms take them. */
+  protected flatParameters(): Parameter[] {
+    const found: Parameter[] = [];
+    for (const { suffix } of this.runs()) {
+      const weights: readonly Weight[] = [`weightIh${suffix}`, `weightHh${suffix}`];
+      const rest: readonly (Weight | Bias)[] = [`biasIh${suffix}`, `biasHh${suffix}`, `weightHr${suffix}`];
+      for (const name of [...weights, ...rest]) {
+        const parameter = this[name];
+        if (parameter !== undefined) found.push(parameter);
+      }
+    }
+    return found;
+  }
+
+  protected netOptions(): NetOptions {
+    const { bias: hasBiases, numLayers, dropout, bidirectional, batchFirst } = this;
+    return { hasBiases, numLayers, dropout, train: this.training, bidirectional, batchFirst };
+  }
+
+  /** Runs `net` with a batch dim and with states, zero if they are left out; takes the dim away again. */
+  protected run(
+    x: Tensor,
+    states: readonly (Tensor | undefined)[],
+    net: (x: Tensor, states: readonly Tensor[]) => readonly Tensor[],
+  ): readonly Tensor[] {
+    if (x.ndim !== 2 && x.ndim !== 3) {
+      const name = this.constructor.name;
+      throw new LibError('shape', `${name}: the input must have 2 (unbatched) or 3 dimensions, got shape ${formatShape(x.shape)}.`);
+    }
+    const single = x.ndim === 2;
+    const sequence = single ? x.unsqueeze(this.batchFirst ? 0 : 1) : x;
+    const hx = states.map((s, i) => (s === undefined ? this.zeroState(sequence, i) : single ? s.unsqueeze(1) : s));
+    const [output, ...last] = net(sequence, hx);
+    if (!single) return [output as Tensor, ...last];
+    return [(output as Tensor).squeeze({ dim: this.batchFirst ? 0 : 1 }), ...last.map((s) => s.squeeze({ dim: 1 }))];
+  }
+
+  private zeroState(x: Tensor, position: number): Tensor {
+    const width = position === 0 && this.projSize > 0 ? this.projSize : this.hiddenSize;
+    const runs = this.numLayers * (this.bidirectional ? 2 : 1);
+    return zeros([runs, x.sizeAt(this.batchFirst ? 0 : 1), width], { dtype: x.dtype, device: x.device });
+  }
+
+  override extraRepr(): string {
+    const { inputSize, hiddenSize, numLayers, bidirectional } = this;
+    return `${inputSize}, ${hiddenSize}, numLayers=${numLayers}, bidirectional=${bidirectional}`;
+  }
+}
+
+export interface LSTMOptions extends RecurrentOptions {
+  /** Project the hidden state to this width (below hiddenSize). Default 0: not at all. */
+  readonly projSize?: number;
+}
+
+type LSTMState = readonly [h: Tensor, c: Tensor];
+
+/**
+ * A long short-term memory (Hochreiter & Schmidhuber 1997): (time, batch, inputSize) and states (layers · directions, batch, hiddenSize),
+ * zero if left out, to (time, batch, directions · hiddenSize) and the last states. Gates in the order i, f, g, o (torch.nn.LSTM).
+ *
+ * @example const [output, [h, c]] = new LSTM(8, 16, { batchFirst: true }).forward(randn([2, 5, 8]));
+ */
+export class LSTM extends Recurrent<LSTMState, readonly [output: Tensor, hx: LSTMState]> {
+  constructor(inputSize: number, hiddenSize: number, { projSize = 0, ...options }: LSTMOptions = {}) {
+    if (!Number.isInteger(projSize) || projSize < 0 || projSize >= hiddenSize) {
+      throw new LibError('value', `LSTM: projSize must be an integer from 0 to below hiddenSize, got ${projSize} for ${hiddenSize}.`);
+    }
+    super(inputSize, hiddenSize, 4, options, projSize);
+  }
+  override forward(x: Tensor, hx?: LSTMState): readonly [output: Tensor, hx: LSTMState] {
+    const net = (x: Tensor, [h, c]: readonly Tensor[]): readonly Tensor[] =>
+      lstm(x, [h as Tensor, c as Tensor], this.flatParameters(), this.netOptions());
+    const [output, h, c] = this.run(x, [hx?.[0], hx?.[1]], net) as [Tensor, Tensor, Tensor];
+    return [output, [h, c]];
+  }
+}
+
+type Net = typeof gru;
+
+abstract class OneState extends Recurrent<Tensor, readonly [output: Tensor, h: Tensor]> {
+  protected abstract net(): Net;
+  override forward(x: Tensor, hx?: Tensor): readonly [output: Tensor, h: Tensor] {
+    const run = (x: Tensor, [h]: readonly Tensor[]): readonly Tensor[] =>
+      this.net()(x, h as Tensor, this.flatParameters(), this.netOptions());
+    const [output, h] = this.run(x, [hx], run) as [Tensor, Tensor];
+    return [output, h];
+  }
+}
+
+/**
+ * Gated recurrent units (Cho et al. 2014): (time, batch, inputSize) and a state (layers · directions, batch, hiddenSize), zero if left
+ * out, to (time, batch, directions · hiddenSize) and the last state. Gates in the order r, z, n (torch.nn.GRU).
+ */
+export class GRU extends OneState {
+  constructor(inputSize: number, hiddenSize: number, options: RecurrentOptions = {}) {
+    super(inputSize, hiddenSize, 3, options);
+  }
+  protected override net(): Net {
+    return gru;
+  }
+}
+
+export interface RNNOptions extends RecurrentOptions {
+  /** Default 'tanh'. */
+  readonly nonlinearity?: RnnNonlinearity;
+}
+
+/**
+ * A plain recurrent net (Elman 1990), h' = φ(W x + U h + b): (time, batch, inputSize) and a state (layers · directions, batch,
+ * hiddenSize), zero if left out, to (time, batch, directions · hiddenSize) and the last state (torch.nn.RNN).
+ */
+export class RNN extends OneState {
+  readonly nonlinearity: RnnNonlinearity;
+  constructor(inputSize: number, hiddenSize: number, { nonlinearity = 'tanh', ...options }: RNNOptions = {}) {
+    super(inputSize, hiddenSize, 1, options);
+    checkNonlinearity('RNN', nonlinearity);
+    this.nonlinearity = nonlinearity;
+  }
+  protected override net(): Net {
+    return this.nonlinearity === 'relu' ? rnnRelu : rnnTanh;
+  }
+}
