@@ -6,6 +6,15 @@ installMethods();
 await setEngine();
 
 export { type Compiled, type CompileOptions, compile, type ProgramInfo } from './capture/compile.js';
+export {
+  type Lifetime,
+  type MachineLimits,
+  type MemoryProfile,
+  type Profile,
+  type ProfileOptions,
+  type ProfileRow,
+  profile,
+} from './capture/profile.js';
 export { type DType, promote } from './core/dtype.js';
 export { type ErrorCode, LibError } from './core/errors.js';
 export { broadcastShapes, type Shape } from './core/shape.js';

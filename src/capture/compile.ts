@@ -17,6 +17,8 @@ export interface Compiled<Args extends readonly unknown[], R> {
   readonly programs: readonly ProgramInfo[];
   /** How often the function was captured for arguments, modes or options that no program was made for. */
   readonly captures: number;
+  /** @internal The program that a call with these arguments would run. */
+  replayOf(...args: Args): Replay | null;
 }
 
 export interface ProgramInfo {
@@ -111,6 +113,13 @@ export function compileWith<Args extends readonly unknown[], R>(fn: (...args: Ar
   return Object.defineProperties(call, {
     programs: { get: () => programs.map(({ steps, arenaBytes }): ProgramInfo => ({ steps: steps.length, arenaBytes })) },
     captures: { get: () => captures },
+    replayOf: {
+      value: (...args: Args) => {
+        const tensors: Tensor[] = [];
+        collectTensors(args, tensors);
+        return find(args, tensors);
+      },
+    },
   }) as Compiled<Args, R>;
 }
 

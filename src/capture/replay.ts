@@ -3,7 +3,7 @@ import { dtypes } from '../core/dtype.js';
 import { KernelError } from '../core/errors.js';
 import { isGradEnabled, named } from '../ops/apply.js';
 import type { Executable, Storage } from '../program/backend.js';
-import { planArena } from '../program/passes/arena.js';
+import { lifetimesOf, planArena } from '../program/passes/arena.js';
 import { removeDeadCode } from '../program/passes/deadCode.js';
 import { fusePointwise } from '../program/passes/fuse.js';
 import type { Program, ProgramOperand } from '../program/program.js';
@@ -11,6 +11,7 @@ import { getDefaultDtype } from '../tensor/creation.js';
 import { type Device, defaultDevice } from '../tensor/device.js';
 import { Tensor } from '../tensor/tensor.js';
 import { isPlace, Layout, type Leaf, type Place, type Source } from './layout.js';
+import type { MemoryProfile } from './profile.js';
 import type { SharedMemory } from './shared.js';
 import type { TracedStep, Tracer } from './tracer.js';
 import { replaceLeaves, sameStructure } from './tree.js';
@@ -51,7 +52,10 @@ export class Replay {
   private readonly args: unknown;
   private readonly inputs: readonly Tensor[];
   private readonly replays: readonly ((scalars: number[]) => void)[];
+  private readonly program: Program;
   private readonly executable: Executable | null;
+  /** An executable for each step, once they are wanted. */
+  private singles: readonly Executable[] | null = null;
   private readonly layout: Layout;
   readonly device: Device;
   private readonly gradMode = isGradEnabled();
@@ -85,13 +89,11 @@ export class Replay {
     const isTemporary = (b: number): boolean => sources[b]?.kind === 'temporary';
     const needed = removeDeadCode(this.layout.steps, (b) => !isTemporary(b));
     this.steps = fuse ? fusePointwise(needed, { isTemporary, mayMeet: (a, b) => this.layout.mayMeet(a, b) }) : needed;
-    const arena = planArena(this.steps, (b) => {
-      const source = sources[b];
-      return source?.kind === 'temporary' ? source.bytes : undefined;
-    });
+    const arena = planArena(this.steps, (b) => this.temporaryBytes(b));
     this.arenaBytes = arena.bytes;
     const { program, positions } = numbered(this.steps, arena.offsets, tracer.scalars.length);
     this.positions = positions;
+    this.program = program;
     this.executable = this.steps.length === 0 ? null : this.device.compile(program);
     this.scalars = [...tracer.scalars];
     this.guards = [...tracer.guards.values()];
@@ -137,6 +139,43 @@ export class Replay {
     const result = replaceLeaves(this.layout.result, isPlace, (place) => this.tensorAt(place, tensors));
     this.unbind();
     return result;
+  }
+
+  /** Runs the program one kernel at a time, as one more call. */
+  runTimed(tensors: readonly Tensor[], tell: (step: number, ms: number) => void): void {
+    this.singles ??= this.program.steps.map((step) => this.device.compile({ ...this.program, steps: [step] }));
+    for (const again of this.replays) again(this.scalars);
+    this.bind(tensors);
+    this.singles.forEach((single, i) => {
+      const started = performance.now();
+      single.run(this.buffers, this.bufferOffsets, this.scalars);
+      tell(i, performance.now() - started);
+    });
+    this.keepBooks(tensors, false);
+    this.unbind();
+  }
+
+  /** Bytes by where they live, and the temporaries at the step where most are alive. */
+  memoryProfile(): MemoryProfile {
+    const sum = (kind: Source['kind']): number =>
+      this.layout.sources.reduce((n, s, i) => {
+        if (s.kind !== kind || !this.positions.has(i)) return n;
+        return n + (s.kind === 'fixed' ? s.storage.byteLength : s.kind === 'argument' ? (this.inputs[s.index]?.spec.bytes ?? 0) : 0);
+      }, 0);
+    const all = [...lifetimesOf(this.steps, (b) => this.temporaryBytes(b))].map(([buffer, { first, last }]) => {
+      const life = { name: this.steps[first]?.name ?? '', bytes: this.temporaryBytes(buffer) ?? 0 };
+      return { ...life, firstStep: first + 1, lastStep: last + 1 };
+    });
+    const aliveAt = (step: number) => all.filter((l) => l.firstStep <= step && step <= l.lastStep);
+    const bytesAt = this.steps.map((_, i) => aliveAt(i + 1).reduce((n, l) => n + l.bytes, 0));
+    const peakStep = bytesAt.indexOf(Math.max(...bytesAt)) + 1;
+    const atPeak = aliveAt(peakStep).sort((a, b) => b.bytes - a.bytes);
+    return { arena: this.arenaBytes, fixed: sum('fixed'), arguments: sum('argument'), peakStep, atPeak };
+  }
+
+  private temporaryBytes(buffer: number): number | undefined {
+    const source = this.layout.sources[buffer];
+    return source?.kind === 'temporary' ? source.bytes : undefined;
   }
 
   private keepBooks(tensors: readonly Tensor[], first: boolean): void {

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { formatError } from './errors.js';
+import type { ProfileFlags } from './profile.js';
 import type { TrainFlags } from './train.js';
 
 // Commands are imported when they run: `--help` must not wait for an engine, and flags choose the engine before it starts.
@@ -35,6 +36,7 @@ function program(): Command {
 Examples:
   $ chainrule train examples/mnist.ts
   $ chainrule train examples/mnist.ts --epochs 1 --set optimizer.lr=3e-4
+  $ chainrule profile examples/mnist.ts
   $ chainrule info
 
 Environment:
@@ -43,6 +45,7 @@ Environment:
   NO_COLOR           print without colors`,
     );
   addTrain(chainrule);
+  addProfile(chainrule);
   addInfo(chainrule);
   return chainrule;
 }
@@ -59,6 +62,7 @@ function addTrain(parent: Command): void {
     .option('--out <folder>', 'where run folders are made', 'runs')
     .option('--name <name>', "name of the run (default: the experiment's name and the time)")
     .option('--resume <run>', 'go on with an earlier run: its folder')
+    .option('--no-compile', 'run op by op instead of replaying captured steps')
     .option('--quiet', 'print errors and the result only');
   common(command).addHelpText(
     'after',
@@ -75,6 +79,29 @@ Ctrl-C finishes the current step and saves a checkpoint (exit code 130); --resum
     chooseEngine(flags);
     const { train } = await import('./train.js');
     await train(file, flags);
+  });
+}
+
+function addProfile(parent: Command): void {
+  const command = parent
+    .command('profile')
+    .description("Time an experiment's training step kernel by kernel, and say how long it waits for data. Nothing is saved.")
+    .argument('<file>', 'experiment file: export default experiment({ … })')
+    .option('--runs <n>', 'training steps that are timed (default: 10)', integer(1))
+    .option('--trace <file>', 'write a trace that chrome://tracing opens')
+    .option('--set <key=value>', 'change a plain value of the experiment; can be repeated', collect)
+    .option('--batch-size <n>', 'examples in a batch', integer(1));
+  common(command).addHelpText(
+    'after',
+    `
+Examples:
+  $ chainrule profile examples/mnist.ts
+  $ chainrule profile examples/mnist.ts --threads 1 --trace trace.json`,
+  );
+  command.action(async (file: string, flags: ProfileFlags) => {
+    chooseEngine(flags as EngineFlags);
+    const { profileFile } = await import('./profile.js');
+    await profileFile(file, flags);
   });
 }
 

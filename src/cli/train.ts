@@ -19,6 +19,7 @@ export interface TrainFlags {
   readonly name?: string;
   readonly resume?: string;
   readonly quiet?: boolean;
+  readonly compile?: boolean;
   readonly color?: boolean;
   readonly engine?: string;
   readonly threads?: number;
@@ -57,12 +58,13 @@ export async function train(file: string, flags: TrainFlags): Promise<void> {
   }
 }
 
-function valuesOf({ set, epochs, seed, batchSize }: TrainFlags): Readonly<Record<string, unknown>> {
+function valuesOf({ set, epochs, seed, batchSize, compile }: TrainFlags): Readonly<Record<string, unknown>> {
   return {
     ...set,
     ...(epochs !== undefined && { epochs }),
     ...(seed !== undefined && { seed }),
     ...(batchSize !== undefined && { batchSize }),
+    ...(compile === false && { compile }),
   };
 }
 

@@ -22,6 +22,8 @@ export interface Backend {
   /** Absent where the device cannot be waited for. */
   downloadNow?(from: Storage, byteOffset: number, bytes: number): ArrayBuffer;
   compile(program: Program): Executable;
+  /** Billions of float32 operations a second at most, all threads together, measured now. Absent where nobody knows. */
+  maxGflops?(): number;
 }
 
 /** Bytes that a backend owns. `version` counts writes in place, so that autograd can tell when a saved value was changed. */

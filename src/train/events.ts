@@ -42,6 +42,8 @@ export interface EpochEvent {
   readonly step: number;
   readonly train: Scores;
   readonly seconds: number;
+  /** Of them, spent waiting for batches. */
+  readonly dataSeconds: number;
   readonly examplesPerSecond: number;
 }
 

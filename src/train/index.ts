@@ -30,6 +30,7 @@ export { type FitResult, fit } from './fit.js';
 export { type AccuracyOptions, accuracy, confusionMatrix, type Measured, type Metric, runningMean, topK } from './metrics.js';
 export { withMode } from './modes.js';
 export type { Batches, DataSource, FitOptions, RunLength, TrainOptimizer, TrainSchedule } from './options.js';
+export { type DataWaiting, type ExperimentProfile, type ProfileExperimentOptions, profileExperiment } from './profileExperiment.js';
 export type { Recorder, RunConfig, SavedRun } from './recorder.js';
 export { type ExperimentResult, type RunExperimentOptions, runExperiment } from './runExperiment.js';
 export type { Best, EpochRecord } from './trainer.js';

@@ -36,12 +36,10 @@ export async function runExperiment<B = readonly [Tensor, Tensor]>(
   exp: Experiment<B>,
   options: RunExperimentOptions = {},
 ): Promise<ExperimentResult> {
-  const chosen = withValues(exp, options.set ?? {});
+  const made = await prepare(exp, options.set ?? {});
+  const { chosen, model, data } = made;
   const { seed = 0, batchSize = 32 } = chosen;
-  manualSeed(seed);
-  const model = modelOf(chosen);
-  const data = await dataOf(chosen);
-  const result = await fit<B>({ ...fitOptions(chosen, model, data), ...passedOn(options), config: configOf(chosen, options), seed });
+  const result = await fit<B>({ ...fitOptions(made), ...passedOn(options), config: configOf(chosen, options), seed });
   const interrupted = result.stopped === 'interrupted';
   if (data.test === undefined || interrupted) return { ...result, model, test: null };
   const loader = batchesFrom<B>(data.test as never, chosen.validationBatchSize ?? 4 * batchSize, false);
@@ -55,6 +53,23 @@ export async function runExperiment<B = readonly [Tensor, Tensor]>(
   };
   await recordTest(options, event);
   return { ...result, model, test };
+}
+
+/** An experiment with its values chosen, seeded and built. */
+export interface Prepared<B> {
+  readonly chosen: Experiment<B>;
+  readonly model: AnyModule;
+  readonly data: ExperimentData<B>;
+  readonly optimizer: TrainOptimizer;
+}
+
+/** Seeds all streams, then makes the model, the data and the optimizer. */
+export async function prepare<B>(exp: Experiment<B>, set: Readonly<Record<string, unknown>>): Promise<Prepared<B>> {
+  const chosen = withValues(exp, set);
+  manualSeed(chosen.seed ?? 0);
+  const model = modelOf(chosen);
+  const data = await dataOf(chosen);
+  return { chosen, model, data, optimizer: optimizerOf(chosen.optimizer, model) };
 }
 
 /** What the run log keeps: every plain value, and which of them were changed for this run. */
@@ -76,14 +91,14 @@ function passedOn({ runDir, recorder, resume, signal, onEvent, onEvaluate }: Run
   return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
 }
 
-function fitOptions<B>(exp: Experiment<B>, model: AnyModule, data: ExperimentData<B>): FitOptions<B> {
-  const { name: _n, kind: _k, model: _m, data: _d, classes: _c, callbacks, optimizer, schedule, ...rest } = exp;
+function fitOptions<B>({ chosen, model, data, optimizer }: Prepared<B>): FitOptions<B> {
+  const { name: _n, kind: _k, model: _m, data: _d, classes: _c, optimizer: _o, callbacks, schedule, ...rest } = chosen;
   return {
     ...rest,
     model,
     train: data.train as never,
     ...(data.validation !== undefined && { validation: data.validation as never }),
-    optimizer: optimizerOf(optimizer, model),
+    optimizer,
     ...(schedule !== undefined && {
       schedule: typeof schedule === 'function' ? schedule : (o, length) => schedule.make(o, settingsOf(schedule) as never, length),
     }),

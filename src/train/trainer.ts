@@ -86,6 +86,9 @@ export interface Setup<B> {
 /** Milliseconds between checkpoints at the ends of short epochs. */
 const SAVE_EVERY = 1000;
 
+/** A share of an epoch's time that is worth a word. */
+const LONG_WAIT = 0.2;
+
 /** The training loop and its state. */
 export class Trainer<B> implements RunControl {
   readonly model: AnyModule;
@@ -108,6 +111,7 @@ export class Trainer<B> implements RunControl {
   private tally: Tally;
   private epochStarted = 0;
   private epochExamples = 0;
+  private dataSeconds = 0;
   private readonly started = performance.now();
 
   constructor(private readonly setup: Setup<B>) {
@@ -176,7 +180,8 @@ export class Trainer<B> implements RunControl {
     this.tally = new Tally(this.stepMetrics);
     Object.assign(this.tally, structuredClone(progress.tally));
     let group: B[] = [];
-    for await (const batch of train.batchesOf(progress.epoch, progress.batch)) {
+    this.dataSeconds = 0;
+    for await (const batch of this.timed(train.batchesOf(progress.epoch, progress.batch))) {
       group.push(batch);
       if (group.length < accumulate) continue;
       await this.step(group);
@@ -187,6 +192,16 @@ export class Trainer<B> implements RunControl {
     await this.queue.drain();
     // A stop between the last step and here still leaves a whole epoch.
     if (progress.batch >= train.length && this.keep) await this.endEpoch();
+  }
+
+  /** Batches as they come, with the time that the loop waits for them. */
+  private async *timed(batches: AsyncIterable<B>): AsyncIterable<B> {
+    let asked = performance.now();
+    for await (const batch of batches) {
+      this.dataSeconds += (performance.now() - asked) / 1000;
+      yield batch;
+      asked = performance.now();
+    }
   }
 
   /** One step of the optimizer and of the schedule, and what is told of it. */
@@ -245,8 +260,14 @@ export class Trainer<B> implements RunControl {
     const seconds = (performance.now() - this.epochStarted) / 1000;
     const scores = evaluateTrain ? (await this.evaluate(train)).scores : this.tally.scores();
     const examplesPerSecond = this.epochExamples / seconds;
-    const event: EpochEvent = { type: 'epoch', epoch, step, train: scores, seconds: seconds + progress.epochSeconds, examplesPerSecond };
+    const { dataSeconds } = this;
+    const all = seconds + progress.epochSeconds;
+    const event: EpochEvent = { type: 'epoch', epoch, step, train: scores, seconds: all, dataSeconds, examplesPerSecond };
     this.emit(event);
+    if (dataSeconds > LONG_WAIT * seconds && seconds > 1) {
+      const share = Math.round((100 * dataSeconds) / seconds);
+      this.note(`training waited for its data ${share} % of the time: load it in workers, or prepare tensors before training`);
+    }
     const validation = await this.validate();
     const lr = this.optimizer.paramGroups.map((g) => g.lr);
     progress.history.push({ epoch, step, train: scores, validation: validation?.scores ?? null, lr, seconds: event.seconds });

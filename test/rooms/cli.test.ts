@@ -190,9 +190,19 @@ describe('mistakes', () => {
   });
 });
 
+describe('profile', () => {
+  test('prints kernels, memory and the wait for data, and writes a trace', async () => {
+    const { out, code } = await chainrule(['profile', write('profiled.ts', source()), '--runs', '3', '--trace', 'trace.json']);
+    assert.equal(code, 0, out);
+    for (const phrase of [/^kernel +shapes +calls/m, /^linear /m, /^memory: /m, /^data: [\d.]+ ms a batch/m]) assert.match(out, phrase);
+    const { traceEvents } = JSON.parse(readFileSync(join(folder, 'trace.json'), 'utf8')) as { traceEvents: { ph: string; dur?: number }[] };
+    assert.ok(traceEvents.filter((e) => e.ph === 'X').length > 5);
+  });
+});
+
 describe('help and info', () => {
   test('every command has help with examples', async () => {
-    for (const args of [['--help'], ['train', '--help'], ['info', '--help'], ['help', 'train']]) {
+    for (const args of [['--help'], ['train', '--help'], ['info', '--help'], ['profile', '--help'], ['help', 'train']]) {
       const { code, out } = await chainrule(args);
       assert.equal(code, 0, args.join(' '));
       assert.match(out, /Usage: chainrule[\s\S]*Examples:\n {2}\$ chainrule/);

@@ -99,6 +99,10 @@ export class CpuBackend implements Backend {
     return best;
   }
 
+  maxGflops(): number {
+    return this.peakGflops() * this.binding.threads;
+  }
+
   private probe(out: CpuStorage, iterations: number): number {
     const words = Int32Array.of(families.probe, 7, 0, iterations, 0, dtypes.float32.code, 0, 0);
     const tape = this.allocate(words.byteLength);

@@ -10,7 +10,7 @@ export interface Arena {
 /** As the engine's vectors and cache lines want it. */
 const ALIGNMENT = 64;
 
-interface Lifetime {
+export interface Lifetime {
   readonly first: number;
   last: number;
 }
@@ -46,7 +46,8 @@ export function planArena(steps: readonly Step[], sizeOf: (buffer: number) => nu
   return { offsets, bytes };
 }
 
-function lifetimesOf(steps: readonly Step[], sizeOf: (buffer: number) => number | undefined): Map<number, Lifetime> {
+/** The first and the last step that touch each temporary. */
+export function lifetimesOf(steps: readonly Step[], sizeOf: (buffer: number) => number | undefined): Map<number, Lifetime> {
   const lifetimes = new Map<number, Lifetime>();
   steps.forEach(({ inputs, outputs }, at) => {
     for (const { buffer } of [...outputs, ...inputs]) {
