@@ -3,7 +3,7 @@ import type { Parameter } from '../nn/module.js';
 import type { LiveScalars } from '../ops/define.js';
 import { zerosLike } from '../tensor/creation.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { checkNumber, type Group, Optimizer, type Params, withDefaults } from './optimizer.js';
+import { checkBetas, checkNonNegative, type Group, Optimizer, type Params, withDefaults } from './optimizer.js';
 import { defineUpdate, runUpdate, type Update } from './update.js';
 
 export interface AdamOptions {
@@ -19,6 +19,8 @@ export interface AdamOptions {
   readonly amsgrad?: boolean;
   /** Climb instead of descend. Default false. */
   readonly maximize?: boolean;
+  /** Divide the averages by what their start at zero has taken from them. Off only to study what that does. Default true. */
+  readonly biasCorrection?: boolean;
 }
 type Full = Required<AdamOptions>;
 
@@ -48,17 +50,29 @@ type PlainUpdate = Update<Inputs, Scalars, 'param' | 'expAvg' | 'expAvgSq'>;
 type AmsgradUpdate = Update<Inputs | 'maxExpAvgSq', Scalars, 'param' | 'expAvg' | 'expAvgSq' | 'maxExpAvgSq'>;
 
 const plain = (name: string, coupled: boolean): PlainUpdate =>
-  defineUpdate(name, inputs, scalars, (t, s) => {
-    const { m, v, decayed } = moments(t, s, coupled);
-    return { param: stepTo(decayed, m, v, s), expAvg: m, expAvgSq: v };
-  });
+  defineUpdate(
+    name,
+    inputs,
+    scalars,
+    (t, s) => {
+      const { m, v, decayed } = moments(t, s, coupled);
+      return { param: stepTo(decayed, m, v, s), expAvg: m, expAvgSq: v };
+    },
+    { ahead: true },
+  );
 
 const amsgrad = (name: string, coupled: boolean): AmsgradUpdate =>
-  defineUpdate(name, [...inputs, 'maxExpAvgSq'], scalars, (t, s) => {
-    const { m, v, decayed } = moments(t, s, coupled);
-    const largest = t.maxExpAvgSq.max(v);
-    return { param: stepTo(decayed, m, largest, s), expAvg: m, expAvgSq: v, maxExpAvgSq: largest };
-  });
+  defineUpdate(
+    name,
+    [...inputs, 'maxExpAvgSq'],
+    scalars,
+    (t, s) => {
+      const { m, v, decayed } = moments(t, s, coupled);
+      const largest = t.maxExpAvgSq.max(v);
+      return { param: stepTo(decayed, m, largest, s), expAvg: m, expAvgSq: v, maxExpAvgSq: largest };
+    },
+    { ahead: true },
+  );
 
 const adam: PlainUpdate = plain('adam', true);
 const adamw: PlainUpdate = plain('adamw', false);
@@ -71,11 +85,12 @@ function nextNumbers(state: { step: number }, group: Group<Full>): LiveScalars {
     state.step += 1;
     const { lr, betas, eps, weightDecay } = group;
     const [beta1, beta2] = [betas[0], betas[1]];
-    out[at] = lr / (1 - beta1 ** state.step);
+    const t = group.biasCorrection ? state.step : Number.POSITIVE_INFINITY;
+    out[at] = lr / (1 - beta1 ** t);
     out[at + 1] = 1 - beta1;
     out[at + 2] = beta2;
     out[at + 3] = 1 - beta2;
-    out[at + 4] = Math.sqrt(1 - beta2 ** state.step);
+    out[at + 4] = Math.sqrt(1 - beta2 ** t);
     out[at + 5] = eps;
     out[at + 6] = 1 - lr * weightDecay;
     out[at + 7] = weightDecay;
@@ -85,30 +100,34 @@ function nextNumbers(state: { step: number }, group: Group<Full>): LiveScalars {
 abstract class AdamFamily extends Optimizer<Full> {
   protected override check(group: Group<Full>): void {
     super.check(group);
-    const [beta1, beta2] = group.betas;
-    checkNumber(this.name, 'betas[0]', beta1, (v) => v >= 0 && v < 1, 'in [0, 1)');
-    checkNumber(this.name, 'betas[1]', beta2, (v) => v >= 0 && v < 1, 'in [0, 1)');
-    checkNumber(this.name, 'eps', group.eps, (v) => v >= 0, 'a finite number >= 0');
-    checkNumber(this.name, 'weightDecay', group.weightDecay, (v) => v >= 0, 'a finite number >= 0');
+    checkBetas(this.name, group.betas);
+    checkNonNegative(this.name, group, ['eps', 'weightDecay']);
   }
 
   /** Where the weight decay goes: apart from the gradient, or into it. */
   protected abstract readonly decoupled: boolean;
 
-  protected update(p: Parameter, gradient: Tensor, group: Group<Full>): void {
+  protected update(p: Parameter, grad: Tensor, group: Group<Full>): void {
     const state = this.stateOf(p, () => {
       const fresh: Record<string, Tensor | number> = { step: 0, expAvg: zerosLike(p), expAvgSq: zerosLike(p) };
       return group.amsgrad ? { ...fresh, maxExpAvgSq: zerosLike(p) } : fresh;
     }) as { step: number; expAvg: Tensor; expAvgSq: Tensor; maxExpAvgSq?: Tensor };
     const numbers = nextNumbers(state, group);
-    const grad = group.maximize ? gradient.neg() : gradient;
     const { expAvg, expAvgSq, maxExpAvgSq } = state;
     if (maxExpAvgSq) runUpdate(this.decoupled ? adamwMax : adamMax, { param: p, grad, expAvg, expAvgSq, maxExpAvgSq }, numbers);
     else runUpdate(this.decoupled ? adamw : adam, { param: p, grad, expAvg, expAvgSq }, numbers);
   }
 }
 
-const adamDefaults: Full = { lr: 1e-3, betas: [0.9, 0.999], eps: 1e-8, weightDecay: 0, amsgrad: false, maximize: false };
+const adamDefaults: Full = {
+  lr: 1e-3,
+  betas: [0.9, 0.999],
+  eps: 1e-8,
+  weightDecay: 0,
+  amsgrad: false,
+  maximize: false,
+  biasCorrection: true,
+};
 
 /** Adam (Kingma & Ba 2015), with PyTorch's defaults and order of operations. */
 export class Adam extends AdamFamily {

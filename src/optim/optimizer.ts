@@ -1,10 +1,11 @@
 import { LibError, nearest } from '../core/errors.js';
 import type { Parameter } from '../nn/module.js';
 import { eagerly } from '../ops/apply.js';
-import { noGrad } from '../tensor/autograd.js';
+import { enableGrad, noGrad } from '../tensor/autograd.js';
 import { capturing } from '../tensor/capturing.js';
 import { zerosLike } from '../tensor/creation.js';
 import { isTensor, type Tensor } from '../tensor/tensor.js';
+import { fromTorchState, type TorchOptimizerState } from './torchState.js';
 
 /** Parameters that share options; options not given are the optimizer's. */
 export type ParamGroup<Options> = { readonly params: readonly Parameter[] } & Partial<Options>;
@@ -22,12 +23,20 @@ export interface OptimizerState {
 /** A group as an optimizer holds it: every option present. Schedules write `lr`. */
 export type Group<Options> = { -readonly [K in keyof Options]: Options[K] } & { readonly params: readonly Parameter[]; initialLr?: number };
 
+/** Options that the walk over parameters itself reads. */
+export interface CommonOptions {
+  readonly lr: number;
+  readonly maximize?: boolean;
+}
+
 /** The part that all optimizers share: groups, state, and the walk over parameters that have gradients. */
-export abstract class Optimizer<Options extends { readonly lr: number } = { readonly lr: number }> {
+export abstract class Optimizer<Options extends CommonOptions = CommonOptions> {
   readonly paramGroups: Group<Options>[] = [];
   /** What is remembered of each parameter. */
   readonly state: Map<Parameter, ParamState> = new Map();
   readonly name: string;
+  /** How often `step()` was called; schedules tell from it whether they come after the optimizer. */
+  stepCount = 0;
 
   protected constructor(
     name: string,
@@ -70,21 +79,37 @@ export abstract class Optimizer<Options extends { readonly lr: number } = { read
     checkNumber(this.name, 'lr', group.lr, (v) => v >= 0, 'a finite number >= 0');
   }
 
-  /** The update of one parameter that has a gradient. */
+  /** The update of one parameter that has a gradient (of the objective to minimize: `maximize` has been seen to). */
   protected abstract update(p: Parameter, grad: Tensor, group: Group<Options>): void;
 
-  /** Changes every parameter that has a gradient. */
-  step(): void {
+  /** Changes every parameter that has a gradient. A `closure` computes the gradients first; what it returns is given back. */
+  step(): void;
+  step<T>(closure: () => T): T;
+  step<T>(closure?: () => T): T | undefined {
+    const result = closure === undefined ? undefined : this.evaluate(closure);
     noGrad(() => {
       for (const group of this.paramGroups) {
         this.check(group);
-        for (const p of group.params) if (p.grad !== null) this.update(p, p.grad, group);
+        for (const p of group.params) if (p.grad !== null) this.update(p, group.maximize === true ? p.grad.neg() : p.grad, group);
       }
     });
+    this.stepCount++;
+    this.keepBooks();
+    return result;
+  }
+
+  /** Runs a closure that computes loss and gradients. */
+  protected evaluate<T>(closure: () => T): T {
+    return enableGrad(closure);
+  }
+
+  /** While a step is captured: what makes it invalid, and what each of its replays has to do. */
+  private keepBooks(): void {
     const capture = capturing();
     if (capture === null) return;
     capture.guard(this, this.sameProgram());
     capture.onReplay(() => {
+      this.stepCount++;
       for (const group of this.paramGroups) this.check(group);
     });
   }
@@ -125,6 +150,14 @@ export abstract class Optimizer<Options extends { readonly lr: number } = { read
     return this.paramGroups.flatMap((g) => g.params);
   }
 
+  /** Leaves out options that only PyTorch has, and those that it leaves open. */
+  private known({ state, paramGroups }: OptimizerState): OptimizerState {
+    const keys = [...Object.keys(this.defaults), 'params', 'initialLr', 'swaLr'];
+    const isKnown = ([key, value]: readonly [string, unknown]): boolean => keys.includes(key) && value !== null;
+    const groups = paramGroups.map((g) => Object.fromEntries(Object.entries(g).filter(isKnown)));
+    return { state, paramGroups: groups as unknown as OptimizerState['paramGroups'] };
+  }
+
   /** Everything needed to go on exactly where this optimizer stands. */
   stateDict(): OptimizerState {
     const all = this.everyParam();
@@ -133,8 +166,9 @@ export abstract class Optimizer<Options extends { readonly lr: number } = { read
     return { state, paramGroups: paramGroups as unknown as OptimizerState['paramGroups'] };
   }
 
-  /** Takes over the state of an optimizer of the same kind over the same parameters. */
-  loadStateDict({ state, paramGroups }: OptimizerState): void {
+  /** Takes over the state of an optimizer of the same kind over the same parameters; PyTorch's own form is understood too. */
+  loadStateDict(saved: OptimizerState | TorchOptimizerState): void {
+    const { state, paramGroups } = 'param_groups' in saved ? this.known(fromTorchState(saved)) : saved;
     const sizes = this.paramGroups.map((g) => g.params.length);
     const given = paramGroups.map((g) => g.params.length);
     if (`${sizes}` !== `${given}`) {
@@ -158,10 +192,10 @@ export abstract class Optimizer<Options extends { readonly lr: number } = { read
   }
 }
 
-/** What of an option decides which program runs: flags, and whether a number is zero. */
+/** What of an option decides which program runs: flags, names, and whether a number is zero. */
 function branchOf(group: object, key: string): unknown {
   const value = (group as Readonly<Record<string, unknown>>)[key];
-  return typeof value === 'number' ? value === 0 : typeof value === 'boolean' ? value : null;
+  return typeof value === 'number' ? value === 0 : typeof value === 'boolean' || typeof value === 'string' ? value : null;
 }
 
 export function unknownOption(op: string, key: string, known: readonly string[]): LibError {
@@ -181,4 +215,16 @@ export function checkNumber(op: string, key: string, value: unknown, valid: (v: 
   if (typeof value !== 'number' || !Number.isFinite(value) || !valid(value)) {
     throw new LibError('value', `${op}: ${key} must be ${rule}, got ${String(value)}.`);
   }
+}
+
+/** Checks options of a group that must be finite and at least 0. */
+export function checkNonNegative<K extends string>(op: string, group: Readonly<Record<K, unknown>>, keys: readonly K[]): void {
+  for (const key of keys) checkNumber(op, key, group[key], (v) => v >= 0, 'a finite number >= 0');
+}
+
+/** Checks decay rates: each in [0, 1). */
+export function checkBetas(op: string, betas: readonly number[]): void {
+  betas.forEach((beta, i) => {
+    checkNumber(op, `betas[${i}]`, beta, (v) => v >= 0 && v < 1, 'in [0, 1)');
+  });
 }

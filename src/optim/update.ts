@@ -17,7 +17,7 @@ export interface Update<In extends string, S extends string, Out extends In> {
   /** @internal */ readonly definition: Definition;
 }
 
-/** Every update ever defined: engines may compile them ahead of time. */
+/** The updates of everyday training: engines compile them ahead of time. All others run on the engine's interpreter of expressions. */
 export const updates: Update<string, string, string>[] = [];
 
 /** Defines an optimizer's arithmetic as expressions over a parameter, its gradient and its state. */
@@ -26,6 +26,7 @@ export function defineUpdate<const In extends string, const S extends string, Ou
   inputs: readonly In[],
   scalars: readonly S[],
   body: (tensors: Named<In, Expr>, scalars: Named<S, Expr>) => Named<Out, Expr>,
+  { ahead = false }: { readonly ahead?: boolean } = {},
 ): Update<In, S, Out> {
   const named = <K extends string>(names: readonly K[], make: (i: number) => Expr): Named<K, Expr> =>
     Object.fromEntries(names.map((k, i) => [k, make(i)])) as Named<K, Expr>;
@@ -42,7 +43,7 @@ export function defineUpdate<const In extends string, const S extends string, Ou
     foreign: false,
   } as Definition;
   const update = { name, inputs, scalars, outputs, definition };
-  updates.push(update as unknown as Update<string, string, string>);
+  if (ahead) updates.push(update as unknown as Update<string, string, string>);
   return update;
 }
 

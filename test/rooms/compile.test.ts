@@ -4,6 +4,7 @@ import { describe, test } from 'node:test';
 import * as cr from '../../dist/index.js';
 import { manualSeed, Parameter, randn, type Tensor, tensor } from '../../dist/index.js';
 import { BatchNorm2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, type Module, ReLU, Sequential, Tanh } from '../../dist/nn/index.js';
+import * as optim from '../../dist/optim/index.js';
 import { Adam, AdamW, clipGradNorm_, type Optimizer, SGD } from '../../dist/optim/index.js';
 import type { Backend } from '../../dist/program/backend.js';
 import { withDevice } from '../../dist/tensor/device.js';
@@ -55,6 +56,34 @@ const setups: Readonly<Record<string, () => Setup>> = {
     const optimizer = new AdamW(model.parameters(), { lr: 1e-2, amsgrad: true });
     return { model, optimizer, loss: cr.crossEntropy, batch: (n) => [randn([n, 1, 6, 6]), classes(n)] };
   },
+};
+
+type Make = (params: Parameter[]) => Optimizer;
+/** Every optimizer, in the variants that run other programs. */
+const optimizers: Readonly<Record<string, Make>> = {
+  SGD: (p) => new SGD(p, { weightDecay: 0.1 }),
+  'SGD with momentum': (p) => new SGD(p, { momentum: 0.9, dampening: 0.1, maximize: true }),
+  'SGD, rate inside': (p) => new SGD(p, { momentum: 0.9, momentumConvention: 'rateInside' }),
+  'SGD, Nesterov': (p) => new SGD(p, { momentum: 0.9, nesterov: true }),
+  Adam: (p) => new Adam(p, { weightDecay: 0.1 }),
+  'Adam, uncorrected': (p) => new Adam(p, { biasCorrection: false }),
+  'Adam, AMSGrad': (p) => new Adam(p, { amsgrad: true }),
+  AdamW: (p) => new AdamW(p, { maximize: true }),
+  Adagrad: (p) => new optim.Adagrad(p, { lrDecay: 0.1 }),
+  RMSprop: (p) => new optim.RMSprop(p),
+  'RMSprop, centered with momentum': (p) => new optim.RMSprop(p, { centered: true, momentum: 0.5, eps: 1e-3 }),
+  NAdam: (p) => new optim.NAdam(p, { weightDecay: 0.1, decoupledWeightDecay: true }),
+  Adamax: (p) => new optim.Adamax(p),
+  Adadelta: (p) => new optim.Adadelta(p),
+  RAdam: (p) => new optim.RAdam(p, { betas: [0.9, 0.9] }),
+  Rprop: (p) => new optim.Rprop(p),
+  ASGD: (p) => new optim.ASGD(p, { t0: 4 }),
+  Adafactor: (p) => new optim.Adafactor(p, { weightDecay: 0.1 }),
+  Muon: (p) => new optim.Muon(p, { nsDtype: 'float32' }),
+  AdaBelief: (p) => new optim.AdaBelief(p),
+  Lion: (p) => new optim.Lion(p, { weightDecay: 0.1 }),
+  LAMB: (p) => new optim.LAMB(p, { weightDecay: 0.1 }),
+  LARS: (p) => new optim.LARS(p, { weightDecay: 0.1 }),
 };
 
 interface Run {
@@ -113,6 +142,30 @@ function suite(backend: Backend): void {
       assert.deepEqual(train(make, wrap, 30, change), train(make, eager, 30, change));
       // (training, evaluation) x (4, 3), and a second probability
       assert.ok((compiled?.programs.length ?? 99) <= 8, `${compiled?.programs.length} programs`);
+    });
+  }
+
+  for (const [name, optimizerOf] of Object.entries(optimizers)) {
+    check(`${name}: compiled steps are the eager ones, with rates that change`, () => {
+      const make = (): Setup => {
+        const model = new Sequential(new Linear(4, 3, { bias: name !== 'Muon' }), new Tanh(), new Linear(3, 5, { bias: name !== 'Muon' }));
+        return { model, optimizer: optimizerOf(model.parameters()), loss: cr.crossEntropy, batch: (n) => [randn([n, 4]), classes(n)] };
+      };
+      const change = ({ optimizer }: Setup, i: number): number => {
+        for (const group of optimizer.paramGroups) group.lr = 0.05 / (1 + i);
+        return 4;
+      };
+      let programs: readonly unknown[] = [];
+      const wrap = (step: Step): Step => {
+        const compiled = compile(step);
+        return (x, y) => {
+          const result = compiled(x, y);
+          programs = compiled.programs;
+          return result;
+        };
+      };
+      assert.deepEqual(train(make, wrap, 12, change), train(make, eager, 12, change));
+      assert.equal(programs.length, 1);
     });
   }
 
