@@ -27,6 +27,9 @@
 //   RANDOM   by (0 uniform, 1 normal, 2 integers), count, out operand      (scalars: keyLow, keyHigh, offset, low, high)
 //   COPY     mode (0 set, 1 accumulate, 2 fill), split, rank, dims, out view, then x view or (fill) real
 //
+//   ATTENTION backward, causal, mask (0 none, 1 bool, 2 float), queries, keys, width, value width, batch rank, batch dims,
+//            q view, k view, v view, y view (strides: batch.., row, column), lse view k=rank+1, [mask view],
+//            backward: y gradient view, q gradient view, k gradient view, v gradient view   (all but masks float32; scalar: scale)
 //   PROBE    iterations, out operand (two floats)        (scalars: factor, addend)
 //
 // Dims of size 1 are gone, dims are coalesced and sorted by the encoder, the last is the fastest, and no step is empty.
@@ -39,7 +42,7 @@
 
 namespace chainrule {
 
-enum Family : int32_t { END, MAP, REDUCE, GEMM, CONV, WINDOW, GATHER, SCATTER, SCAN, SORT, RANDOM, COPY, PROBE, FAMILIES };
+enum Family : int32_t { END, MAP, REDUCE, GEMM, CONV, WINDOW, GATHER, SCATTER, SCAN, SORT, RANDOM, COPY, PROBE, ATTENTION, FAMILIES };
 enum Compute : int32_t { COMPUTE_FLOAT32, COMPUTE_FLOAT64, COMPUTE_INT32 };
 
 TAPE_INLINE int bytes_of(int32_t dtype) {

@@ -9,12 +9,22 @@ const warnings = ['-Wall', '-Wextra', '-Wno-unused-parameter', '-Wno-unknown-pra
 const common = ['-std=c++20', '-ffp-contract=off', '-fno-math-errno', '-fno-exceptions', '-fno-rtti'];
 export const flags = [...common, ...warnings];
 /** Files whose speed is felt; the others would only take longer to compile, and more room. */
-const hot = ['convert.cpp', 'copy.cpp', 'gemm.cpp', 'gemm_simple.cpp', 'map.cpp', 'reduce.cpp', 'window.cpp'];
+const hot = [
+  'attention.cpp',
+  'convert.cpp',
+  'copy.cpp',
+  'gemm.cpp',
+  'gemm_block.cpp',
+  'gemm_simple.cpp',
+  'map.cpp',
+  'reduce.cpp',
+  'window.cpp',
+];
 /** The baseline is for machines of long ago: there, -O2 will do for all. */
 export const optimization = (source, variant) => (variant !== 'baseline' && hot.includes(source.replace('engine/', '')) ? '-O3' : '-O2');
 
 /** What goes over a network is kept small. */
-export const wasmOptimization = (source) => (['gemm.cpp'].includes(source.replace('engine/', '')) ? '-O3' : '-Os');
+export const wasmOptimization = (source) => (['gemm.cpp', 'gemm_block.cpp'].includes(source.replace('engine/', '')) ? '-O3' : '-Os');
 
 /** Compilers to run at the same time: two are enough to be quick, and leave a small machine usable. */
 export const jobs = Math.max(1, Math.min(2, availableParallelism()));

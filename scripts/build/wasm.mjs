@@ -16,7 +16,7 @@ import { Cache, hash, inParallel, inRoot, stamp, writeWhole } from './files.mjs'
  * Relaxed SIMD has a multiply-add, which is the matrix product's; all other files are compiled once. So pointwise results are the
  * same bits in all builds. The builds with and without threads differ only in how they are linked.
  */
-const relaxed = ['engine/gemm.cpp'];
+const relaxed = ['engine/gemm.cpp', 'engine/gemm_block.cpp'];
 const target = [
   '--target=wasm32-unknown-unknown',
   '-ffreestanding',

@@ -1,10 +1,11 @@
 import { isFloat } from '../core/dtype.js';
 import { LibError } from '../core/errors.js';
-import { formatShape } from '../core/shape.js';
+import { broadcastShapes, formatShape, type Shape } from '../core/shape.js';
 import { specOf } from '../core/spec.js';
 import { input, scalar } from '../expr/expr.js';
 import { tensor } from '../tensor/creation.js';
 import type { Tensor } from '../tensor/tensor.js';
+import { fusedAttention, hasAttention } from './attentionRows.js';
 import { defineComposite, type Op } from './define.js';
 import { constantTable, functional, fuse } from './fused.js';
 import { matmul } from './matmul.js';
@@ -24,7 +25,10 @@ export interface AttentionOptions {
   readonly enableGqa?: boolean;
 }
 
-/** softmax(q kᵀ · scale + mask) v, for q (…, queries, width), k (…, keys, width), v (…, keys, values): (…, queries, values). */
+/**
+ * softmax(q kᵀ · scale + mask) v, for q (…, queries, width), k (…, keys, width), v (…, keys, values): (…, queries, values). Without
+ * dropout and in float32 the engines run it as one kernel that never writes the weights down.
+ */
 export const scaledDotProductAttention: Op<[q: Tensor, k: Tensor, v: Tensor, options?: AttentionOptions]> = defineComposite({
   name: 'scaledDotProductAttention',
   compose(q: Tensor, keys: Tensor, values: Tensor, options: AttentionOptions = {}) {
@@ -38,9 +42,11 @@ export const scaledDotProductAttention: Op<[q: Tensor, k: Tensor, v: Tensor, opt
       throw new LibError('option', 'scaledDotProductAttention: attnMask and isCausal exclude each other, got both.');
     }
     const factor = scale ?? 1 / Math.sqrt(q.sizeAt(-1));
-    const scores = masked(matmul(q, k.transpose(-2, -1)), isCausal ? causalMask(q, k) : attnMask, factor);
-    const weights = attnMask === null ? softmax(scores) : safeSoftmax(scores);
-    return matmul(dropoutP > 0 ? weights.dropout({ p: dropoutP }) : weights, v);
+    if (dropoutP !== 0 || !hasAttention(q, k, v, attnMask)) return composed(q, k, v, attnMask, isCausal, factor, dropoutP);
+    const batch = [k, v].reduce<Shape>((shape, t) => broadcastShapes(op, shape, t.shape.slice(0, -2)), q.shape.slice(0, -2));
+    const whole = (t: Tensor, ends: Shape = t.shape.slice(-2)): Tensor => t.expand([...batch, ...ends]);
+    const mask = attnMask && whole(attnMask, [q.sizeAt(-2), k.sizeAt(-2)]);
+    return fusedAttention(composed, whole(q), whole(k), whole(v), mask, isCausal, factor);
   },
   *samples(random): Iterable<[q: Tensor, k: Tensor, v: Tensor, options?: AttentionOptions]> {
     yield [random([2, 2, 3, 4]), random([2, 2, 5, 4]), random([2, 2, 5, 2])];
@@ -48,6 +54,7 @@ export const scaledDotProductAttention: Op<[q: Tensor, k: Tensor, v: Tensor, opt
     yield [random([2, 3, 4]), random([2, 5, 4]), random([2, 5, 4]), { attnMask: random([3, 5]), scale: 0.7 }];
     yield [random([1, 4, 3, 2]), random([1, 2, 3, 2]), random([1, 2, 3, 2]), { enableGqa: true, isCausal: true }];
     yield [random([2, 3, 4]), random([2, 2, 4]), random([2, 2, 4]), { attnMask: oneRowHidden() }];
+    yield [random([2, 1, 1, 3]), random([1, 2, 4, 3]), random([4, 1]), { attnMask: random([2, 1, 1, 4]) }];
   },
   *errors(random): Iterable<readonly [[q: Tensor, k: Tensor, v: Tensor, options?: AttentionOptions], string]> {
     yield [[random([3, 4]), random([3, 5]), random([3, 4])], 'must agree'];
@@ -75,9 +82,17 @@ function sharedHeads(q: Tensor, k: Tensor, v: Tensor): readonly [Tensor, Tensor]
   return [repeated(k), repeated(v)];
 }
 
+const op = 'scaledDotProductAttention';
+
+/** The definition. */
+function composed(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | null, causal: boolean, factor: number, dropoutP = 0): Tensor {
+  const scores = masked(matmul(q, k.transpose(-2, -1)), causal ? causalMask(q, k) : mask, factor);
+  const weights = mask === null ? softmax(scores) : safeSoftmax(scores);
+  return matmul(dropoutP > 0 ? weights.dropout({ p: dropoutP }) : weights, v);
+}
+
 /** Scores times scale, plus the mask or -∞ where it forbids, in one pass. */
 function masked(scores: Tensor, mask: Tensor | null, factor: number): Tensor {
-  const op = 'scaledDotProductAttention';
   const scaled = input(0).mul(scalar(0));
   if (mask === null) return fuse(op, [scores], scaled, [factor]);
   if (mask.dtype !== 'bool' && !isFloat(mask.dtype)) {

@@ -2,7 +2,8 @@ import type { ComputeType } from '../core/dtype.js';
 import type { Expr } from '../expr/expr.js';
 
 /**
- * The ten kernel families: everything a backend can be asked to run. Backends implement these, never ops.
+ * The ten kernel families: everything a backend must be able to run. Backends implement these, never ops. The fused families are
+ * more: a row uses one where the backend `supports` it, and is composed of other rows elsewhere.
  * Shapes, strides and element types are not here but in the operands' specs; transposes and broadcasts are strides.
  */
 export type Kernel =
@@ -15,7 +16,11 @@ export type Kernel =
   | ScanKernel
   | SortKernel
   | RandomKernel
-  | CopyKernel;
+  | CopyKernel
+  | FusedKernel;
+
+/** float32 only, but for masks. */
+export type FusedKernel = AttentionKernel;
 
 /** outputs[k][i] = exprs[k](inputs[..][i], scalars), inputs broadcast to the outputs' shape. Outputs may alias inputs exactly. */
 export interface MapKernel {
@@ -156,4 +161,18 @@ export interface CopyKernel {
 export interface Place {
   readonly offset: number;
   readonly strides: readonly number[];
+}
+
+/**
+ * softmax(q kᵀ · scale + mask) v without the matrix of weights in memory, for q (…, n, d), k (…, m, d), v (…, m, e) of any strides and
+ * equal batch dims. `causal`: query i sees keys up to i. The mask (…, n, m) is bool (true: may look) or is added to the scores.
+ * Scalar: scale. A query that sees nothing gives zeros.
+ * `forward`: q, k, v [, mask] → y and the log of each query's Σ e^score (…, n). `backward`: q, k, v, y, that [, mask], gradient of y →
+ * gradients of q, k, v. With two batch dims or more, y and all gradients are (…, n, heads, width): the last batch dim goes inside.
+ */
+export interface AttentionKernel {
+  readonly family: 'attention';
+  readonly by: 'forward' | 'backward';
+  readonly causal: boolean;
+  readonly mask: 'none' | 'bool' | 'float';
 }

@@ -58,8 +58,8 @@ export class CpuBackend implements Backend {
     return { engine: kind, isa, isas, threads, memory: this.binding.memory() };
   }
 
-  supports(_kernel: Kernel, _dtypes: readonly DType[]): boolean {
-    return true;
+  supports({ family }: Kernel, dtypes: readonly DType[]): boolean {
+    return family !== 'attention' || dtypes.every((dtype) => dtype === 'float32' || dtype === 'bool');
   }
 
   allocate(bytes: number): CpuStorage {

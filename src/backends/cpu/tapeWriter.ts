@@ -16,6 +16,7 @@ export const families = {
   random: 10,
   copy: 11,
   probe: 12,
+  attention: 13,
 } as const;
 
 const real = new Float64Array(1);

@@ -20,8 +20,9 @@ export class ReferenceBackend implements Backend {
     return 'reference (plain JavaScript loops in float64)';
   }
 
-  supports(): boolean {
-    return true;
+  /** Fused families have no loops here: their rows' compositions are the oracle. */
+  supports({ family }: Kernel): boolean {
+    return family !== 'attention';
   }
 
   allocate(bytes: number): Storage {
@@ -97,5 +98,7 @@ function prepare(kernel: Kernel): Run {
       return random(kernel);
     case 'copy':
       return copy(kernel);
+    case 'attention':
+      throw internal(`the reference backend was given a fused kernel, ${kernel.family}`);
   }
 }

@@ -1,0 +1,318 @@
+// softmax(q kT * scale + mask) v without the matrix of scores in memory: blocks of queries meet blocks of keys, and of a
+// block's scores only the running maximum and sum of each row are kept. The backward pass computes the scores again from
+// the rows' log-sum-exp. Tasks are whole heads or blocks of one, by shape only.
+#include "gemm_block.h"
+#include "kernels.h"
+#include "math.h"
+
+namespace chainrule::VARIANT {
+
+namespace {
+
+enum MaskKind : int32_t { NO_MASK, BOOL_MASK, FLOAT_MASK };
+constexpr int BLOCK = 128;                         // queries, and keys, at a time
+constexpr int MANY_HEADS = 8;                      // with fewer, heads are cut into blocks
+
+// Equal parts of at most BLOCK.
+struct Blocks {
+  int total, count, size;
+  explicit Blocks(int n) : total(n), count(max(1, (n + BLOCK - 1) / BLOCK)), size((n + count - 1) / count) {}
+  int start(int block) const { return block * size; }
+  int rows(int block) const { return max(0, min(size, total - block * size)); }
+};
+
+// A matrix of one head.
+struct Rows {
+  float* data;
+  int64_t row, col;
+
+  // to[i * ld + j] = rows first.. times factor, zero from `cols` on.
+  NOINLINE void get(int first, int count, int cols, float factor, float* to, int ld) const {
+    const vf f = broadcast(factor);
+    for (int i = 0; i < count; ++i, to += ld) {
+      const float* from = data + (first + i) * row;
+      for (int j = 0; j < ld; j += LANES) {
+        const int part = min(LANES, cols - j);
+        if (col == 1 && part > 0) store<float>(to + j, load_part(from + j, part) * f);
+        else for (int l = 0; l < LANES; ++l) to[j + l] = l < part ? from[(j + l) * col] * factor : 0.0f;
+      }
+    }
+  }
+  // The other way, for dense rows.
+  NOINLINE void put(int first, int count, int cols, float factor, const float* from, int ld) const {
+    const vf f = broadcast(factor);
+    for (int i = 0; i < count; ++i, from += ld)
+      for (int j = 0; j < cols; j += LANES)
+        store_part<float>(data + (first + i) * row + j, load(from + j) * f, min(LANES, cols - j));
+  }
+};
+
+struct Attention {
+  bool backward, causal;
+  MaskKind mask;
+  int n, m, d, e;                                  // queries, keys, width, width of values
+  float scale;
+  int rank;
+  const int32_t* dims;
+  View q, k, v, y, lse, bias, g, gq, gk, gv;
+
+  int dWide() const { return whole_vectors(d); }
+  int eWide() const { return whole_vectors(e); }
+
+  int64_t heads() const { return product(dims, rank); }
+  int64_t offset(const View& view, int64_t head) const {
+    int64_t at = 0;
+    for (int i = rank - 1; i >= 0; head /= dims[i], --i) at += head % dims[i] * view.strides[i];
+    return at;
+  }
+  Rows rows(const View& view, int64_t head) const {
+    return {view.as<float>() + offset(view, head), view.strides[rank], view.strides[rank + 1]};
+  }
+  // How many of the keys from `key` on a query may look at.
+  int visible(int query, int key, int count) const { return causal ? max(0, min(count, query + 1 - key)) : count; }
+
+  // The scores of one query for keys [key, key + count): what the mask says of them is added.
+  NOINLINE void apply_mask(int64_t head, int query, int key, int count, float* s) const {
+    const int64_t at = offset(bias, head) + query * int64_t(bias.strides[rank]) + key * int64_t(bias.strides[rank + 1]);
+    const int64_t next = bias.strides[rank + 1];
+    if (mask == BOOL_MASK) {
+      const uint8_t* may = bias.as<uint8_t>() + at;
+      for (int j = 0; j < count; ++j) s[j] = may[j * next] ? s[j] : -__builtin_inff();
+    } else if (next == 1) {
+      const float* from = bias.as<float>() + at;
+      for (int j = 0; j < count; j += LANES) store<float>(s + j, load(s + j) + load_part(from + j, min(LANES, count - j)));
+    } else {
+      const float* from = bias.as<float>() + at;
+      for (int j = 0; j < count; ++j) s[j] += from[j * next];
+    }
+  }
+};
+
+// Lanes below `count` of a row that is read from `j` on.
+INLINE vi lanes_below(int j, int count) {
+  vi lane;
+  for (int i = 0; i < LANES; ++i) lane[i] = i;
+  return lane < broadcast(count - j);
+}
+// e^x, and zero below the smallest normal number: masked scores are common, and results that are not normal slow.
+INLINE vf exp_or_zero(vf x) {
+  const vf low = broadcast(-87.0f);
+  return select(x < low, vf{}, exp(max(low, x)));
+}
+INLINE vf vector_log(float x) { return log(broadcast(x)); }
+
+// ---- forward --------------------------------------------------------------------------------------------------------
+
+struct Forward {
+  const Attention& job;
+  const Blocks queries{job.n}, keys{job.m};
+  const int dWide = job.dWide(), eWide = job.eWide(), width = whole_panels(keys.size);
+
+  // Turns a row of scores into weights e^(s - top); returns their sum. `top` may rise: then `decay` is what earlier weights
+  // are worth now.
+  NOINLINE float weigh(float* s, int count, float& top, float& decay) const {
+    vf highest = broadcast(-__builtin_inff());
+    for (int j = 0; j < count; j += LANES) highest = max(highest, select(lanes_below(j, count), load(s + j), highest));
+    const float before = top, found = lane_max(highest);
+    top = found > before ? found : before;
+    const float base = top == -__builtin_inff() ? 0.0f : top;
+    decay = before == top ? 1.0f : exp_or_zero(broadcast(before - base))[0];
+    vf sums = {};
+    const vf from = broadcast(base);
+    for (int j = 0; j < count; j += LANES) {
+      const vf p = select(lanes_below(j, count), exp_or_zero(load(s + j) - from), vf{});
+      sums += p;
+      store<float>(s + j, p);
+    }
+    for (int j = whole_vectors(count); j < width; j += LANES) store<float>(s + j, vf{});
+    return sum(sums);
+  }
+
+  NOINLINE void run(int64_t head, int block, int worker) const {
+    const int first = queries.start(block), count = queries.rows(block);
+    const int64_t size = int64_t(queries.size) * (dWide + width + eWide + 2) + int64_t(keys.size) * eWide + int64_t(job.d) * width;
+    float* q = static_cast<float*>(pool_scratch(worker, size_t(size + LANES) * sizeof(float)));
+    float* s = q + int64_t(queries.size) * dWide;
+    float* out = s + int64_t(queries.size) * width;
+    float* kT = out + int64_t(queries.size) * eWide;
+    float* v = kT + int64_t(job.d) * width;
+    float* top = v + int64_t(keys.size) * eWide;
+    float* total = top + queries.size;
+    job.rows(job.q, head).get(first, count, job.d, job.scale, q, dWide);
+    for (int i = 0; i < count; ++i) top[i] = -__builtin_inff(), total[i] = 0;
+    clear(out, int64_t(count) * eWide);
+    const Rows allKeys = job.rows(job.k, head), allValues = job.rows(job.v, head);
+    for (int other = 0; other < keys.count; ++other) {
+      const int key = keys.start(other), many = keys.rows(other);
+      if (job.visible(first + count - 1, key, many) == 0) continue;
+      const int diagonal = first - key;
+      const auto shape = [&](Triangle triangle) { return job.causal ? triangle : FULL; };
+      pack_block(allKeys.data + key * allKeys.row, allKeys.row, allKeys.col, many, job.d, kT);
+      allValues.get(key, many, job.e, 1, v, eWide);
+      multiply_block({count, many, job.d, q, dWide, 1, kT, BLOCK_WIDTH, int64_t(job.d) * BLOCK_WIDTH, s, width, false,
+                      shape(LOWER_C), diagonal});
+      for (int i = 0; i < count; ++i) {
+        float* row = s + int64_t(i) * width;
+        const int seen = job.visible(first + i, key, many);
+        if (job.mask != NO_MASK) job.apply_mask(head, first + i, key, seen, row);
+        float decay;
+        const float added = weigh(row, seen, top[i], decay);
+        total[i] = total[i] * decay + added;
+        if (other > 0 && decay != 1)
+          for (int j = 0; j < eWide; j += LANES) store<float>(out + i * eWide + j, load(out + i * eWide + j) * decay);
+      }
+      multiply_block({count, job.e, many, s, width, 1, v, eWide, BLOCK_WIDTH, out, eWide, true, shape(LOWER_A), diagonal});
+    }
+    finish(head, first, count, out, top, total);
+  }
+
+  // A query that may look at nothing gives zeros, as in PyTorch.
+  void finish(int64_t head, int first, int count, float* out, const float* top, const float* total) const {
+    float* lse = job.lse.as<float>() + job.offset(job.lse, head);
+    for (int i = 0; i < count; ++i) {
+      const bool blind = total[i] == 0;
+      lse[(first + i) * int64_t(job.lse.strides[job.rank])] = blind ? __builtin_inff() : top[i] + vector_log(total[i])[0];
+      const float share = blind ? 0.0f : 1.0f / total[i];
+      for (int j = 0; j < eWide; j += LANES) store<float>(out + i * eWide + j, load(out + i * eWide + j) * share);
+    }
+    job.rows(job.y, head).put(first, count, job.e, 1, out, eWide);
+  }
+};
+
+// ---- backward -------------------------------------------------------------------------------------------------------
+
+// With P = e^(S - lse) and dP = g vT: dS = P (dP - sum of g y), gv = PT g, gq = dS k scale, gk = dST q scale.
+struct Backward {
+  const Attention& job;
+  const Blocks queries{job.n}, keys{job.m};
+  const int dWide = job.dWide(), eWide = job.eWide(), width = whole_panels(keys.size);
+
+  struct Memory {
+    float *q, *g, *s, *ds, *k, *kT, *vT, *gk, *gv, *gq, *dot;
+  };
+
+  Memory memory(int worker) const {
+    const int64_t br = queries.size, bc = keys.size, wide = width;
+    int64_t at = 0;
+    int64_t starts[11];
+    const int64_t sizes[11] = {br * dWide, br * eWide, br * wide, br * wide, bc * dWide, job.d * wide, job.e * wide,
+                               bc * dWide, bc * eWide, int64_t(job.n) * dWide, job.n};
+    for (int i = 0; i < 11; ++i) starts[i] = at, at += lines<float>(sizes[i]);
+    float* m = static_cast<float*>(pool_scratch(worker, size_t(at) * sizeof(float)));
+    const auto part = [&](int i) { return m + starts[i]; };
+    return {part(0), part(1), part(2), part(3), part(4), part(5), part(6), part(7), part(8), part(9), part(10)};
+  }
+
+  // Query blocks [q0, q1) against key blocks [k0, k1): gradients of all keys, or of all queries, that are whole therein.
+  NOINLINE void run(int64_t head, int q0, int q1, int k0, int k1, bool wantKeys, bool wantQueries, int worker) const {
+    const Memory m = memory(worker);
+    const Rows q = job.rows(job.q, head), k = job.rows(job.k, head), v = job.rows(job.v, head), g = job.rows(job.g, head);
+    for (int i = q0; i < q1; ++i) dots(head, i, m);
+    if (wantQueries) clear(m.gq + int64_t(queries.start(q0)) * dWide, int64_t(min(job.n, q1 * queries.size) - queries.start(q0)) * dWide);
+    for (int b = k0; b < k1; ++b) {
+      const int key = keys.start(b), many = keys.rows(b);
+      pack_block(k.data + key * k.row, k.row, k.col, many, job.d, m.kT);
+      pack_block(v.data + key * v.row, v.row, v.col, many, job.e, m.vT);
+      k.get(key, many, job.d, 1, m.k, dWide);
+      clear(m.gk, int64_t(many) * dWide);
+      clear(m.gv, int64_t(many) * eWide);
+      for (int a = q0; a < q1; ++a) {
+        const int first = queries.start(a), count = queries.rows(a);
+        if (job.visible(first + count - 1, key, many) == 0) continue;
+        q.get(first, count, job.d, job.scale, m.q, dWide);
+        g.get(first, count, job.e, 1, m.g, eWide);
+        pair(head, first, count, key, many, wantKeys, wantQueries, m);
+      }
+      if (!wantKeys) continue;
+      job.rows(job.gk, head).put(key, many, job.d, 1, m.gk, dWide);
+      job.rows(job.gv, head).put(key, many, job.e, 1, m.gv, eWide);
+    }
+    const int first = queries.start(q0), end = min(job.n, q1 * queries.size);
+    if (wantQueries) job.rows(job.gq, head).put(first, end - first, job.d, job.scale, m.gq + int64_t(first) * dWide, dWide);
+  }
+
+  // The sum of g y of each query.
+  NOINLINE void dots(int64_t head, int block, const Memory& m) const {
+    const int first = queries.start(block), count = queries.rows(block);
+    job.rows(job.g, head).get(first, count, job.e, 1, m.g, eWide);
+    job.rows(job.y, head).get(first, count, job.e, 1, m.s, eWide);
+    for (int i = 0; i < count; ++i) {
+      vf total = {};
+      for (int j = 0; j < eWide; j += LANES) total = fma(load(m.g + i * eWide + j), load(m.s + i * eWide + j), total);
+      m.dot[first + i] = sum(total);
+    }
+  }
+
+  // P over S and dS over dP, row by row.
+  NOINLINE void weigh(int64_t head, int first, int count, int key, int many, const Memory& m) const {
+    const float* lse = job.lse.as<float>() + job.offset(job.lse, head);
+    for (int i = 0; i < count; ++i) {
+      float *s = m.s + int64_t(i) * width, *ds = m.ds + int64_t(i) * width;
+      const int seen = job.visible(first + i, key, many);
+      if (job.mask != NO_MASK) job.apply_mask(head, first + i, key, seen, s);
+      const vf top = broadcast(lse[(first + i) * int64_t(job.lse.strides[job.rank])]), dot = broadcast(m.dot[first + i]);
+      for (int j = 0; j < seen; j += LANES) {
+        const vi inside = lanes_below(j, seen);
+        const vf p = select(inside, exp_or_zero(load(s + j) - top), vf{});
+        store<float>(s + j, p);
+        store<float>(ds + j, select(inside, p * (load(ds + j) - dot), vf{}));
+      }
+      for (int j = whole_vectors(seen); j < width; j += LANES) store<float>(s + j, vf{}), store<float>(ds + j, vf{});
+    }
+  }
+
+  NOINLINE void pair(int64_t head, int first, int count, int key, int many, bool wantKeys, bool wantQueries, const Memory& m) const {
+    const int diagonal = first - key, d = job.d, e = job.e;
+    const auto shape = [&](Triangle triangle) { return job.causal ? triangle : FULL; };
+    const int64_t W = BLOCK_WIDTH;
+    multiply_block({count, many, d, m.q, dWide, 1, m.kT, W, d * W, m.s, width, false, shape(LOWER_C), diagonal});
+    multiply_block({count, many, e, m.g, eWide, 1, m.vT, W, e * W, m.ds, width, false, shape(LOWER_C), diagonal});
+    weigh(head, first, count, key, many, m);
+    if (wantKeys) {
+      multiply_block({many, e, count, m.s, 1, width, m.g, eWide, W, m.gv, eWide, true, shape(UPPER_A), diagonal});
+      multiply_block({many, d, count, m.ds, 1, width, m.q, dWide, W, m.gk, dWide, true, shape(UPPER_A), diagonal});
+    }
+    if (!wantQueries) return;
+    multiply_block({count, d, many, m.ds, width, 1, m.k, dWide, W, m.gq + int64_t(first) * dWide, dWide, true, shape(LOWER_A), diagonal});
+  }
+};
+
+void run_backward(const Attention& job) {
+  const Backward backward{job};
+  const int64_t heads = job.heads();
+  const int a = backward.queries.count, b = backward.keys.count;
+  if (heads >= MANY_HEADS || a * b == 1)
+    return parallel(heads, [&](int64_t head, int worker) { backward.run(head, 0, a, 0, b, true, true, worker); });
+  parallel(heads * (a + b), [&](int64_t task, int worker) {
+    const int part = int(task % (a + b));
+    if (part < b) backward.run(task / (a + b), 0, a, part, part + 1, true, false, worker);
+    else backward.run(task / (a + b), part - b, part - b + 1, 0, b, false, true, worker);
+  });
+}
+
+}  // namespace
+
+int32_t attention(const Step& step) {
+  Attention job;
+  Reader tape(step);
+  job.backward = tape.next() != 0, job.causal = tape.next() != 0, job.mask = MaskKind(tape.next());
+  job.n = tape.next(), job.m = tape.next(), job.d = tape.next(), job.e = tape.next();
+  job.scale = float(step.scalars[0]);
+  job.rank = tape.next(), job.dims = tape.ints(job.rank);
+  View* const common[] = {&job.q, &job.k, &job.v, &job.y};
+  for (View* view : common) *view = tape.view(job.rank + 2);
+  job.lse = tape.view(job.rank + 1);
+  if (job.mask != NO_MASK) job.bias = tape.view(job.rank + 2);
+  if (!job.backward) {
+    const Forward forward{job};
+    const int blocks = forward.queries.count;
+    parallel(job.heads() * blocks, [&](int64_t task, int worker) { forward.run(task / blocks, int(task % blocks), worker); });
+    return ENGINE_OK;
+  }
+  View* const gradients[] = {&job.g, &job.gq, &job.gk, &job.gv};
+  for (View* view : gradients) *view = tape.view(job.rank + 2);
+  run_backward(job);
+  return ENGINE_OK;
+}
+
+}  // namespace chainrule::VARIANT
