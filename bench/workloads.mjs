@@ -1,6 +1,7 @@
 // The workloads that speed is judged by, as a PyTorch user would write them. Names and sizes are those of peers/torchPeer.py.
 import * as cr from 'chainrule';
 import {
+  AdaptiveAvgPool2d,
   BatchNorm2d,
   Conv2d,
   Embedding,
@@ -95,6 +96,37 @@ class LstmClassifier extends Module {
   }
 }
 
+/** Two 3x3 convolutions beside a shortcut (He et al. 2016). */
+class ResidualBlock extends Module {
+  constructor(channels, out, stride) {
+    super();
+    this.conv1 = new Conv2d(channels, out, 3, { stride, padding: 1, bias: false });
+    this.norm1 = new BatchNorm2d(out);
+    this.conv2 = new Conv2d(out, out, 3, { padding: 1, bias: false });
+    this.norm2 = new BatchNorm2d(out);
+    const same = stride === 1 && channels === out;
+    this.shortcut = same ? null : new Sequential(new Conv2d(channels, out, 1, { stride, bias: false }), new BatchNorm2d(out));
+  }
+  forward(x) {
+    const inner = this.norm1.forward(this.conv1.forward(x)).relu();
+    return this.norm2
+      .forward(this.conv2.forward(inner))
+      .add(this.shortcut ? this.shortcut.forward(x) : x)
+      .relu();
+  }
+}
+
+function resnet20() {
+  const blocks = [16, 32, 64].flatMap((out, stage) =>
+    [0, 1, 2].map((i) => new ResidualBlock(i === 0 ? Math.max(16, out / 2) : out, out, i === 0 && stage > 0 ? 2 : 1)),
+  );
+  const stem = [new Conv2d(3, 16, 3, { padding: 1, bias: false }), new BatchNorm2d(16), new ReLU()];
+  return new Sequential(...stem, ...blocks, new AdaptiveAvgPool2d(1), new Flatten(), new Linear(64, 10));
+}
+
+/** Multiplications and additions of the forward pass for one image: stem, then six convolutions (one of half depth) and a shortcut. */
+const resnet20Flops = 2 * (3 * 16 * 9 * 1024 + 6 * 16 * 16 * 9 * 1024 + 5.5 * 32 * 32 * 9 * 256 * 2 + 16 * 32 * 256 + 32 * 64 * 64);
+
 export const cases = [
   ...[64, 256, 512, 1024, 2048].map((n) => matmul(`matmul${n}`, n, n, n)),
   matmul('matmul64x784x256', 64, 784, 256),
@@ -130,6 +162,11 @@ export const cases = [
     const model = new LstmClassifier();
     const optimizer = new Adam(model.parameters());
     return { model, optimizer, x: cr.randn([32, 64, 64]), y: cr.randint(0, 10, [32]), loss: cr.crossEntropy };
+
+  training('resnet20', 3 * 64 * resnet20Flops - 2 * 64 * 3 * 16 * 9 * 1024, () => {
+    const model = resnet20();
+    const optimizer = new SGD(model.parameters(), { lr: 0.1, momentum: 0.9, weightDecay: 1e-4 });
+    return { model, optimizer, x: cr.randn([64, 3, 32, 32]), y: cr.randint(0, 10, [64]), loss: cr.crossEntropy };
   }),
   {
     name: 'op16',

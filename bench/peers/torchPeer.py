@@ -104,6 +104,29 @@ def lstm():
     return step(m, torch.optim.Adam(m.parameters()), torch.randn(32, 64, 64), torch.randint(0, 10, (32,)), F.cross_entropy)
 
 
+class ResidualBlock(nn.Module):
+    def __init__(self, i, o, stride):
+        super().__init__()
+        self.c1, self.b1 = nn.Conv2d(i, o, 3, stride, 1, bias=False), nn.BatchNorm2d(o)
+        self.c2, self.b2 = nn.Conv2d(o, o, 3, 1, 1, bias=False), nn.BatchNorm2d(o)
+        same = stride == 1 and i == o
+        self.shortcut = nn.Identity() if same else nn.Sequential(nn.Conv2d(i, o, 1, stride, bias=False), nn.BatchNorm2d(o))
+
+    def forward(self, x):
+        return F.relu(self.b2(self.c2(F.relu(self.b1(self.c1(x))))) + self.shortcut(x))
+
+
+def resnet20():
+    layers, i = [nn.Conv2d(3, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU()], 16
+    for o, stride in ((16, 1), (32, 2), (64, 2)):
+        for k in range(3):
+            layers.append(ResidualBlock(i, o, stride if k == 0 else 1))
+            i = o
+    m = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
+    opt = torch.optim.SGD(m.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
+    return step(m, opt, torch.randn(64, 3, 32, 32), torch.randint(0, 10, (64,)), F.cross_entropy)
+
+
 def op16():
     a, b = torch.randn(16, requires_grad=True), torch.randn(16)
     def run():
@@ -115,7 +138,7 @@ def op16():
 makers = {f'matmul{n}': (lambda n=n: matmul(n, n, n)) for n in (64, 256, 512, 1024, 2048)}
 makers['matmul64x784x256'] = lambda: matmul(64, 784, 256)
 makers['matmul1x4096x4096'] = lambda: matmul(1, 4096, 4096)
-makers.update(xor_mlp=xor_mlp, mnist_mlp=mnist_mlp, wide_mlp=wide_mlp, cnn=cnn, gpt_mini=gpt_mini, lstm=lstm, op16=op16)
+makers.update(xor_mlp=xor_mlp, mnist_mlp=mnist_mlp, wide_mlp=wide_mlp, cnn=cnn, resnet20=resnet20, gpt_mini=gpt_mini, lstm=lstm, op16=op16)
 live = {}
 print(json.dumps({'version': torch.__version__}), flush=True)
 for line in sys.stdin:
