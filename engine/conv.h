@@ -203,7 +203,7 @@ template <class T> struct Correlation {
       for (int i = 0; i < part; ++i)
         feed.b[i] = sweep.linear ? base + (v + i) * LANES_OF
                                  : base + (v + i) / rowVectors * line + (v + i) % rowVectors * LANES_OF;
-      kernel_for<T, true>(count, part)(feed, strip + v * LANES_OF, STRIP_LD);
+      kernel_for<T, INDEXED>(count, part)(feed, strip + v * LANES_OF, STRIP_LD);
     }
     write(strip, item, sweep, z, y0, x0, start, count, height, width);
   }

@@ -21,6 +21,7 @@ template <class T> struct WeightGradient {
   int perLine;                                     // groups that cover one line of taps, or all channels
   int groupCount;
   int slices, imagesPer, columnTasks;
+  int together;                                    // images that a tile sums before it goes to memory
 
   explicit WeightGradient(const Conv& c) : conv(c) {
     plane = pixels = inSize = taps = 1;
@@ -38,10 +39,13 @@ template <class T> struct WeightGradient {
     slices = int(max<int64_t>(1, min<int64_t>(min(8, c.n), (int64_t(8) << 20) / max<int64_t>(1, sumBytes))));
     imagesPer = (c.n + slices - 1) / slices;
     slices = (c.n + imagesPer - 1) / imagesPer;
+    together = rows == 1 ? 1 : int(max<int64_t>(1, min<int64_t>(imagesPer, 512 / max<int64_t>(1, pixels))));
+    if (c.out[0] > 1) together = 1;
     const int chunks = int((width / L + TILE_VECTORS - 1) / TILE_VECTORS);
     columnTasks = slices * conv.groups >= 4 ? 1 : min(chunks, 4);
   }
 
+  int64_t imageSize() const { return lines<T>(paddedSize()); }
   int64_t sumSize() const { return int64_t(groupCount) * GROUP * width; }
   int64_t paddedSize() const { return int64_t(channels + GROUP) * plane + 4 * conv.kernel[2] * conv.dilation[2] + 64; }
 
@@ -63,31 +67,35 @@ template <class T> struct WeightGradient {
     return y * padded[2].extent + kx * conv.dilation[2];
   }
 
-  // Panels of g, transposed: to[j * pixels + pixel * vectors * lanes + lane] for the panel that starts at channel j.
+  // Panels of g, transposed: to[(j * together + number * vectors * lanes) * pixels + pixel * vectors * lanes + lane] for the panel
+  // that starts at channel j and the image with this number.
   int panel_vectors(int64_t j, int64_t right) const { return int(min<int64_t>(TILE_VECTORS, (right - j) / L)); }
-  void transpose_gradient(const T* g, T* to, int64_t left, int64_t right) const {
+  void transpose_gradient(const T* g, int number, T* to, int64_t left, int64_t right) const {
     for (int64_t j = left; j < right; j += TILE_VECTORS * L) {
       const int vectors = panel_vectors(j, right);
+      T* panel = to + ((j - left) * together + number * vectors * L) * pixels;
       for (int v = 0; v < vectors; ++v) {
         const int64_t o = j + v * L;
-        pack_vector(g + o * pixels, pixels, 1, int(max<int64_t>(0, min<int64_t>(L, rows - o))), L, int(pixels),
-                    to + (j - left) * pixels + v * L, vectors * L, true, to + (right - left) * pixels);
+        pack_vector(g + o * pixels, pixels, 1, int(max<int64_t>(0, min<int64_t>(L, rows - o))), L, int(pixels), panel + v * L, vectors * L,
+                    true, to + (right - left) * together * pixels);
       }
     }
   }
 
-  // Adds one image's share of the columns [left, right) of all groups to `sum`.
-  void accumulate(const T* image, const T* gradient, T* sum, bool add, int64_t left, int64_t right) const {
+  // Adds the share of some images, the gradients of which follow each other in every panel, to the columns [left, right) of all
+  // groups of `sum`.
+  void accumulate(const T* image, const T* gradient, int images, T* sum, bool add, int64_t left, int64_t right) const {
     const int tiles = (groupCount + TILE_GROUPS - 1) / TILE_GROUPS;
     const int64_t line = padded[2].extent;
     alignas(64) T tile[KERNEL_ROWS * panelWidth<T>];
     Feed<T> feed;
     feed.aRow = byTap ? conv.dilation[2] : plane, feed.aNext = conv.stride[2];
     feed.aSkip = conv.stride[1] * line - int64_t(conv.out[2]) * conv.stride[2];
-    feed.k = conv.out[2], feed.repeat = conv.out[1];
+    feed.k = conv.out[2], feed.repeat = conv.out[1], feed.images = images;
+    feed.aJump = imageSize() - int64_t(conv.out[1]) * conv.stride[1] * line;
     for (int64_t j = left; j < right; j += TILE_VECTORS * L) {
       const int vectors = panel_vectors(j, right);
-      const T* panel = gradient + (j - left) * pixels;
+      const T* panel = gradient + (j - left) * pixels * together;
       feed.bNext = vectors * L;
       for (int t = 0; t < tiles; ++t) {
         const int first = int(int64_t(groupCount) * t / tiles), count = int(int64_t(groupCount) * (t + 1) / tiles) - first;
@@ -97,7 +105,7 @@ template <class T> struct WeightGradient {
           member(first + g, 0, channel, tap);
           start[g] = channel * plane + tap_offset(tap);
         }
-        const Kernel<T> run = kernel_for<T, false>(count * GROUP, vectors);
+        const Kernel<T> run = kernel_for<T, STRIDED>(count * GROUP, vectors);
         for (int z = 0; z < conv.out[0]; ++z) {
           for (int g = 0; g < count; ++g) feed.a[g] = image + start[g] + int64_t(z) * conv.stride[0] * padded[1].extent * line;
           feed.b[0] = panel + int64_t(z) * conv.out[1] * conv.out[2] * feed.bNext;
@@ -141,22 +149,23 @@ template <class T> struct WeightGradient {
 
   void run_slice(int slice, int group, int part, T* sum, int worker) const {
     const int64_t left = width / L * part / columnTasks * L, right = width / L * (part + 1) / columnTasks * L;
-    const int64_t imageSize = lines<T>(paddedSize());
-    T* image = static_cast<T*>(pool_scratch(worker, size_t(imageSize + pixels * width) * sizeof(T), LOCAL));
-    T* gradient = image + imageSize;
-    clear(image, imageSize);
-    for (int n = slice * imagesPer; n < min(conv.n, (slice + 1) * imagesPer); ++n) {
-      const T* x = static_cast<const T*>(conv.x) + (int64_t(n) * conv.c + int64_t(group) * channels) * inSize;
-      const T* g = static_cast<const T*>(conv.y) + (int64_t(n) * conv.o + int64_t(group) * rows) * pixels;
-      for (int c = 0; c < channels; ++c) fill_channel(x + c * inSize, padded, image + c * plane);
-      const bool add = n > slice * imagesPer;
-      if (rows == 1) {
-        accumulate_single(image, g, sum, add);
-      } else {
-        transpose_gradient(g, gradient, left, right);
-        accumulate(image, gradient, sum, add, left, right);
+    T* image = static_cast<T*>(pool_scratch(worker, size_t((imageSize() + pixels * width) * together) * sizeof(T), LOCAL));
+    T* gradient = image + imageSize() * together;
+    clear(image, imageSize() * together);
+    const int begin = slice * imagesPer, end = min(conv.n, begin + imagesPer);
+    for (int n = begin; n < end; n += together) {
+      const int some = min(together, end - n);
+      for (int i = 0; i < some; ++i) {
+        const T* x = static_cast<const T*>(conv.x) + (int64_t(n + i) * conv.c + int64_t(group) * channels) * inSize;
+        for (int c = 0; c < channels; ++c) fill_channel(x + c * inSize, padded, image + i * imageSize() + c * plane);
+        if (rows > 1) transpose_gradient(gradient_of(n + i, group), i, gradient, left, right);
       }
+      if (rows == 1) accumulate_single(image, gradient_of(n, group), sum, n > begin);
+      else accumulate(image, gradient, some, sum, n > begin, left, right);
     }
+  }
+  const T* gradient_of(int n, int group) const {
+    return static_cast<const T*>(conv.y) + (int64_t(n) * conv.o + int64_t(group) * rows) * pixels;
   }
 
   // dw = the slices' sums, in order; one row of them, all output channels of a tap, at a time.

@@ -1,5 +1,6 @@
 // The entry points: decode a description, pick the types, and choose between one product, a batch of them, and the
 // matrix-vector products that are bound by memory.
+#include "conv_blocked.h"
 #include "conv_weight.h"
 
 namespace chainrule::VARIANT {
@@ -265,8 +266,11 @@ template <class S, class C> void run_half_gemm(const Gemm& g) {
 }
 
 template <class T> void run_conv(const Conv& c) {
-  if (c.direction == Conv::WEIGHT_GRADIENT) WeightGradient<T>(c).run();
-  else Correlation<T>(c).run();
+  if (c.direction == Conv::WEIGHT_GRADIENT) return WeightGradient<T>(c).run();
+#ifndef __wasm__
+  if (BlockedCorrelation<T>::suits(c) && !c.epilogue) return BlockedCorrelation<T>(c).run();
+#endif
+  Correlation<T>(c).run();
 }
 
 template <class S> void run_half_conv(Conv c) {

@@ -26,20 +26,21 @@ constexpr int KERNEL_ROWS = MR < GROUP ? GROUP : MR;
 constexpr int GROUPS = (KERNEL_ROWS + GROUP - 1) / GROUP;
 
 // What a kernel reads: row r of A starts at a[r / GROUP] + r % GROUP * aRow, its next element lies aNext further; B's
-// vector v of row p lies at b[v] + p * bNext, or, indexed, at b[v] + offsets[p]. Strided kernels run `repeat` times
-// over k, with aSkip between the runs (the rows of an image inside a padded one).
+// vector v of row p lies at b[v] + p * bNext. Indexed kernels read B at b[v] + offsets[p]; stepped ones first move A's pointers by
+// offsets[p]. Strided kernels run `repeat` times over k, with aSkip between the runs (the rows of an image inside a padded one).
+enum Reading { STRIDED, INDEXED, STEPPED };
 template <class T> struct Feed {
   const T* a[GROUPS];
-  int64_t aRow, aNext, aSkip = 0;
+  int64_t aRow, aNext, aSkip = 0, aJump = 0;
   const T* b[NV];
   int64_t bNext = 0;
   const int32_t* offsets = nullptr;
-  int k, repeat = 1;
+  int k, repeat = 1, images = 1;
   bool add = false;                                // to what C holds
 };
 
 // c[r * ld + v * lanes] = the tile; with `add`, += the tile.
-template <class T, bool INDEXED, int ROWS, int VECTORS> void kernel(const Feed<T>& feed, T* c, int64_t ld) {
+template <class T, Reading READING, int ROWS, int VECTORS> void kernel(const Feed<T>& feed, T* c, int64_t ld) {
   constexpr int G = (ROWS + GROUP - 1) / GROUP, L = lanes<T>;
   typedef Vec<T> V;
   V acc[ROWS][VECTORS] = {};
@@ -48,14 +49,20 @@ template <class T, bool INDEXED, int ROWS, int VECTORS> void kernel(const Feed<T
 #pragma GCC unroll 4
   for (int g = 0; g < G; ++g) a[g] = feed.a[g];
 #pragma GCC unroll 4
-  for (int v = 0; v < VECTORS; ++v) b[v] = INDEXED ? feed.b[v] : feed.b[0] + v * L;
+  for (int v = 0; v < VECTORS; ++v) b[v] = READING == INDEXED ? feed.b[v] : feed.b[0] + v * L;
   const ptrdiff_t aRow = ptrdiff_t(feed.aRow), aNext = ptrdiff_t(feed.aNext), aSkip = ptrdiff_t(feed.aSkip);
   const ptrdiff_t bNext = ptrdiff_t(feed.bNext), cNext = ptrdiff_t(ld);
   const int32_t* offset = feed.offsets;
-  for (int run = INDEXED ? 1 : feed.repeat; run > 0; --run) {
+  int line = feed.repeat;
+  for (int run = READING == STRIDED ? feed.repeat * feed.images : 1; run > 0; --run) {
     for (int p = feed.k; p > 0; --p) {
       V x[VECTORS];
-      if constexpr (INDEXED) {
+      if constexpr (READING == STEPPED) {
+        const ptrdiff_t step = *offset++;
+#pragma GCC unroll 4
+        for (int g = 0; g < G; ++g) a[g] += step;
+      }
+      if constexpr (READING == INDEXED) {
         const ptrdiff_t o = *offset++;
 #pragma GCC unroll 4
         for (int v = 0; v < VECTORS; ++v) x[v] = load(b[v] + o);
@@ -70,13 +77,17 @@ template <class T, bool INDEXED, int ROWS, int VECTORS> void kernel(const Feed<T
 #pragma GCC unroll 4
         for (int v = 0; v < VECTORS; ++v) acc[r][v] = fma(y, x[v], acc[r][v]);
       }
+      if constexpr (READING != STEPPED) {
 #pragma GCC unroll 4
-      for (int g = 0; g < G; ++g) a[g] += aNext;
+        for (int g = 0; g < G; ++g) a[g] += aNext;
+      }
     }
+    ptrdiff_t skip = aSkip;
+    if (READING == STRIDED && --line == 0) line = feed.repeat, skip += ptrdiff_t(feed.aJump);
 #pragma GCC unroll 4
-    for (int g = 0; g < G; ++g) a[g] += aSkip;
+    for (int g = 0; g < G; ++g) a[g] += skip;
   }
-  if (!INDEXED && feed.add) {
+  if (READING == STRIDED && feed.add) {
 #pragma GCC unroll 16
     for (int r = 0; r < ROWS; ++r)
 #pragma GCC unroll 4
@@ -90,16 +101,16 @@ template <class T, bool INDEXED, int ROWS, int VECTORS> void kernel(const Feed<T
 
 template <class T> using Kernel = void (*)(const Feed<T>&, T*, int64_t);
 
-template <class T, bool INDEXED, int ROWS> INLINE Kernel<T> kernel_of(int vectors) {
-  static constexpr Kernel<T> byWidth[4] = {kernel<T, INDEXED, ROWS, 1>, kernel<T, INDEXED, ROWS, 2>,
-                                           kernel<T, INDEXED, ROWS, NV == 4 ? 3 : 1>, kernel<T, INDEXED, ROWS, NV == 4 ? 4 : 1>};
+template <class T, Reading READING, int ROWS> INLINE Kernel<T> kernel_of(int vectors) {
+  static constexpr Kernel<T> byWidth[4] = {kernel<T, READING, ROWS, 1>, kernel<T, READING, ROWS, 2>,
+                                           kernel<T, READING, ROWS, NV == 4 ? 3 : 1>, kernel<T, READING, ROWS, NV == 4 ? 4 : 1>};
   return byWidth[vectors - 1];
 }
 
-template <class T, bool INDEXED, int ROWS = 1> Kernel<T> kernel_for(int rows, int vectors) {
+template <class T, Reading READING, int ROWS = 1> Kernel<T> kernel_for(int rows, int vectors) {
   if constexpr (ROWS < KERNEL_ROWS)
-    if (rows > ROWS) return kernel_for<T, INDEXED, ROWS + 1>(rows, vectors);
-  return kernel_of<T, INDEXED, ROWS>(vectors);
+    if (rows > ROWS) return kernel_for<T, READING, ROWS + 1>(rows, vectors);
+  return kernel_of<T, READING, ROWS>(vectors);
 }
 
 // Adds a finished tile to where it belongs: C = (add ? C : 0) + tile + bias.
@@ -194,7 +205,7 @@ template <class T> struct Pass {
         if (kc > 64)                               // C comes from far away: fetch it while the tile is computed
           for (int r = 0; r < rows; ++r)
             for (int v = 0; v < vectors; ++v) __builtin_prefetch(c + r * job.ld + v * L, 1);
-        const Kernel<T> run = kernel_for<T, false>(rows, vectors);
+        const Kernel<T> run = kernel_for<T, STRIDED>(rows, vectors);
         if (whole && !rowBias && !colBias) {
           feed.add = add;
           run(feed, c, job.ld);

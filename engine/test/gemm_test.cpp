@@ -252,7 +252,7 @@ static void test_convs() {
       c.dtype = type, c.n = uniform(1, 6);
       c.groups = uniform(0, 2) ? 1 : uniform(2, 4);
       const bool depthwise = uniform(0, 5) == 0;
-      c.c = c.groups * (depthwise ? 1 : uniform(1, 7)), c.o = c.groups * (depthwise ? uniform(1, 2) : uniform(1, 20));
+      c.c = c.groups * (depthwise ? 1 : uniform(1, 7)), c.o = c.groups * (depthwise ? uniform(1, 2) : uniform(1, uniform(0, 2) ? 20 : 70));
       const int rank = uniform(0, 3) ? 2 : uniform(1, 3);
       for (int d = 3 - rank; d < 3; ++d) {
         c.in[d] = rank == 3 ? uniform(1, 7) : rank == 1 ? uniform(1, 60) : uniform(1, 19);
@@ -275,6 +275,10 @@ static void test_convs() {
   line.n = 2, line.c = 2, line.o = 5, line.in[2] = 1500, line.kernel[2] = 5, line.pad[2] = 2;
   test_conv(line);
   line.stride[2] = 2, test_conv(line);
+  line.c = line.o = 32, test_conv(line);
+  line.stride[2] = 1, test_conv(line);
+  for (int d = 0; d < 20; ++d)                     // vectors of channels, both ways
+    test_conv(square(uniform(1, 9), uniform(12, 70), uniform(12, 70), uniform(3, 14), uniform(1, 4), uniform(1, 3), uniform(0, 2)));
 }
 
 // ---- speed ------------------------------------------------------------------------------------------------------------
