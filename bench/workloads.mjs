@@ -162,7 +162,7 @@ export const cases = [
     const model = new LstmClassifier();
     const optimizer = new Adam(model.parameters());
     return { model, optimizer, x: cr.randn([32, 64, 64]), y: cr.randint(0, 10, [32]), loss: cr.crossEntropy };
-
+  }),
   training('resnet20', 3 * 64 * resnet20Flops - 2 * 64 * 3 * 16 * 9 * 1024, () => {
     const model = resnet20();
     const optimizer = new SGD(model.parameters(), { lr: 0.1, momentum: 0.9, weightDecay: 1e-4 });
