@@ -1,4 +1,5 @@
 export * from './activation.js';
+export * from './bptt.js';
 export * from './containers.js';
 export * from './conv.js';
 export * from './embedding.js';
@@ -7,6 +8,19 @@ export { Identity, Linear, type LinearOptions } from './linear.js';
 export * from './loss.js';
 export * from './module.js';
 export * from './norm.js';
+export {
+  type Lengths,
+  PackedSequence,
+  type PackOptions,
+  type PadOptions,
+  type PadPackedOptions,
+  packPaddedSequence,
+  packSequence,
+  padPackedSequence,
+  padSequence,
+  unpackSequence,
+  unpadSequence,
+} from './packed.js';
 export * from './pool.js';
 export * from './recurrent.js';
 export * from './recurrentCells.js';

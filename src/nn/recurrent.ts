@@ -8,6 +8,7 @@ import type { Tensor } from '../tensor/tensor.js';
 import { uniform_ } from './init.js';
 import { checkSizes } from './linear.js';
 import { Module, Parameter } from './module.js';
+import { PackedSequence, pickRows } from './packed.js';
 
 export interface RecurrentOptions {
   /** Layers one above the other. Default 1. */
@@ -26,8 +27,13 @@ type Suffix = `L${number}` | `L${number}Reverse`;
 type Weight = `weight${'Ih' | 'Hh' | 'Hr'}${Suffix}`;
 type Bias = `bias${'Ih' | 'Hh'}${Suffix}`;
 
+/** Sequences of one length, (time, batch, features), or packed. */
+type Sequence = Tensor | PackedSequence;
+
+type RunNet = (x: Tensor, states: readonly Tensor[]) => readonly [output: Tensor, ...last: Tensor[]];
+
 /** What a net gives: the outputs, then its last states. */
-abstract class Recurrent<Hx, Out> extends Module<readonly [x: Tensor, hx?: Hx], Out> {
+abstract class Recurrent<Hx, Out> extends Module<readonly [x: Sequence, hx?: Hx], Out> {
   [weight: `weight${string}L${string}`]: Parameter;
   [bias: `bias${string}L${string}`]: Parameter;
   readonly numLayers: number;
@@ -92,33 +98,41 @@ abstract class Recurrent<Hx, Out> extends Module<readonly [x: Tensor, hx?: Hx], 
     return found;
   }
 
-  protected netOptions(): NetOptions {
+  protected netOptions(x: Sequence): NetOptions {
     const { bias: hasBiases, numLayers, dropout, bidirectional, batchFirst } = this;
-    return { hasBiases, numLayers, dropout, train: this.training, bidirectional, batchFirst };
+    const packed = x instanceof PackedSequence && { batchSizes: x.batchSizes };
+    return { hasBiases, numLayers, dropout, train: this.training, bidirectional, batchFirst, ...packed };
   }
 
   /** Runs `net` with a batch dim and with states, zero if they are left out; takes the dim away again. */
-  protected run(
-    x: Tensor,
-    states: readonly (Tensor | undefined)[],
-    net: (x: Tensor, states: readonly Tensor[]) => readonly Tensor[],
-  ): readonly Tensor[] {
+  protected run(x: Sequence, states: readonly (Tensor | undefined)[], net: RunNet): readonly [output: Sequence, ...last: Tensor[]] {
+    if (x instanceof PackedSequence) return this.runPacked(x, states, net);
     if (x.ndim !== 2 && x.ndim !== 3) {
       const name = this.constructor.name;
       throw new LibError('shape', `${name}: the input must have 2 (unbatched) or 3 dimensions, got shape ${formatShape(x.shape)}.`);
     }
     const single = x.ndim === 2;
     const sequence = single ? x.unsqueeze(this.batchFirst ? 0 : 1) : x;
-    const hx = states.map((s, i) => (s === undefined ? this.zeroState(sequence, i) : single ? s.unsqueeze(1) : s));
+    const batch = sequence.sizeAt(this.batchFirst ? 0 : 1);
+    const hx = states.map((s, i) => (s === undefined ? this.zeroState(x, batch, i) : single ? s.unsqueeze(1) : s));
     const [output, ...last] = net(sequence, hx);
-    if (!single) return [output as Tensor, ...last];
-    return [(output as Tensor).squeeze({ dim: this.batchFirst ? 0 : 1 }), ...last.map((s) => s.squeeze({ dim: 1 }))];
+    if (!single) return [output, ...last];
+    return [output.squeeze({ dim: this.batchFirst ? 0 : 1 }), ...last.map((s) => s.squeeze({ dim: 1 }))];
   }
 
-  private zeroState(x: Tensor, position: number): Tensor {
+  /** States are given and handed back in the batch's own order. */
+  private runPacked(x: PackedSequence, states: readonly (Tensor | undefined)[], net: RunNet): readonly [PackedSequence, ...Tensor[]] {
+    const { data, batchSizes, sortedIndices, unsortedIndices } = x;
+    const inOrder = (s: Tensor, order: readonly number[] | null): Tensor => (order === null ? s : pickRows(s, order, 1));
+    const hx = states.map((s, i) => (s === undefined ? this.zeroState(data, batchSizes[0] as number, i) : inOrder(s, sortedIndices)));
+    const [output, ...last] = net(data, hx);
+    return [x.with(output), ...last.map((s) => inOrder(s, unsortedIndices))];
+  }
+
+  private zeroState(x: Tensor, batch: number, position: number): Tensor {
     const width = position === 0 && this.projSize > 0 ? this.projSize : this.hiddenSize;
     const runs = this.numLayers * (this.bidirectional ? 2 : 1);
-    return zeros([runs, x.sizeAt(this.batchFirst ? 0 : 1), width], { dtype: x.dtype, device: x.device });
+    return zeros([runs, batch, width], { dtype: x.dtype, device: x.device });
   }
 
   override extraRepr(): string {
@@ -140,30 +154,34 @@ type LSTMState = readonly [h: Tensor, c: Tensor];
  *
  * @example const [output, [h, c]] = new LSTM(8, 16, { batchFirst: true }).forward(randn([2, 5, 8]));
  */
-export class LSTM extends Recurrent<LSTMState, readonly [output: Tensor, hx: LSTMState]> {
+export class LSTM extends Recurrent<LSTMState, readonly [output: Sequence, hx: LSTMState]> {
   constructor(inputSize: number, hiddenSize: number, { projSize = 0, ...options }: LSTMOptions = {}) {
     if (!Number.isInteger(projSize) || projSize < 0 || projSize >= hiddenSize) {
       throw new LibError('value', `LSTM: projSize must be an integer from 0 to below hiddenSize, got ${projSize} for ${hiddenSize}.`);
     }
     super(inputSize, hiddenSize, 4, options, projSize);
   }
-  override forward(x: Tensor, hx?: LSTMState): readonly [output: Tensor, hx: LSTMState] {
-    const net = (x: Tensor, [h, c]: readonly Tensor[]): readonly Tensor[] =>
-      lstm(x, [h as Tensor, c as Tensor], this.flatParameters(), this.netOptions());
-    const [output, h, c] = this.run(x, [hx?.[0], hx?.[1]], net) as [Tensor, Tensor, Tensor];
-    return [output, [h, c]];
+  override forward(x: Tensor, hx?: LSTMState): readonly [output: Tensor, hx: LSTMState];
+  override forward(x: PackedSequence, hx?: LSTMState): readonly [output: PackedSequence, hx: LSTMState];
+  override forward(x: Sequence, hx?: LSTMState): readonly [output: Sequence, hx: LSTMState];
+  override forward(x: Sequence, hx?: LSTMState): readonly [output: Sequence, hx: LSTMState] {
+    const net: RunNet = (data, [h, c]) => lstm(data, [h as Tensor, c as Tensor], this.flatParameters(), this.netOptions(x));
+    const [output, h, c] = this.run(x, [hx?.[0], hx?.[1]], net);
+    return [output, [h as Tensor, c as Tensor]];
   }
 }
 
 type Net = typeof gru;
 
-abstract class OneState extends Recurrent<Tensor, readonly [output: Tensor, h: Tensor]> {
+abstract class OneState extends Recurrent<Tensor, readonly [output: Sequence, h: Tensor]> {
   protected abstract net(): Net;
-  override forward(x: Tensor, hx?: Tensor): readonly [output: Tensor, h: Tensor] {
-    const run = (x: Tensor, [h]: readonly Tensor[]): readonly Tensor[] =>
-      this.net()(x, h as Tensor, this.flatParameters(), this.netOptions());
-    const [output, h] = this.run(x, [hx], run) as [Tensor, Tensor];
-    return [output, h];
+  override forward(x: Tensor, hx?: Tensor): readonly [output: Tensor, h: Tensor];
+  override forward(x: PackedSequence, hx?: Tensor): readonly [output: PackedSequence, h: Tensor];
+  override forward(x: Sequence, hx?: Tensor): readonly [output: Sequence, h: Tensor];
+  override forward(x: Sequence, hx?: Tensor): readonly [output: Sequence, h: Tensor] {
+    const net: RunNet = (data, [h]) => this.net()(data, h as Tensor, this.flatParameters(), this.netOptions(x));
+    const [output, h] = this.run(x, [hx], net);
+    return [output, h as Tensor];
   }
 }
 

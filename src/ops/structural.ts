@@ -5,6 +5,7 @@ export * from './embedding.js';
 export * from './indexing.js';
 export * from './loss.js';
 export * from './matmul.js';
+export * from './multiHeadForward.js';
 export * from './norm.js';
 export * from './pad.js';
 export * from './pool.js';
