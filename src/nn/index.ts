@@ -1,4 +1,5 @@
 export * from './activation.js';
+export * from './attention.js';
 export * from './bptt.js';
 export * from './containers.js';
 export * from './conv.js';
@@ -25,3 +26,11 @@ export * from './pool.js';
 export * from './recurrent.js';
 export * from './recurrentCells.js';
 export * from './shape.js';
+export * from './transformer.js';
+export {
+  type DecoderMasks,
+  type EncoderMasks,
+  TransformerDecoderLayer,
+  TransformerEncoderLayer,
+  type TransformerLayerOptions,
+} from './transformerLayers.js';

@@ -31,6 +31,9 @@ export type ForwardHook = (module: AnyModule, inputs: readonly unknown[], output
 /** A module whatever its inputs and outputs. */
 export type AnyModule = Module<readonly never[], unknown>;
 
+/** The modules in evaluation mode. Not a field, for fields are state and options. */
+const evaluating = new WeakSet<object>();
+
 /**
  * A model or layer: a class whose public fields hold parameters, buffers and other modules (also in arrays), and whose `forward`
  * uses them. `forward` is the call (PyTorch: torch.nn.Module).
@@ -42,23 +45,22 @@ export type AnyModule = Module<readonly never[], unknown>;
  * }
  */
 export abstract class Module<Inputs extends readonly unknown[] = readonly [Tensor], Output = Tensor> {
-  #training = true;
-
   /** Whether the module behaves as in training (dropout drops, batch norm updates its statistics). */
   get training(): boolean {
     if (capturing() !== null) this.guardOptions();
-    return this.#training;
+    return !evaluating.has(this);
   }
   set training(value: boolean) {
-    this.#training = value;
+    if (value) evaluating.delete(this);
+    else evaluating.add(this);
   }
 
   /** What a program captured from this module has frozen: the mode, and numbers such as a dropout probability. */
   private guardOptions(): void {
-    const training = this.#training;
+    const training = !evaluating.has(this);
     const options = Object.entries(this).filter(([, value]) => value === null || typeof value !== 'object');
     const fields = this as unknown as Readonly<Record<string, unknown>>;
-    capturing()?.guard(this, () => this.#training === training && options.every(([key, value]) => Object.is(fields[key], value)));
+    capturing()?.guard(this, () => evaluating.has(this) !== training && options.every(([key, value]) => Object.is(fields[key], value)));
   }
 
   abstract forward(...inputs: Inputs): Output;
@@ -170,6 +172,14 @@ export abstract class Module<Inputs extends readonly unknown[] = readonly [Tenso
     });
   }
 
+  /**
+   * An independent copy: parameters and buffers with their own bytes (what was shared inside stays shared), other fields as they are.
+   * Hooks are not copied. Classes with #private fields or functions bound to `this` must override it.
+   */
+  clone(): this {
+    return copyOf(this, new Map()) as this;
+  }
+
   /** Calls `hook` after every `forward` of this module; what it returns, if anything, replaces the output. Returns a remover. */
   registerForwardHook(hook: ForwardHook): () => void {
     const hooked = this as unknown as { forward: (...inputs: Inputs) => Output; [HOOKS]?: Set<ForwardHook> };
@@ -221,6 +231,29 @@ function* fields(module: object): Generator<readonly [key: string, value: unknow
     if (Array.isArray(value)) for (const [i, item] of value.entries()) yield [`${key}.${i}`, item];
     else yield [key, value];
   }
+}
+
+function copyOf(value: unknown, copies: Map<unknown, unknown>): unknown {
+  if (typeof value !== 'object' || value === null) return value;
+  if (copies.has(value)) return copies.get(value);
+  const copy = freshCopy(value, copies);
+  copies.set(value, copy);
+  if (copy instanceof Module) {
+    if (evaluating.has(value)) evaluating.add(copy);
+    for (const key of Reflect.ownKeys(value)) {
+      const { value: field, enumerable } = Object.getOwnPropertyDescriptor(value, key) ?? {};
+      if (enumerable === true) (copy as unknown as Record<string | symbol, unknown>)[key] = copyOf(field, copies);
+    }
+  }
+  return copy;
+}
+
+/** A module without its fields, a tensor with its own bytes, an array of copies; anything else is shared. */
+function freshCopy(value: object, copies: Map<unknown, unknown>): object {
+  if (value instanceof Parameter) return new Parameter(value.detach().clone(), { requiresGrad: value.requiresGrad });
+  if (value instanceof Buffer) return new Buffer(value.detach().clone(), { persistent: value.persistent });
+  if (value instanceof Module) return Object.create(Object.getPrototypeOf(value) as object) as object;
+  return Array.isArray(value) ? value.map((item) => copyOf(item, copies)) : value;
 }
 
 const pathTo = (prefix: string, key: string): string => (prefix === '' ? key : `${prefix}.${key}`);
