@@ -42,7 +42,9 @@ export interface AttentionMasks {
  * batch, vdim), or without the batch dim, to the output, of the query's shape, and the weights (batch, targets, sources) or null
  * (torch.nn.MultiheadAttention).
  *
- * @example const [y] = new MultiheadAttention(8, 2, { batchFirst: true }).forward(x, x, x, { needWeights: false });
+ * @example
+ * const x = randn([2, 5, 8]);
+ * const [y] = new MultiheadAttention(8, 2, { batchFirst: true }).forward(x, x, x, { needWeights: false });
  */
 export class MultiheadAttention extends Module<readonly [query: Tensor, key: Tensor, value: Tensor, masks?: AttentionMasks], Attended> {
   /** (3 · embedDim, embedDim), or null where keys or values are of another width. */
