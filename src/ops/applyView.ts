@@ -1,4 +1,5 @@
-import { internal } from '../core/errors.js';
+import { dtypes } from '../core/dtype.js';
+import { internal, LibError } from '../core/errors.js';
 import { type Spec, specOf } from '../core/spec.js';
 import { GradNode, type GradRule, type Recording } from '../tensor/graph.js';
 import { Tensor } from '../tensor/tensor.js';
@@ -7,7 +8,14 @@ import type { Canonical, ViewLayout, ViewRow } from './define.js';
 
 /** @internal */
 export interface ViewDefinition extends ViewRow<readonly unknown[], unknown> {
-  readonly layouts: Map<string, { readonly spec: Spec; readonly offset: number }>;
+  readonly layouts: Map<string, Layout>;
+}
+
+interface Layout {
+  readonly spec: Spec;
+  readonly offset: number;
+  /** Distance of the last element from the base's first; -1 where there is none. */
+  readonly reach: number;
 }
 
 /** A view: the same bytes under another layout. Never runs a kernel. */
@@ -16,14 +24,32 @@ export function applyView(definition: ViewDefinition, { inputs, params, key }: C
   const name = `${x.spec.id};${key ?? JSON.stringify(params)}`;
   let layout = definition.layouts.get(name);
   if (layout === undefined) {
-    const { shape, strides, offset } = definition.view(x.spec, params);
-    layout = { spec: specOf(x.spec.dtype, shape, strides), offset };
+    layout = layoutOf(definition, x.spec, params);
     definition.layouts.set(name, layout);
   }
+  if ((x.offset + layout.reach) * dtypes[x.dtype].bytes >= x.storage.byteLength && layout.reach >= 0) throw outside(definition, x, layout);
   const view = new Tensor(layout.spec, x.storage, x.offset + layout.offset, x.device);
   view.viewOf = x.viewOf ?? x;
   if (isRecorded(inputs)) recordView(definition, x, view, params);
   return view;
+}
+
+function layoutOf({ name, view }: ViewDefinition, base: Spec, params: unknown): Layout {
+  const { shape, strides, offset } = view(base, params);
+  const whole = (n: number): boolean => Number.isInteger(n) && n >= 0;
+  if (!whole(offset) || !shape.every(whole) || !strides.every(whole)) {
+    const got = `sizes [${shape.join(', ')}], strides [${strides.join(', ')}] and offset ${offset}`;
+    throw new LibError('value', `${name}: sizes, strides and offset must be whole numbers of at least 0, got ${got}.`);
+  }
+  const spec = specOf(base.dtype, shape, strides);
+  const reach = shape.reduce((sum, size, i) => sum + (size - 1) * (strides[i] ?? 0), offset);
+  return { spec, offset, reach: spec.size === 0 ? -1 : reach };
+}
+
+/** Only layouts that the caller gives can reach further than their base. */
+function outside({ name }: ViewDefinition, x: Tensor, { reach }: Layout): LibError {
+  const room = x.storage.byteLength / dtypes[x.dtype].bytes - x.offset;
+  return new LibError('index', `${name}: the view must lie inside the tensor's memory, got element ${reach} of ${room}.`);
 }
 
 /** The gradient of any view: set the gradient into zeros where the view lies. Told by the table, as it is an op. */

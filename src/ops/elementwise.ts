@@ -124,6 +124,7 @@ export function binary(name: string, rule: BinaryRule): Pointwise<[a: Tensor, b:
       yield [make([4]), make([4])];
       yield [make([2, 3]), make([3])]; // broadcasts
       yield [make([2, 1]), make([1, 3])];
+      yield [make([2, 2, 3]), make([1, 3])];
       yield [make([2, 3]), rule.only === 'int' ? 3 : 1.5];
       yield [make([]), make([2])];
       yield [make([0, 2]), make([2])];

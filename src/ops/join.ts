@@ -18,7 +18,7 @@ interface JoinParams {
 /** PyTorch lets empty (0,) tensors stand for "nothing" in a cat. */
 const isNothing = ({ shape }: { readonly shape: Shape }): boolean => shape.length === 1 && shape[0] === 0;
 
-function needTensors(op: string, tensors: readonly Tensor[]): Tensor {
+export function needTensors(op: string, tensors: readonly Tensor[]): Tensor {
   const [first] = tensors;
   if (first === undefined) throw new LibError('value', `${op}: there must be at least one tensor, got none.`);
   return first;

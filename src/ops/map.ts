@@ -174,6 +174,11 @@ export interface ReduceMapParams {
 /** Σ over dims of expr(inputs) / divisor, in one kernel. */
 export function reduceMap(inputs: readonly Tensor[], params: ReduceMapParams, scalars: readonly number[] = []): Tensor {
   const { name, expr, dims, shape, out, dtype, divisor = 1 } = params;
+  if (out.length !== shape.length && out.length !== shape.length - dims.length) {
+    // A kernel keeps all reduced dims or none: here some are kept.
+    const left = shape.filter((_, i) => !dims.includes(i));
+    return reduceMap(inputs, { ...params, out: left }, scalars).reshape(out);
+  }
   const key = `${expr.id}|${dims}|${shape}|${out}|${dtype}|${divisor}`;
   const definition = cached(reductions, name, () => reduceDefinition(name) as unknown as Definition);
   return apply(definition, { inputs, params, scalars, key })[0] as Tensor;

@@ -1,4 +1,5 @@
 /** The rows that compute: pointwise maths, reductions, scans and sorting. */
+export * from './calculus.js';
 export * from './compare.js';
 export * from './pointwiseRows.js';
 export * from './reduce.js';
@@ -6,3 +7,4 @@ export * from './reduceExtrema.js';
 export * from './reduceStats.js';
 export * from './scan.js';
 export * from './sort.js';
+export * from './statistics.js';

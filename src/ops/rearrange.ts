@@ -7,7 +7,8 @@ import { defineComposite, defineOp, type Op } from './define.js';
 import { constantTable, fuse } from './fused.js';
 import { indexSelect } from './indexing.js';
 import { cat } from './join.js';
-import { clone, type DiagonalDims, diagonal, embed } from './view.js';
+import { clone, type DiagonalDims, diagonal } from './view.js';
+import { embed } from './viewRows.js';
 
 interface FlipParams {
   readonly dims: readonly number[];

@@ -108,36 +108,6 @@ export const kthvalue: Op<[x: Tensor, k: number, options?: KthOptions], ValuesIn
   },
 });
 
-export interface QuantileOptions extends KthOptions {
-  /** What to do between two elements. Default 'linear'. */
-  readonly interpolation?: 'linear' | 'lower' | 'higher' | 'nearest' | 'midpoint';
-}
-/** The q-quantile, 0 ≤ q ≤ 1, of all elements or along `dim`. */
-export const quantile: Op<[x: Tensor, q: number, options?: QuantileOptions]> = defineComposite({
-  name: 'quantile',
-  compose(x: Tensor, q: number, { dim, keepdim = false, interpolation = 'linear' }: QuantileOptions = {}) {
-    needFloat('quantile', x);
-    if (!(q >= 0 && q <= 1)) throw new LibError('value', `quantile: q must be in [0, 1], got ${q}.`);
-    const { line, at } = dim === undefined ? { line: x.reshape([-1]), at: 0 } : lineOf('quantile', x, dim);
-    const { values } = order(line, at, false);
-    const place = q * ((line.shape[at] ?? 1) - 1);
-    const [low, high] = [values.narrow(at, Math.floor(place), 1), values.narrow(at, Math.ceil(place), 1)];
-    const nearer = place % 1 === 0.5 ? Math.round(place / 2) * 2 - Math.floor(place) : Math.round(place % 1);
-    const weight = { linear: place % 1, lower: 0, higher: 1, nearest: nearer, midpoint: 0.5 }[interpolation];
-    const y = low.lerp(high, weight);
-    const nan = values.narrow(at, (line.shape[at] ?? 1) - 1, 1).isnan();
-    const kept = dim === undefined ? x.shape.map(() => 1) : x.shape.map((d, i) => (i === at ? 1 : d));
-    const shape = keepdim ? kept : dim === undefined ? [] : x.shape.filter((_, i) => i !== at);
-    return nan.where(Number.NaN, y).reshape(shape);
-  },
-  *samples(random): Iterable<[x: Tensor, q: number, options?: QuantileOptions]> {
-    yield [random([7]), 0.3];
-    yield [random([3, 4]), 0.5, { dim: 1 }];
-    yield [random([3, 4]), 0.9, { dim: 0, keepdim: true, interpolation: 'lower' }];
-    yield [random([6]), 0.5, { interpolation: 'nearest' }];
-  },
-});
-
 export interface UniqueOptions {
   /** Also give, for each input element, where it is among the values. Default false. */
   readonly returnInverse?: boolean;

@@ -1,66 +1,43 @@
 import { LibError } from '../core/errors.js';
 import { contiguousStrides, formatShape, resolveDim, resolveDims, type Shape, sizeOf } from '../core/shape.js';
-import { type Spec, specOf } from '../core/spec.js';
+import type { Spec } from '../core/spec.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { setCopy } from './apply.js';
-import { setViewAdjoint } from './applyView.js';
-import { defineComposite, defineOp, defineView, type Op, type ViewLayout } from './define.js';
-import { clampRange, overlaps, viewStrides, withAt, without } from './layout.js';
+import { defineComposite, defineView, type Op } from './define.js';
+import { clampRange, viewStrides, withAt, without } from './layout.js';
+import { clone, contiguous, stridedView } from './viewRows.js';
 
-/** A dense copy of a tensor with its own bytes. Gradients pass through. */
-export const clone: Op<[x: Tensor]> = defineOp({
-  name: 'clone',
-  args: (x: Tensor) => ({ inputs: [x], params: null }),
-  infer: ([x]) => specOf((x as Spec).dtype, (x as Spec).shape),
-  kernel: () => ({ family: 'copy' }),
-  grad: ([g]) => [g ?? null],
-  *samples(random) {
-    yield [random([2, 3])];
-  },
-});
-setCopy(clone);
+export { clone, contiguous };
 
-/** The tensor itself if it is dense, else a dense copy. */
-export const contiguous: Op<[x: Tensor]> = defineComposite({
-  name: 'contiguous',
-  compose: (x: Tensor) => (x.spec.contiguous ? x : clone(x)),
-  *samples(random) {
-    yield [random([2, 3]).transpose(0, 1)];
-  },
-  torch: { call: 'a[0].contiguous()' },
-});
-
-interface EmbedParams {
-  readonly shape: Shape;
-  readonly layout: ViewLayout;
-  readonly accumulate: boolean;
+export interface AsStridedOptions {
+  /** Position of the first element in the memory. Default: where the tensor itself begins. */
+  readonly storageOffset?: number;
 }
 
-/** Zeros of a shape with a tensor written where a view of that shape lies: the adjoint of views. Overlapping views add up. */
-export const embed: Op<[x: Tensor, shape: Shape, layout: ViewLayout]> = defineOp({
-  name: 'embed',
-  args: (x: Tensor, shape: Shape, layout: ViewLayout) => ({ inputs: [x], params: { shape, layout, accumulate: overlaps(layout) } }),
-  infer: ([x], { shape }: EmbedParams) => specOf((x as Spec).dtype, shape),
-  kernel: ({ layout, accumulate }: EmbedParams) => ({ family: 'copy', fill: 0, accumulate, places: [layout] }),
-  grad: ([g], { params: { layout } }) => [g ? asStrided(contiguous(g), layout) : null],
-  *samples(random) {
-    yield [random([2, 2]), [2, 3], { shape: [2, 2], strides: [3, 1], offset: 1 }];
-  },
-  torch: null,
-});
-
-/** Any layout over the elements of a dense tensor. */
-export const asStrided: Op<[x: Tensor, layout: ViewLayout]> = defineView({
+/**
+ * Any sizes and strides (in elements) over the tensor's memory, without copying; elements may overlap.
+ * @example arange(5).asStrided([3, 3], [1, 1]) // [[0, 1, 2], [1, 2, 3], [2, 3, 4]]
+ */
+export const asStrided: Op<[x: Tensor, size: Shape, stride: readonly number[], options?: AsStridedOptions]> = defineComposite({
   name: 'asStrided',
-  args: (x: Tensor, layout: ViewLayout) => ({ inputs: [x], params: layout }),
-  view: (_, layout) => layout,
-  *samples(random) {
-    yield [random([3, 4]), { shape: [2, 2], strides: [4, 1], offset: 1 }];
+  compose(x: Tensor, size: Shape, stride: readonly number[], { storageOffset = x.offset }: AsStridedOptions = {}) {
+    if (size.length !== stride.length) {
+      throw new LibError('value', `asStrided: there must be a stride for each size, got ${stride.length} for ${size.length}.`);
+    }
+    if (x.requiresGrad && !x.spec.contiguous)
+      throw new LibError('value', `asStrided: a tensor that requires grad must be dense, got strides [${x.stride().join(', ')}].`);
+    return stridedView(x, { shape: size, strides: stride, offset: storageOffset - x.offset });
   },
-  torch: { call: 'torch.as_strided(a[0], o["shape"], o["strides"], o["offset"])' },
+  *samples(random): Iterable<[x: Tensor, size: Shape, stride: readonly number[], options?: AsStridedOptions]> {
+    yield [random([3, 4]), [2, 2], [4, 1], { storageOffset: 1 }];
+    yield [random([6]), [3, 3], [1, 1]];
+  },
+  *errors(random): Iterable<readonly [[x: Tensor, size: Shape, stride: readonly number[]], string]> {
+    yield [[random([4]), [2], [1, 1]], 'a stride for each size'];
+    yield [[random([4]), [3, 3], [2, 1]], "inside the tensor's memory"];
+    yield [[random([4]), [2], [-1]], 'of at least 0'];
+  },
+  torch: { call: 'torch.as_strided(a[0], a[1], a[2], o.get("storage_offset"))' },
 });
-
-setViewAdjoint((g, base, view) => embed(g, base.shape, view));
 
 /**
  * The same elements under another shape; one size may be -1. A view where the strides allow it, else a copy.

@@ -20,7 +20,7 @@ export type GradHook = (grad: Tensor) => Tensor | undefined;
  * Views share their bytes. Made by {@link tensor}, {@link zeros}, {@link randn} and their kin, never by `new`.
  */
 export class Tensor {
-  private gradient: Tensor | null = null;
+  private ownGrad: Tensor | null = null;
   requiresGrad = false;
   /** @internal The step of the graph that made this tensor; null for a leaf. */
   node: GradNode | null = null;
@@ -41,12 +41,12 @@ export class Tensor {
 
   /** The gradient that `backward()` accumulated here, or null. Only leaves and tensors with `retainGrad()` have one. */
   get grad(): Tensor | null {
-    capturing()?.readsGrad(this, this.gradient);
-    return this.gradient;
+    capturing()?.readsGrad(this, this.ownGrad);
+    return this.ownGrad;
   }
   set grad(value: Tensor | null) {
-    capturing()?.setsGrad(this, this.gradient);
-    this.gradient = value;
+    capturing()?.setsGrad(this, this.ownGrad);
+    this.ownGrad = value;
   }
 
   get shape(): Shape {

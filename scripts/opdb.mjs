@@ -1,0 +1,288 @@
+// Compares the library with PyTorch's operator database: values, types and gradients of its sample calls, and calls that must fail.
+//   python fixtures/opdb.py build/opdb.jsonl float64 && node scripts/opdb.mjs build/opdb.jsonl [--only regexp] [--verbose] [--errors]
+import { readFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    only: { type: 'string', default: '' },
+    verbose: { type: 'boolean', default: false },
+    errors: { type: 'boolean', default: false },
+    all: { type: 'boolean', default: false },
+  },
+});
+const cr = await import('../dist/index.js');
+const { functionalWeights, expectClose, tolerances } = await import('../dist/testing/compare.js');
+const { isTensor, LibError, Tensor, tensor, grad } = cr;
+
+const camel = (s) => s.replace(/_+$/, '').replace(/_(\w)/g, (_, c) => c.toUpperCase());
+const second = { __radd__: 'add', __rmul__: 'mul', __rand__: 'bitwiseAnd', __ror__: 'bitwiseOr', __rxor__: 'bitwiseXor', __rsub__: 'rsub' };
+const other = {
+  __rdiv__: (x, y) => cr.div(lifted(y, x), x),
+  __rpow__: (x, y) => cr.pow(lifted(y, x), x),
+  __rmod__: (x, y) => cr.remainder(lifted(y, x), x),
+  __rmatmul__: (x, y) => cr.matmul(y, x),
+  __getitem__: getItem,
+  item: (x) => x.itemNow(),
+  where: (x, mask, y) => cr.where(mask, x, y),
+};
+const lifted = (y, x) => (isTensor(y) ? y : tensor(y, { dtype: x.dtype }));
+
+/** x[key]: basic indexing by views, tensors by index(). */
+function getItem(x, key) {
+  const keys = Array.isArray(key) && !key.every((k) => typeof k === 'number') ? key : [key];
+  if (Array.isArray(key) && key.every((k) => typeof k === 'number')) return x.index([tensor(key, { dtype: 'int32' })]);
+  let y = x;
+  let d = 0;
+  const lists = [];
+  const spans = (k) => (k === null ? 0 : k?.ellipsis ? 0 : isTensor(k) && k.dtype === 'bool' ? k.ndim : 1);
+  const used = keys.reduce((n, k) => n + spans(k), 0);
+  for (const k of keys) {
+    if (typeof k === 'number') y = y.select(d, k);
+    else if (k === null) y = y.unsqueeze(d++);
+    else if (k?.ellipsis) d += x.ndim - used;
+    else if (k?.slice && !Array.isArray(k))
+      y = y.slice(
+        ...new Array(d++).fill(null),
+        k.slice.map((v, i) => (i === 2 ? (v ?? 1) : v)),
+      );
+    else {
+      lists[d] = isTensor(k) ? k : tensor(k, { dtype: 'int32' });
+      d += isTensor(k) && k.dtype === 'bool' ? k.ndim : 1;
+    }
+  }
+  return lists.length ? y.index(Array.from(lists, (k) => k ?? null)) : y;
+}
+
+function functionOf(name) {
+  if (other[name]) return other[name];
+  const base = name.split('.').at(-1);
+  const c = second[name] ?? camel(base);
+  const [scope] = name.split('.');
+  if (scope === 'masked') return cr.masked?.[c] ?? null;
+  if (name.includes('.') && cr[scope]?.[c]) return cr[scope][c];
+  for (const key of [c, `${c}_`]) {
+    if (typeof cr[key] === 'function') return cr[key];
+    if (key in Tensor.prototype) return (x, ...rest) => x[key](...rest);
+  }
+  return null;
+}
+
+function decode(v, leaves) {
+  if (Array.isArray(v)) return v.map((e) => decode(e, leaves));
+  if (v === null || typeof v !== 'object') return v;
+  if (v.tensor) {
+    const t = tensor(numbers(v), { shape: v.shape, dtype: v.tensor });
+    leaves.push(t);
+    return t;
+  }
+  if (v.number) return { nan: Number.NaN, inf: Number.POSITIVE_INFINITY, '-inf': Number.NEGATIVE_INFINITY }[v.number] ?? Number(v.number);
+  if (v.dtype) return { int64: 'int32', int16: 'int32', long: 'int32' }[v.dtype] ?? v.dtype;
+  if (v.map)
+    return Object.fromEntries(
+      Object.entries(v.map).flatMap(([k, e]) => (e === null || k === 'device' ? [] : [renamed(camel(k), decode(e, leaves))])),
+    );
+  return v.ignored ? undefined : v;
+}
+
+const renamed = (key, v) => (key === 'unbiased' ? ['correction', Number(v)] : [key, v]);
+
+function numbers({ tensor: kind, data }) {
+  const { buffer, byteOffset, byteLength } = Buffer.from(data, 'base64');
+  const bytes = buffer.slice(byteOffset, byteOffset + byteLength);
+  return kind === 'float64' ? new Float64Array(bytes) : kind.includes('float') ? new Float32Array(bytes) : new Int32Array(bytes);
+}
+
+const leavesOf = (v) =>
+  isTensor(v) || v === null || typeof v !== 'object' || ArrayBuffer.isView(v) ? [v] : Object.values(v).flatMap(leavesOf);
+
+/** The ways to call us: by the schemas, then with more or fewer arguments as options. */
+function* waysOf({ a: given, k, forms }) {
+  // A number where we want a tensor: PyTorch takes it for one of no dims.
+  const a = typeof given[0] === 'number' && given.length > 1 ? [scalarTensor(given[0]), ...given.slice(1)] : given;
+  const options = (names) => {
+    const entries = Object.entries(names).map(([key, v]) => [camel(key), v]);
+    return entries.length ? [{ map: Object.fromEntries(entries) }] : [];
+  };
+  const at = ([from, i]) => (from === 'a' ? a[i] : k[i]);
+  for (const { pos, opt } of forms) {
+    const named = Object.fromEntries(Object.entries(opt).map(([n, p]) => [n, at(p)]));
+    yield [...pos.map(at), ...options(named)];
+    // PyTorch's overloads may call required what we have as an option, or the other way round.
+    for (let cut = 1; cut < pos.length; cut++) {
+      yield [...pos.slice(0, cut).map(at), ...options({ ...Object.fromEntries(pos.slice(cut).map((p) => [p[2], at(p)])), ...named })];
+    }
+    const firsts = Object.entries(named);
+    for (let n = 1; n <= firsts.length; n++) {
+      yield [...pos.map(at), ...firsts.slice(0, n).map(([, v]) => v), ...options(Object.fromEntries(firsts.slice(n)))];
+    }
+  }
+  yield [...a, ...options(k)];
+  for (let cut = 2; cut < a.length; cut++) if (a[cut] === null) yield [...a.slice(0, cut), ...options(k)];
+  if (a.length > 1 && !Array.isArray(a[1])) yield [a[0], a.slice(1), ...options(k)];
+}
+const scalarTensor = (v) => ({
+  tensor: Number.isInteger(v) ? 'int32' : 'float32',
+  shape: [],
+  data: Buffer.from((Number.isInteger(v) ? Int32Array : Float32Array).of(v).buffer).toString('base64'),
+});
+const drawsAtRandom =
+  /^(exponential|normal|uniform|cauchy|geometric|log_normal|bernoulli|multinomial|rand.*|empty.*|new_empty.*|nn.functional.(.*dropout.*|rrelu))$/;
+
+const kindOf = (dtype) => (dtype === 'int32' || dtype === 'uint8' || dtype.startsWith('int') ? 'int' : dtype);
+
+function check(f, line, way) {
+  const leaves = [];
+  const args = way.map((v) => decode(v, leaves));
+  const wide = leaves.filter((t) => t.dtype === line.dtype);
+  const ordered = orderOf(line, way, wide);
+  if (line.grads) for (const [i, t] of ordered.entries()) if (t && line.grads[i] !== undefined) t.requiresGrad_();
+  cr.manualSeed(1);
+  const out = leavesOf(f(...args));
+  const expected = line.out;
+  if (out.length !== expected.length) throw new Error(`${out.length} results instead of ${expected.length}`);
+  out.forEach((y, i) => {
+    const e = expected[i];
+    if (!isTensor(y)) return compareNumber(y, e);
+    if (!e?.tensor) throw new Error(`a tensor instead of ${JSON.stringify(e)}`);
+    if (`${y.shape}` !== `${e.shape}`) throw new Error(`result ${i}: shape (${y.shape}) instead of (${e.shape})`);
+    if (kindOf(y.dtype) !== kindOf(e.tensor)) throw new Error(`result ${i}: ${y.dtype} instead of ${e.tensor}`);
+    if (!drawsAtRandom.test(line.op))
+      expectClose(
+        y.toArray(),
+        numbers(e),
+        tolerances[line.dtype === 'float32' || e.tensor === 'float32' ? 'float32' : 'float64'],
+        `result ${i}`,
+      );
+  });
+  if (!line.grads || drawsAtRandom.test(line.op)) return;
+  const floats = out.filter((y) => isTensor(y) && cr.isFloat?.(y.dtype) !== false && y.dtype.includes('float'));
+  const terms = floats
+    .map((y, k) => (y.requiresGrad ? y.mul(tensor(functionalWeights(y.size, k), { shape: y.shape, dtype: y.dtype })).sum() : null))
+    .filter(Boolean);
+  const some = line.grads.some((g) => g !== null && numbers(g).some((v) => v !== 0));
+  if (terms.length === 0) {
+    if (some) throw new Error('no gradient');
+    return;
+  }
+  const known = ordered.filter((t) => t?.requiresGrad);
+  const found = grad(
+    terms.reduce((p, q) => p.add(q)),
+    known,
+    { allowUnused: true },
+  );
+  line.grads.forEach((e, i) => {
+    const t = ordered[i];
+    const g = t ? found[known.indexOf(t)] : null;
+    const theirs = e === null ? new Float64Array(g?.size ?? 0) : numbers(e);
+    expectClose(g?.toArray() ?? new Float64Array(theirs.length), theirs, tolerances[line.dtype], `gradient ${i}`);
+  });
+}
+
+function compareNumber(y, e) {
+  const theirs = e?.tensor ? numbers(e)[0] : e?.number ? decode(e, []) : e;
+  if (e?.tensor && e.shape.length) throw new Error('a number instead of a tensor');
+  expectClose([Number(y)], [Number(theirs)], tolerances.float64, 'number');
+}
+
+/** Our leaves in the order of PyTorch's: first the arguments, then the keywords. */
+function orderOf({ a, k, dtype }, way, wide) {
+  const theirs = tensorsOf([a, Object.values(k)]).filter((t) => t.tensor === dtype);
+  const ours = tensorsOf(way).filter((t) => t.tensor === dtype);
+  return theirs.map((t) => wide[ours.indexOf(t)] ?? null);
+}
+const tensorsOf = (v) => (v === null || typeof v !== 'object' ? [] : v.tensor ? [v] : Object.values(v).flatMap(tensorsOf));
+
+function attempt(f, line) {
+  let first = null;
+  for (const way of waysOf(line)) {
+    try {
+      check(f, line, way);
+      return null;
+    } catch (error) {
+      // The most telling failure: a wrong value says more than a refused call.
+      if (process.env.STACK) console.log(error.stack);
+      const message = error instanceof LibError || error.constructor === Error ? error.message : `${error.name}: ${error.message}`;
+      if (first === null || (!first.includes('must agree') && message.includes('must agree'))) first = message;
+    }
+  }
+  return first ?? 'no way to call it';
+}
+
+function refuses(f, line) {
+  for (const way of waysOf(line)) {
+    let args;
+    try {
+      args = way.map((v) => decode(v, []));
+    } catch {
+      return null; // cannot even be written down
+    }
+    try {
+      leavesOf(f(...args));
+      return `no error (PyTorch: ${line.error})`;
+    } catch (error) {
+      return error instanceof LibError ? null : `${error.name}: ${error.message} (PyTorch: ${line.error})`;
+    }
+  }
+  return null;
+}
+
+const wanted = new RegExp(values.only);
+const lines = readFileSync(positionals[0], 'utf8')
+  .trimEnd()
+  .split('\n')
+  .map((l) => JSON.parse(l));
+const ops = new Map();
+for (const line of lines) {
+  const entry = ops.get(line.op) ?? { calls: [], errors: [], skipped: {}, aliases: [] };
+  ops.set(line.op, entry);
+  if (line.skipped) Object.assign(entry, { skipped: line.skipped, aliases: line.aliases });
+  else (line.error === undefined ? entry.calls : entry.errors).push(line);
+}
+const total = { names: 0, covered: 0, calls: 0, agree: 0, errors: 0, refused: 0, clean: 0 };
+const missing = [];
+for (const [name, { calls, errors, aliases }] of ops) {
+  if (!wanted.test(name)) continue;
+  total.names++;
+  const f = functionOf(name);
+  if (!f) {
+    missing.push(name);
+    continue;
+  }
+  total.covered++;
+  const failures = new Map();
+  for (const line of calls) {
+    line.dtype = positionals[0].includes('32') ? 'float32' : 'float64';
+    total.calls++;
+    const why = attempt(f, line);
+    if (why === null) total.agree++;
+    else failures.set(why.split('\n')[0].slice(0, 150), [...(failures.get(why.split('\n')[0].slice(0, 150)) ?? []), line]);
+  }
+  if (failures.size === 0) total.clean++;
+  let bad = 0;
+  for (const list of failures.values()) bad += list.length;
+  if (bad) console.log(`${name}: ${bad} of ${calls.length} differ`);
+  let shown = 0;
+  for (const [why, list] of failures) {
+    if (shown++ >= (values.all ? 99 : 3)) break;
+    console.log(`    ${list.length}x ${why}`);
+    if (values.verbose) {
+      const short = JSON.stringify([list[0].a, list[0].k, list[0].forms[0]], (key, v) =>
+        key === 'data' ? undefined : v?.tensor ? `${v.tensor}[${v.shape}]` : v,
+      );
+      console.log(`        ${short.slice(0, 300)}`);
+    }
+  }
+  if (values.errors) {
+    for (const line of errors) {
+      total.errors++;
+      const why = refuses(f, line);
+      if (why === null) total.refused++;
+      else console.log(`    ${name} error: ${why.split('\n')[0].slice(0, 200)}`);
+    }
+  }
+  for (const alias of aliases) if (!functionOf(alias)) console.log(`    alias missing: ${alias}`);
+}
+console.log(`missing (${missing.length}): ${missing.join(' ')}`);
+console.log(JSON.stringify(total));

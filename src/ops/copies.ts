@@ -1,0 +1,59 @@
+import type { Tensor } from '../tensor/tensor.js';
+import { derived } from './shortRows.js';
+import type { Op } from './define.js';
+import { positive } from './pointwise.js';
+import { split, unbind } from './split.js';
+import { clone, diagonal, expand, narrow, permute, select, squeeze, t, transpose, unfold, unsqueeze, view } from './view.js';
+
+/** Views that PyTorch also has as copies, and words for complex numbers that say nothing of real ones. */
+
+/** The copy of a view's result. */
+const copied = <Args extends readonly unknown[]>(name: string, op: Op<Args>, torch?: string): Op<Args> => derived(name, op, clone, torch);
+const pieces = <Args extends readonly unknown[]>(name: string, op: Op<Args, Tensor[]>, torch?: string): Op<Args, Tensor[]> =>
+  derived(name, op, (list) => list.map(clone), torch);
+
+/** {@link diagonal}, copied. */
+export const diagonalCopy: typeof diagonal = copied('diagonalCopy', diagonal);
+/** {@link expand}, copied. */
+export const expandCopy: typeof expand = copied('expandCopy', expand);
+/** {@link narrow}, copied. */
+export const narrowCopy: typeof narrow = copied('narrowCopy', narrow);
+/** {@link permute}, copied. */
+export const permuteCopy: typeof permute = copied('permuteCopy', permute);
+/** {@link select}, copied. */
+export const selectCopy: typeof select = copied('selectCopy', select);
+/** {@link squeeze}, copied. */
+export const squeezeCopy: typeof squeeze = copied(
+  'squeezeCopy',
+  squeeze,
+  'torch.squeeze_copy(a[0], *(tuple(v) if isinstance(v, list) else v for v in o.values()))',
+);
+/** {@link t}, copied. */
+export const tCopy: typeof t = copied('tCopy', t);
+/** {@link transpose}, copied. */
+export const transposeCopy: typeof transpose = copied('transposeCopy', transpose);
+/** {@link unfold}, copied. */
+export const unfoldCopy: typeof unfold = copied('unfoldCopy', unfold);
+/** {@link unsqueeze}, copied. */
+export const unsqueezeCopy: typeof unsqueeze = copied('unsqueezeCopy', unsqueeze);
+/** {@link view}, copied. */
+export const viewCopy: typeof view = copied('viewCopy', view);
+/** {@link split} into pieces of given sizes, copied. */
+export const splitCopy: typeof split = pieces('splitCopy', split, 'torch.split(*a, **o)');
+/** {@link unbind}, copied. */
+export const unbindCopy: typeof unbind = pieces('unbindCopy', unbind);
+/** A dense copy: another name of {@link clone}. */
+export const aliasCopy: typeof clone = derived('aliasCopy', clone, (x) => x);
+
+type Unchanged = Op<[x: Tensor]>;
+const unchanged = (name: string, torch?: string): Unchanged => derived(name, positive, (x) => x, torch);
+/** The conjugate: of real numbers, themselves. */
+export const conj: Unchanged = unchanged('conj');
+/** The conjugate: of real numbers, themselves. */
+export const conjPhysical: Unchanged = unchanged('conjPhysical');
+/** The real part: of real numbers, themselves. */
+export const real: Unchanged = unchanged('real');
+/** Real numbers are never stored as conjugates: the values as they are. */
+export const resolveConj: Unchanged = unchanged('resolveConj');
+/** Values are never stored negated: the values as they are. */
+export const resolveNeg: Unchanged = unchanged('resolveNeg');

@@ -1,0 +1,103 @@
+import { LibError } from '../core/errors.js';
+import { broadcastShapes, contiguousStrides, formatShape, type Shape, sameShape } from '../core/shape.js';
+import { type Spec, specOf } from '../core/spec.js';
+import { meshgrid } from '../tensor/creation.js';
+import type { Tensor } from '../tensor/tensor.js';
+import { composed } from './shortRows.js';
+import { defineOp, type Op } from './define.js';
+import { cat, needTensors, stack, vstack } from './join.js';
+import { promoteAll } from './mapTyped.js';
+
+/** Functions of several tensors that join or align them. */
+
+type Join = Op<[tensors: readonly Tensor[]]>;
+
+/** Joins as columns: tensors of one dim (or none) become columns of a matrix, the others are joined along dim 1. */
+export const columnStack: Join = composed(
+  'columnStack',
+  (tensors) => {
+    needTensors('columnStack', tensors);
+    return cat(
+      tensors.map((x) => (x.ndim < 2 ? x.reshape([x.size, 1]) : x)),
+      { dim: 1 },
+    );
+  },
+  (random) => [[[random([3]), random([3])]], [[random([2, 3]), random([2])]]],
+  { errors: () => [[[[]], 'at least one tensor']] },
+);
+/** Another name of {@link vstack}. */
+export const rowStack: Join = composed('rowStack', vstack, (random) => [[[random([3]), random([3])]]]);
+/** Another name of {@link cat}. */
+export const concatenate: typeof cat = composed('concatenate', cat, (random) => [[[random([3]), random([2])]]]);
+
+/** The tensors as views of one shape, by the rules of broadcasting. */
+export const broadcastTensors: Op<[tensors: readonly Tensor[]], Tensor[]> = composed(
+  'broadcastTensors',
+  (tensors) => {
+    const shape = tensors.reduce<Shape>((s, x) => broadcastShapes('broadcastTensors', s, x.shape), []);
+    return tensors.map((x) => (sameShape(x.shape, shape) ? x : x.expand(shape)));
+  },
+  (random) => [[[random([2, 1]), random([3]), random([])]]],
+  { torch: 'torch.broadcast_tensors(*a[0])', errors: (random) => [[[[random([2]), random([3])]], 'do not broadcast']] },
+);
+
+/** All ways to take one element of each vector: (ways, vectors); of one vector, itself. */
+export const cartesianProd: Join = composed(
+  'cartesianProd',
+  (tensors) => {
+    const first = needTensors('cartesianProd', tensors);
+    const wrong = tensors.find((x) => x.ndim !== 1);
+    if (wrong) throw new LibError('shape', `cartesianProd: tensors must be vectors, got shape ${formatShape(wrong.shape)}.`);
+    if (tensors.length === 1) return first;
+    return stack(
+      meshgrid(tensors).map((grid) => grid.reshape([grid.size])),
+      { dim: 1 },
+    );
+  },
+  (random) => [[[random([2]), random([3])]], [[random([4])]]],
+  { torch: 'torch.cartesian_prod(*a[0])', errors: (random) => [[[[random([2, 2])]], 'must be vectors']] },
+);
+
+/** Sizes and positions of the blocks: a block begins where the one before it ends. */
+function blocksOf(specs: readonly Spec[]): { readonly shape: Shape; readonly corners: readonly (readonly [number, number])[] } {
+  let [row, column] = [0, 0];
+  const corners = specs.map(({ shape: [rows = 1, columns = 1] }) => {
+    row += rows;
+    column += columns;
+    return [row - rows, column - columns] as const;
+  });
+  return { shape: [row, column], corners };
+}
+
+const blocks: Join = defineOp({
+  name: 'blockDiag',
+  args: (tensors: readonly Tensor[]) => ({ inputs: tensors, params: null }),
+  infer: (specs) => specOf((specs[0] as Spec).dtype, blocksOf(specs).shape),
+  kernel: (_, specs) => {
+    const { shape, corners } = blocksOf(specs);
+    const strides = contiguousStrides(shape);
+    const [down = 1] = strides;
+    return { family: 'copy', fill: 0, places: corners.map(([row, column]) => ({ offset: row * down + column, strides })) };
+  },
+  grad: ([g], { inputs, needs }) => {
+    const { corners } = blocksOf(inputs.map((x) => x.spec));
+    return inputs.map((x, i) => {
+      const [row, column] = corners[i] ?? [0, 0];
+      return g && needs[i] ? g.narrow(0, row, x.sizeAt(0)).narrow(1, column, x.sizeAt(1)) : null;
+    });
+  },
+  *samples() {},
+});
+/** A matrix with the tensors as blocks along its diagonal and zeros elsewhere; a vector is a block of one row. */
+export const blockDiag: Join = composed(
+  'blockDiag',
+  (tensors) => {
+    needTensors('blockDiag', tensors);
+    const wide = tensors.find((x) => x.ndim > 2);
+    if (wide) throw new LibError('shape', `blockDiag: tensors must have at most 2 dims, got shape ${formatShape(wide.shape)}.`);
+    const dtype = promoteAll(tensors);
+    return blocks(tensors.map((x) => (x.ndim < 2 ? x.reshape([1, x.size]) : x).to(dtype)));
+  },
+  (random) => [[[random([2, 3]), random([2]), random([])]], [[random([2, 1]), random([1, 2])]]],
+  { torch: 'torch.block_diag(*a[0])', errors: (random) => [[[[random([2, 2, 2])]], 'at most 2 dims']] },
+);
