@@ -1,7 +1,7 @@
 import type { Tensor } from '../tensor/tensor.js';
-import { derived } from './shortRows.js';
 import type { Op } from './define.js';
 import { positive } from './pointwise.js';
+import { derived } from './shortRows.js';
 import { split, unbind } from './split.js';
 import { clone, diagonal, expand, narrow, permute, select, squeeze, t, transpose, unfold, unsqueeze, view } from './view.js';
 

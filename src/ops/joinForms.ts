@@ -3,10 +3,10 @@ import { broadcastShapes, contiguousStrides, formatShape, type Shape, sameShape 
 import { type Spec, specOf } from '../core/spec.js';
 import { meshgrid } from '../tensor/creation.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { composed } from './shortRows.js';
 import { defineOp, type Op } from './define.js';
 import { cat, needTensors, stack, vstack } from './join.js';
 import { promoteAll } from './mapTyped.js';
+import { composed } from './shortRows.js';
 
 /** Functions of several tensors that join or align them. */
 

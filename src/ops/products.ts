@@ -3,11 +3,11 @@ import { formatShape, resolveDim } from '../core/shape.js';
 import { specOf } from '../core/spec.js';
 import { type Expr, input, scalar } from '../expr/expr.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { composed } from './shortRows.js';
 import { defineComposite, type Op } from './define.js';
 import { constantTable, functional, fuse, fuseSum, needFloat } from './fused.js';
 import { dot, type ScaleOptions, tensordot } from './matmul.js';
 import { norm } from './reduceStats.js';
+import { composed } from './shortRows.js';
 import { diagonal } from './view.js';
 
 /** Products and distances of vectors. */

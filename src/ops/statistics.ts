@@ -3,10 +3,10 @@ import { formatShape } from '../core/shape.js';
 import { input, scalar } from '../expr/expr.js';
 import { tensor } from '../tensor/creation.js';
 import { isTensor, type Tensor } from '../tensor/tensor.js';
-import { composed } from './shortRows.js';
 import { defineComposite, type Op } from './define.js';
 import { needFloat } from './foldRows.js';
 import { fuse } from './fused.js';
+import { composed } from './shortRows.js';
 import { lineOf, order } from './sortRow.js';
 
 /** Covariances and quantiles. */

@@ -1,9 +1,9 @@
 import { LibError } from '../core/errors.js';
 import { formatShape, type Shape } from '../core/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { composed } from './shortRows.js';
 import { defineComposite, type Op } from './define.js';
 import { flip } from './rearrange.js';
+import { composed } from './shortRows.js';
 import { tensorSplit } from './split.js';
 import { mT, permute, reshape, view } from './view.js';
 
