@@ -5,7 +5,8 @@ import { isGradEnabled, named } from '../ops/apply.js';
 import type { Executable, Storage } from '../program/backend.js';
 import { lifetimesOf, planArena } from '../program/passes/arena.js';
 import { removeDeadCode } from '../program/passes/deadCode.js';
-import { fusePointwise } from '../program/passes/fuse.js';
+import { shareCommon } from '../program/passes/common.js';
+import { type BufferFacts, fusePointwise } from '../program/passes/fuse.js';
 import type { Program, ProgramOperand } from '../program/program.js';
 import { getDefaultDtype } from '../tensor/creation.js';
 import { type Device, defaultDevice } from '../tensor/device.js';
@@ -88,7 +89,7 @@ export class Replay {
     const { sources } = this.layout;
     const isTemporary = (b: number): boolean => sources[b]?.kind === 'temporary';
     const needed = removeDeadCode(this.layout.steps, (b) => !isTemporary(b));
-    this.steps = fuse ? fusePointwise(needed, { isTemporary, mayMeet: (a, b) => this.layout.mayMeet(a, b) }) : needed;
+    this.steps = fuse ? optimized(needed, tracer, { isTemporary, mayMeet: (a, b) => this.layout.mayMeet(a, b) }) : needed;
     const arena = planArena(this.steps, (b) => this.temporaryBytes(b));
     this.arenaBytes = arena.bytes;
     const { program, positions } = numbered(this.steps, arena.offsets, tracer.scalars.length);
@@ -262,6 +263,16 @@ export class Replay {
     view.viewOf = argument.viewOf ?? argument;
     return view;
   }
+}
+
+/** The passes between a trace and the arena. */
+function optimized(steps: readonly TracedStep[], { scalars, live }: Tracer, facts: BufferFacts): TracedStep[] {
+  const numbers = ({ scalarBase, scalars: count }: TracedStep): readonly number[] | null => {
+    for (let i = 0; i < count; i++) if (live.has(scalarBase + i)) return null;
+    return scalars.slice(scalarBase, scalarBase + count);
+  };
+  const shared = shareCommon(steps, { ...facts, scalarsOf: (step) => numbers(step as TracedStep) });
+  return fusePointwise(shared, facts);
 }
 
 const leafIn = (leaf: Leaf, tensors: readonly Tensor[]): Tensor => (typeof leaf === 'number' ? (tensors[leaf] as Tensor) : leaf);
