@@ -275,6 +275,41 @@ bool run_flat(const MapStep& m) {
   return true;
 }
 
+void run_any(MapStep& m) {
+  m.columns = m.dims[m.rank - 1];
+  m.rows = m.rank > 1 ? m.dims[m.rank - 2] : 1;
+  m.planes = product(m.dims, m.rank - 2);
+  m.mode = choose_mode(m);
+  run_map(m);
+}
+
+// Many sets of dense operands. A large part is divided among the threads, small ones are dealt out.
+void run_parts(const MapStep& m, Reader& tape) {
+  const int parts = tape.next();
+  MapStep common = m;
+  common.rank = 1;
+  common.program.read(tape, m.outputs);
+  const int32_t* const first = tape.at;
+  const int words = 2 + 4 * (m.inputs + m.outputs);
+  const auto run_part = [&](int64_t p) {
+    MapStep part = common;
+    const int32_t* const at = first + p * words;
+    Step own = *m.step;
+    own.scalars += at[1];
+    part.step = &own, part.dims = at, part.views = at + 2;
+    if (!run_flat(part)) run_any(part);
+  };
+  int64_t small = 0;
+  for (int p = 0; p < parts; ++p) {
+    const int64_t n = first[int64_t(p) * words];
+    if (n < 2 * GRAIN) small += n;
+    else run_part(p);
+  }
+  const auto run_small = [&](int64_t p, int) { if (first[p * words] < 2 * GRAIN) run_part(p); };
+  if (small > GRAIN) parallel(parts, run_small);
+  else for (int p = 0; p < parts; ++p) run_small(p, 0);
+}
+
 }  // namespace
 
 int32_t map(const Step& step) {
@@ -282,16 +317,16 @@ int32_t map(const Step& step) {
   m.step = &step;
   Reader tape(step);
   m.compute = Compute(tape.next()), m.aot = tape.next(), m.inputs = tape.next(), m.outputs = tape.next(), m.rank = tape.next();
+  if (m.rank == 0) {
+    run_parts(m, tape);
+    return ENGINE_OK;
+  }
   m.dims = tape.ints(m.rank);
   m.views = tape.at;
   if (run_flat(m)) return ENGINE_OK;
   m.views = tape.ints((m.inputs + m.outputs) * (3 + m.rank));
   m.program.read(tape, m.outputs);
-  m.columns = m.dims[m.rank - 1];
-  m.rows = m.rank > 1 ? m.dims[m.rank - 2] : 1;
-  m.planes = product(m.dims, m.rank - 2);
-  m.mode = choose_mode(m);
-  run_map(m);
+  run_any(m);
   return ENGINE_OK;
 }
 

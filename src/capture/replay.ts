@@ -4,8 +4,9 @@ import { KernelError } from '../core/errors.js';
 import { isGradEnabled, named } from '../ops/apply.js';
 import type { Executable, Storage } from '../program/backend.js';
 import { lifetimesOf, planArena } from '../program/passes/arena.js';
-import { removeDeadCode } from '../program/passes/deadCode.js';
+import { batchUpdates } from '../program/passes/batch.js';
 import { shareCommon } from '../program/passes/common.js';
+import { removeDeadCode } from '../program/passes/deadCode.js';
 import { type BufferFacts, fusePointwise } from '../program/passes/fuse.js';
 import type { Program, ProgramOperand } from '../program/program.js';
 import { getDefaultDtype } from '../tensor/creation.js';
@@ -272,7 +273,7 @@ function optimized(steps: readonly TracedStep[], { scalars, live }: Tracer, fact
     return scalars.slice(scalarBase, scalarBase + count);
   };
   const shared = shareCommon(steps, { ...facts, scalarsOf: (step) => numbers(step as TracedStep) });
-  return fusePointwise(shared, facts);
+  return batchUpdates(fusePointwise(shared, facts), facts);
 }
 
 const leafIn = (leaf: Leaf, tensors: readonly Tensor[]): Tensor => (typeof leaf === 'number' ? (tensors[leaf] as Tensor) : leaf);

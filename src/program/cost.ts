@@ -30,7 +30,10 @@ function flopsOf(kernel: Kernel, inputs: readonly ProgramOperand[], outputs: rea
   const size = outputs[0]?.spec.size ?? 0;
   switch (kernel.family) {
     case 'map':
-      return size * topological(kernel.exprs).filter(({ node }) => node.kind === 'apply').length;
+      return (
+        (outputs.reduce((n, y) => n + y.spec.size, 0) / kernel.exprs.length) *
+        topological(kernel.exprs).filter(({ node }) => node.kind === 'apply').length
+      );
     case 'reduce': {
       const perElement = topological([kernel.expr]).filter(({ node }) => node.kind === 'apply').length;
       return sizeOf(kernel.shape) * (1 + perElement) + (kernel.finish === undefined ? 0 : size * arity([kernel.finish]).inputs);

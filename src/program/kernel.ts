@@ -22,11 +22,16 @@ export type Kernel =
 /** float32 only, but for masks. */
 export type FusedKernel = AttentionKernel;
 
-/** outputs[k][i] = exprs[k](inputs[..][i], scalars), inputs broadcast to the outputs' shape. Outputs may alias inputs exactly. */
+/**
+ * outputs[k][i] = exprs[k](inputs[..][i], scalars), inputs broadcast to the outputs' shape. Outputs may alias inputs exactly.
+ * With `parts` the step does that for several sets of operands, one after another in its lists, in any order: the operands of a part
+ * are dense and of one size, or single numbers, and part p reads its scalars from `parts[p]` on.
+ */
 export interface MapKernel {
   readonly family: 'map';
   readonly exprs: readonly Expr[];
   readonly compute: ComputeType;
+  readonly parts?: readonly number[];
 }
 
 export type Reducer = 'sum' | 'prod' | 'max' | 'min' | 'argmax' | 'argmin';

@@ -55,7 +55,10 @@ function writeStep(tape: TapeWriter, step: Step, findAot: FindAot): void {
 const stridesAt = ({ spec }: ProgramOperand, shape: Shape): readonly number[] =>
   spec.shape === shape ? spec.strides : broadcastStrides(spec.shape, spec.strides, shape);
 
-function writeMap(tape: TapeWriter, { inputs, outputs, scalarBase }: Step, { exprs, compute }: MapKernel, findAot: FindAot): void {
+function writeMap(tape: TapeWriter, step: Step, kernel: MapKernel, findAot: FindAot): void {
+  if (kernel.parts !== undefined) return writeParts(tape, step, kernel, kernel.parts, findAot);
+  const { inputs, outputs, scalarBase } = step;
+  const { exprs, compute } = kernel;
   const [first] = outputs;
   if (first === undefined) throw internal('a map without outputs');
   const { shape } = first.spec;
@@ -69,6 +72,28 @@ function writeMap(tape: TapeWriter, { inputs, outputs, scalarBase }: Step, { exp
   tape.list(loops.dims);
   operands.forEach((o, k) => tape.view(o, loops.strides[k]));
   writeExprs(tape, exprs, compute, inputs.length);
+  tape.end();
+}
+
+/** Many sets of dense operands: a rank of 0 says so. */
+function writeParts(
+  tape: TapeWriter,
+  { inputs, outputs, scalarBase }: Step,
+  { exprs, compute }: MapKernel,
+  parts: readonly number[],
+  findAot: FindAot,
+): void {
+  const [reads, writes] = [inputs.length / parts.length, outputs.length / parts.length];
+  const aot = compute === 'float32' ? findAot(...toBytecode(exprs, compute).hash) : -1;
+  tape.begin('map', scalarBase);
+  tape.ints(computeCodes[compute], aot, reads, writes, 0, parts.length);
+  writeExprs(tape, exprs, compute, reads);
+  parts.forEach((shift, p) => {
+    const size = outputs[p * writes]?.spec.size ?? 0;
+    tape.ints(size, shift);
+    const operands = [...inputs.slice(p * reads, (p + 1) * reads), ...outputs.slice(p * writes, (p + 1) * writes)];
+    for (const o of operands) tape.view(o, [o.spec.size === size ? 1 : 0]);
+  });
   tape.end();
 }
 

@@ -2,8 +2,22 @@ import { type Evaluate, evaluator } from '../../expr/evaluate.js';
 import type { MapKernel, ReduceKernel, Reducer } from '../../program/kernel.js';
 import { type Run, type View, Walk } from './view.js';
 
-/** Element by element: an output may be one of the inputs, so an element is written only after it has been read. */
+/** Parts one by one, each with its own scalars. */
 export function map(kernel: MapKernel): Run {
+  const { parts } = kernel;
+  if (parts === undefined) return mapPart(kernel);
+  const one = mapPart(kernel);
+  return (inputs, outputs, scalars) => {
+    parts.forEach((shift, p) => {
+      const of = (views: readonly View[]): readonly View[] =>
+        views.slice((p * views.length) / parts.length, ((p + 1) * views.length) / parts.length);
+      one(of(inputs), of(outputs), scalars.slice(shift));
+    });
+  };
+}
+
+/** Element by element: an output may be one of the inputs, so an element is written only after it has been read. */
+function mapPart(kernel: MapKernel): Run {
   const evaluate = evaluator(kernel.exprs, kernel.compute);
   return (inputs, outputs, scalars) => {
     const shape = outputs[0]?.shape ?? [];
