@@ -1,0 +1,84 @@
+// Passes over captured programs: what they drop and join, and that nothing else changes.
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { compile, manualSeed, Parameter, randn, type Tensor, tensor } from '../../dist/index.js';
+import { Adam, type Optimizer, SGD } from '../../dist/optim/index.js';
+import { withDevice } from '../../dist/tensor/device.js';
+import { everyBackend } from '../support/backends.js';
+
+const steps = (fn: (x: Tensor) => unknown, x: Tensor, fuse = true): number => {
+  const f = compile(fn, { fuse });
+  f(x);
+  return f.programs[0]?.steps ?? 0;
+};
+
+describe('common subexpressions', () => {
+  const x = randn([6, 5]);
+  test('equal work is done once', () => {
+    const repeated = (t: Tensor): unknown => [t.matmul(t.t()).sum(), t.matmul(t.t()).max()];
+    assert.equal(steps(repeated, x), 3);
+    assert.equal(steps(repeated, x, false), 4);
+    assert.equal(
+      steps((t) => [t.cumsum(0).mul(2).sum(), t.cumsum(0).mul(3).sum()], x),
+      3,
+    );
+  });
+
+  test('random numbers, other numbers, and values written over in between are not', () => {
+    assert.equal(
+      steps((t) => t.add(randn([6, 5])).matmul(randn([5, 2])), x),
+      4,
+    );
+    const f = compile((t: Tensor) => {
+      const a = t.cumsum(0).sum();
+      t.mul_(2);
+      return [a, t.cumsum(0).sum()];
+    });
+    const [a, b] = f(tensor([1, 2])).map((t) => t.itemNow());
+    assert.deepEqual([a, b], [4, 8]);
+  });
+
+  test('two arguments may be one tensor, and one may be written', () => {
+    const f = compile((s: Tensor, t: Tensor) => {
+      const before = s.cumsum(0).sum();
+      t.add_(1);
+      return before.add(s.cumsum(0).sum());
+    });
+    const t = tensor([1, 1]);
+    assert.equal(f(t, t).itemNow(), 3 + 6);
+    assert.equal(f(tensor([1, 1]), tensor([1, 1])).itemNow(), 3 + 3);
+  });
+});
+
+describe('updates of all parameters in one step', () => {
+  const sizes = [[3], [300, 301], [1], [7, 5], [50_000]];
+  const makers: Readonly<Record<string, (params: Parameter[]) => Optimizer>> = {
+    'sgd with momentum': (params) => new SGD(params, { lr: 0.1, momentum: 0.9, nesterov: true, weightDecay: 0.01 }),
+    'adam, two groups': ([first, ...others]) =>
+      new Adam([{ params: [first as Parameter], lr: 0.5 }, { params: others }], { lr: 0.1, amsgrad: true }),
+  };
+  for (const { name: engine, backend } of everyBackend) {
+    if (backend === null) continue;
+    for (const [name, make] of Object.entries(makers)) {
+      test(`${name} on ${engine}: the bits of eager steps`, () => {
+        const train = (compiled: boolean): { values: number[]; steps: number } =>
+          withDevice(backend, () => {
+            manualSeed(4);
+            const params = sizes.map((shape) => new Parameter(randn(shape)));
+            const optimizer = make(params);
+            const fn = (scale: Tensor): void => {
+              for (const p of params) p.grad = p.detach().mul(scale);
+              for (const p of params) (p.grad as Tensor).mul_(scale);
+              optimizer.step();
+            };
+            const step = compiled ? compile(fn, { fuse: backend.name !== 'reference' }) : fn;
+            for (let i = 0; i < 3; i++) step(tensor(0.5 + i));
+            return { values: params.flatMap((p) => [...p.toArray()]), steps: 'programs' in step ? (step.programs[0]?.steps ?? 0) : 0 };
+          });
+        const [a, b] = [train(true), train(false)];
+        assert.deepEqual(a.values, b.values);
+        if (backend.name !== 'reference') assert.ok(a.steps < sizes.length, `${a.steps} steps`);
+      });
+    }
+  }
+});
