@@ -5,6 +5,9 @@
 // so there is no edge in m, and the last columns use a narrower kernel.
 #pragma once
 #include "gemm_api.h"
+#ifndef __wasm__
+#include "gemm_packed.h"
+#endif
 #include "pool.h"
 #include "views.h"
 
@@ -156,10 +159,14 @@ template <class T> struct Strided {
 };
 
 template <class T> constexpr int panelWidth = NV * lanes<T>;
-constexpr int KC = 384;                            // rows of a B panel: it fits L1, and C is not revisited too often
+#if CHAINRULE_AVX512
+constexpr int KC = 256;                            // rows of a B panel: it fits L1 beside one of A, and C is not revisited too often
+#else
+constexpr int KC = 384;
+#endif
 constexpr int PACK = 8;                            // panels of B packed together: memory is read in runs that it is good at
-constexpr int MC = 480, NC = 4096;                 // packed A block in L2 with room to spare, packed B in L3
-constexpr int MC_SHARED = 8 * MC;                  // with several threads A is packed for all at once: they meet less often
+constexpr int MC = 240, NC = 4096;                 // packed A block in L2 with room to spare, packed B in L3
+constexpr int MC_SHARED = 16 * MC;                 // with several threads A is packed for all at once: they meet less often
 
 // Rounds up to whole cache lines of T.
 template <class T> INLINE int64_t lines(int64_t count) { return (count + 64 / sizeof(T) - 1) / (64 / sizeof(T)) * (64 / sizeof(T)); }
@@ -182,39 +189,15 @@ template <class T> struct Pass {
 
   // Rows [first, end) of row panels against columns [left, right) of the block.
   NOINLINE void compute(const RowPanels& panels, int first, int end, int left, int right) const {
-    constexpr int L = lanes<T>, W = panelWidth<T>;
-    const bool add = k0 > 0 || job.accumulate;
-    const T* rowBias = last ? job.perRow : nullptr;
-    const T* colBias = last ? job.perCol : nullptr;
-    alignas(64) T tile[KERNEL_ROWS * W];
-    Feed<T> feed;
-    feed.k = kc;
-    for (int j = left; j < right; j += W) {
-      const int cols = min(W, right - j), vectors = (cols + L - 1) / L;
-      const bool whole = cols == vectors * L;
-      const bool direct = !packB && whole;
-      feed.b[0] = direct ? b.data + k0 * b.row + j0 + j : packedB + (packB ? int64_t(j) * kc : 0);
-      feed.bNext = direct ? b.row : vectors * L;
-      for (int panel = first; panel < end; ++panel) {
-        const int i = panels.start(panel), rows = panels.rows(panel);
-        feed.aRow = packA ? 1 : a.row;
-        feed.aNext = packA ? rows : a.col;
-        const T* from = packA ? packedA + int64_t(i) * kc : a.data + (i0 + i) * a.row + k0 * a.col;
-        for (int g = 0; g * GROUP < rows; ++g) feed.a[g] = from + g * GROUP * feed.aRow;
-        T* c = job.c + (i0 + i) * job.ld + j0 + j;
-        if (kc > 64)                               // C comes from far away: fetch it while the tile is computed
-          for (int r = 0; r < rows; ++r)
-            for (int v = 0; v < vectors; ++v) __builtin_prefetch(c + r * job.ld + v * L, 1);
-        const Kernel<T> run = kernel_for<T, STRIDED>(rows, vectors);
-        if (whole && !rowBias && !colBias) {
-          feed.add = add;
-          run(feed, c, job.ld);
-        } else {
-          feed.add = false;
-          run(feed, tile, W);
-          place(tile, W, c, job.ld, rows, cols, add, rowBias ? rowBias + i0 + i : nullptr, colBias ? colBias + j0 + j : nullptr);
-        }
+    for (int j = left; j < right; j += panelWidth<T>) {
+      const int cols = min(panelWidth<T>, right - j);
+#ifndef __wasm__
+      if (packA && packB) {
+        packed_strip(panels, first, end, j, cols);
+        continue;
       }
+#endif
+      strip(panels, first, end, j, cols);
     }
     if constexpr (sizeof(T) == 4)
       if (last && job.epilogue) {
@@ -223,6 +206,61 @@ template <class T> struct Pass {
         job.epilogue->apply(job.epilogue->ctx, job.batch, i0 + i, j0 + left, rows, right - left, block, int(job.ld));
       }
   }
+
+  T* tile_of_c(int i, int j) const { return job.c + (i0 + i) * job.ld + j0 + j; }
+  const T* row_bias(int i) const { return last && job.perRow ? job.perRow + i0 + i : nullptr; }
+  const T* col_bias(int j) const { return last && job.perCol ? job.perCol + j0 + j : nullptr; }
+  bool adds() const { return k0 > 0 || job.accumulate; }
+  // Whether a kernel writes straight to C; otherwise its tile is placed.
+  bool plain(int cols) const { return cols % lanes<T> == 0 && !(last && (job.perRow || job.perCol)); }
+
+  // The columns from j on, at most a panel of them, whatever way A and B are read.
+  void strip(const RowPanels& panels, int first, int end, int j, int cols) const {
+    constexpr int L = lanes<T>, W = panelWidth<T>;
+    const int vectors = (cols + L - 1) / L;
+    const bool direct = !packB && cols == vectors * L, straight = plain(cols);
+    alignas(64) T tile[KERNEL_ROWS * W];
+    Feed<T> feed;
+    feed.k = kc;
+    feed.add = straight && adds();
+    feed.b[0] = direct ? b.data + k0 * b.row + j0 + j : packedB + (packB ? int64_t(j) * kc : 0);
+    feed.bNext = direct ? b.row : vectors * L;
+    for (int panel = first; panel < end; ++panel) {
+      const int i = panels.start(panel), rows = panels.rows(panel);
+      feed.aRow = packA ? 1 : a.row;
+      feed.aNext = packA ? rows : a.col;
+      const T* from = packA ? packedA + int64_t(i) * kc : a.data + (i0 + i) * a.row + k0 * a.col;
+      for (int g = 0; g * GROUP < rows; ++g) feed.a[g] = from + g * GROUP * feed.aRow;
+      T* c = tile_of_c(i, j);
+      if (kc > 64)                                 // C comes from far away: fetch it while the tile is computed
+        for (int r = 0; r < rows; ++r)
+          for (int v = 0; v < vectors; ++v) __builtin_prefetch(c + r * job.ld + v * L, 1);
+      kernel_for<T, STRIDED>(rows, vectors)(feed, straight ? c : tile, straight ? job.ld : W);
+      if (!straight) place(tile, W, c, job.ld, rows, cols, adds(), row_bias(i), col_bias(j));
+    }
+  }
+
+#ifndef __wasm__
+  // The same where both are packed. Every tile fetches the next one of C and its share of the next panel of B.
+  void packed_strip(const RowPanels& panels, int first, int end, int j, int cols) const {
+    constexpr int L = lanes<T>, W = panelWidth<T>, LINE = 64 / int(sizeof(T));
+    const int vectors = (cols + L - 1) / L, sum = panels.start(end) - panels.start(first);
+    const bool straight = plain(cols), more = j + W < nc;
+    alignas(64) T tile[KERNEL_ROWS * W];
+    PackedFeed<T> feed;
+    feed.b = packedB + int64_t(j) * kc, feed.k = kc, feed.add = straight && adds();
+    feed.nextB = feed.b + W * kc, feed.nextLines = more ? (W * kc / LINE + sum - 1) / sum : 0;
+    for (int panel = first; panel < end; ++panel) {
+      const int i = panels.start(panel), rows = panels.rows(panel), next = panel + 1 < end ? panel + 1 : first;
+      feed.a = packedA + int64_t(i) * kc;
+      feed.nextC = tile_of_c(panels.start(next), next == first && more ? j + W : j);
+      T* c = tile_of_c(i, j);
+      packed_kernel_for<T, KERNEL_ROWS, NV>(rows, vectors)(feed, straight ? c : tile, straight ? job.ld : W);
+      if (!straight) place(tile, W, c, job.ld, rows, cols, adds(), row_bias(i), col_bias(j));
+      feed.nextB += feed.nextLines * rows * LINE;
+    }
+  }
+#endif
 };
 
 // A product that is not worth the pool costs less than about 10 us alone.
@@ -232,7 +270,7 @@ template <class T> NOINLINE void multiply(const MatMul<T>& job, Strided<T> a, St
   constexpr int W = panelWidth<T>, L = lanes<T>;
   const int m = job.m, n = job.n, k = job.k;
   const auto distant = [](int64_t row) { return row * int64_t(sizeof(T)) % 4096 == 0; };    // rows share a few lines of the cache
-  const bool packA = n > 4 * W && int64_t(m) * k * sizeof(T) > (a.col != 1 ? 16 : distant(a.row) ? 48 : 1024) * 1024;
+  const bool packA = n > 4 * W && int64_t(m) * k * sizeof(T) > (a.col != 1 ? 16 : distant(a.row) ? 48 : 256) * 1024;
   const int64_t bytesB = int64_t(n) * k * sizeof(T);
   const int direct = (distant(b.row) || bytesB > 2048 * 1024 ? 4 : 30) * MR;  // with fewer rows, packing costs more than it saves
   const bool packB = b.col != 1 || (m > direct && bytesB > 32 * 1024);
@@ -269,7 +307,8 @@ template <class T> NOINLINE void multiply(const MatMul<T>& job, Strided<T> a, St
             const int i = panels.start(int(panel)), rows = panels.rows(int(panel));
             pack_panel(a.data + (i0 + i) * a.row + k0 * a.col, a.row, a.col, rows, kc, packedA + int64_t(i) * kc, rows);
           });
-        const int rowStep = max(1, min(MC / 2 / MR, (panels.count + 3) / 4)), colStep = max(1, min(4, (columns + 1) / 2));
+        const int rowStep = alone ? panels.count : max(1, min(MC / MR, (panels.count + 3) / 4));
+        const int colStep = max(1, min(4, (columns + 1) / 2));
         const int down = (panels.count + rowStep - 1) / rowStep, across = (columns + colStep - 1) / colStep;
         spread(alone, worker, int64_t(down) * across, [&](int64_t task, int) {
           const int first = int(task % down) * rowStep, left = int(task / down) * colStep * W;
