@@ -1,5 +1,9 @@
+import { LibError } from '../core/errors.js';
+import { formatShape } from '../core/shape.js';
+import { prelu, rrelu, swish } from '../ops/activations.js';
 import { full } from '../tensor/creation.js';
 import type { Tensor } from '../tensor/tensor.js';
+import { checkSizes } from './linear.js';
 import { Module, Parameter } from './module.js';
 
 /** Activations as layers. Each calls the op of the same name; see there for the formula. */
@@ -21,17 +25,29 @@ export class LeakyReLU extends Module {
   }
 }
 
-/** A leaky ReLU whose slope is learned, one or one per channel (torch.nn.PReLU). */
+/** A leaky ReLU whose slope is learned, one or one per channel (torch.nn.PReLU). Leave it out of weight decay. */
 export class PReLU extends Module {
   readonly weight: Parameter;
   constructor({ numParameters = 1, init = 0.25 }: { readonly numParameters?: number; readonly init?: number } = {}) {
     super();
+    checkSizes('PReLU', { numParameters });
     this.weight = new Parameter(full([numParameters], init));
   }
   override forward(x: Tensor): Tensor {
-    const shape = x.shape.map((_, i) => (i === 1 && x.ndim > 1 ? this.weight.size : 1));
-    const slope = this.weight.size === 1 ? this.weight : this.weight.reshape(shape);
-    return x.clamp({ min: 0 }).add(slope.mul(x.clamp({ max: 0 })));
+    return prelu(x, this.weight);
+  }
+}
+
+/** A leaky ReLU whose slopes are drawn in training; in evaluation their mean (torch.nn.RReLU). */
+export class RReLU extends Module {
+  constructor(
+    readonly lower: number = 1 / 8,
+    readonly upper: number = 1 / 3,
+  ) {
+    super();
+  }
+  override forward(x: Tensor): Tensor {
+    return rrelu(x, { lower: this.lower, upper: this.upper, training: this.training });
   }
 }
 
@@ -92,10 +108,16 @@ export class Tanh extends Module {
   }
 }
 
-/** log(1 + eˣ), smooth ReLU (torch.nn.Softplus). */
+/** log(1 + exp(beta · x)) / beta, smooth ReLU; linear where beta · x exceeds the threshold (torch.nn.Softplus). */
 export class Softplus extends Module {
+  constructor(
+    readonly beta: number = 1,
+    readonly threshold: number = 20,
+  ) {
+    super();
+  }
   override forward(x: Tensor): Tensor {
-    return x.softplus();
+    return x.softplus({ beta: this.beta, threshold: this.threshold });
   }
 }
 
@@ -116,5 +138,152 @@ export class LogSoftmax extends Module {
   }
   override forward(x: Tensor): Tensor {
     return x.logSoftmax({ dim: this.dim });
+  }
+}
+
+/** min(max(x, 0), 6) (torch.nn.ReLU6). */
+export class ReLU6 extends Module {
+  override forward(x: Tensor): Tensor {
+    return x.relu6();
+  }
+}
+
+/** x for x > 0, else alpha · (exp(x / alpha) − 1) (torch.nn.CELU). */
+export class CELU extends Module {
+  constructor(readonly alpha: number = 1) {
+    super();
+  }
+  override forward(x: Tensor): Tensor {
+    return x.celu({ alpha: this.alpha });
+  }
+}
+
+/** x cut off to [minVal, maxVal] (torch.nn.Hardtanh). */
+export class Hardtanh extends Module {
+  constructor(
+    readonly minVal: number = -1,
+    readonly maxVal: number = 1,
+  ) {
+    super();
+    if (!(minVal < maxVal)) throw new LibError('value', `Hardtanh: minVal must be below maxVal, got ${minVal} and ${maxVal}.`);
+  }
+  override forward(x: Tensor): Tensor {
+    return x.hardtanh({ minVal: this.minVal, maxVal: this.maxVal });
+  }
+}
+
+/** min(max(x / 6 + 1/2, 0), 1) (torch.nn.Hardsigmoid). */
+export class Hardsigmoid extends Module {
+  override forward(x: Tensor): Tensor {
+    return x.hardsigmoid();
+  }
+}
+
+/** x · hardsigmoid(x) (torch.nn.Hardswish). */
+export class Hardswish extends Module {
+  override forward(x: Tensor): Tensor {
+    return x.hardswish();
+  }
+}
+
+/** x, but 0 within lambd of 0 (torch.nn.Hardshrink). */
+export class Hardshrink extends Module {
+  constructor(readonly lambd: number = 0.5) {
+    super();
+  }
+  override forward(x: Tensor): Tensor {
+    return x.hardshrink({ lambd: this.lambd });
+  }
+}
+
+/** x moved towards 0 by lambd (torch.nn.Softshrink). */
+export class Softshrink extends Module {
+  constructor(readonly lambd: number = 0.5) {
+    super();
+  }
+  override forward(x: Tensor): Tensor {
+    return x.softshrink({ lambd: this.lambd });
+  }
+}
+
+/** x − tanh(x) (torch.nn.Tanhshrink). */
+export class Tanhshrink extends Module {
+  override forward(x: Tensor): Tensor {
+    return x.tanhshrink();
+  }
+}
+
+/** log(sigmoid(x)) (torch.nn.LogSigmoid). */
+export class LogSigmoid extends Module {
+  override forward(x: Tensor): Tensor {
+    return x.logsigmoid();
+  }
+}
+
+/** x / (1 + |x|) (torch.nn.Softsign). */
+export class Softsign extends Module {
+  override forward(x: Tensor): Tensor {
+    return x.softsign();
+  }
+}
+
+/** x where x > limit, else value (torch.nn.Threshold). */
+export class Threshold extends Module {
+  constructor(
+    readonly threshold: number,
+    readonly value: number,
+  ) {
+    super();
+  }
+  override forward(x: Tensor): Tensor {
+    return x.threshold(this.threshold, this.value);
+  }
+}
+
+/** The first half along `dim`, gated by the sigmoid of the second (torch.nn.GLU). */
+export class GLU extends Module {
+  constructor(readonly dim: number = -1) {
+    super();
+  }
+  override forward(x: Tensor): Tensor {
+    return x.glu({ dim: this.dim });
+  }
+}
+
+/** softmax(−x) along `dim` (torch.nn.Softmin). */
+export class Softmin extends Module {
+  constructor(readonly dim: number = -1) {
+    super();
+  }
+  override forward(x: Tensor): Tensor {
+    return x.softmin({ dim: this.dim });
+  }
+}
+
+/** Probabilities over the channels at each place of (N, C, H, W) or (C, H, W) (torch.nn.Softmax2d). */
+export class Softmax2d extends Module {
+  override forward(x: Tensor): Tensor {
+    if (x.ndim !== 3 && x.ndim !== 4)
+      throw new LibError('shape', `Softmax2d: the input must be (N, C, H, W) or (C, H, W), got shape ${formatShape(x.shape)}.`);
+    return x.softmax({ dim: -3 });
+  }
+}
+
+export interface SwishOptions {
+  /** Sharpness at the start. Default 1. */
+  readonly beta?: number;
+  /** Learn it, as a parameter `beta` of one element. Default true. */
+  readonly learned?: boolean;
+}
+
+/** x · sigmoid(beta · x) with a learned or fixed beta (Ramachandran et al. 2017); SiLU is beta = 1. */
+export class Swish extends Module {
+  readonly beta: Parameter | number;
+  constructor({ beta = 1, learned = true }: SwishOptions = {}) {
+    super();
+    this.beta = learned ? new Parameter(full([1], beta)) : beta;
+  }
+  override forward(x: Tensor): Tensor {
+    return swish(x, { beta: this.beta });
   }
 }

@@ -3,6 +3,7 @@ export * from './attention.js';
 export * from './bptt.js';
 export * from './containers.js';
 export * from './conv.js';
+export * from './dropout.js';
 export * from './embedding.js';
 export * as init from './init.js';
 export { Identity, Linear, type LinearOptions } from './linear.js';

@@ -36,8 +36,13 @@ export interface TorchName {
   readonly call: string;
 }
 
+/** What a loss takes the model's output for; a loss given anything else trains badly without an error. */
+export type LossInput = 'logits' | 'logProbabilities' | 'probabilities' | 'scores' | 'values' | 'embeddings' | 'distances' | 'features';
+
 interface Row<Args extends readonly unknown[], R> {
   readonly name: string;
+  /** Losses: what their first argument holds. */
+  readonly expects?: LossInput;
   /** Valid calls. Every suite (gradients, backends, capture, PyTorch) is generated from them. */
   samples(random: Random): Iterable<Args>;
   /** Calls that must throw, and a phrase that their message must hold. */
@@ -112,6 +117,7 @@ export interface CustomRow<Args extends readonly unknown[], P, R = Tensor> exten
 /** @internal What the generated suites see of any row. */
 export interface AnyRow {
   readonly name: string;
+  readonly expects?: LossInput;
   readonly kind: 'kernel' | 'view' | 'composite' | 'custom';
   samples(random: Random): Iterable<readonly unknown[]>;
   errors?(random: Random): Iterable<readonly [args: readonly unknown[], says: string]>;

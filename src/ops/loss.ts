@@ -4,78 +4,69 @@ import { formatShape, sameShape } from '../core/shape.js';
 import { constant, type Expr, input } from '../expr/expr.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { defineComposite, type Op } from './define.js';
-import { functional, functionalOf, fuse, fuseSum, needFloat } from './fused.js';
+import { constantView, functional, functionalOf, fuse, fuseSum, needFloat } from './fused.js';
+import {
+  checkNumber,
+  checkReduction,
+  checkShapes,
+  elementwise,
+  type LossOptions,
+  type LossReduction,
+  logitLoss,
+  positivePart,
+  softplusOfMinus,
+  type WeightedOptions,
+  weighted,
+} from './lossParts.js';
 import { type ClassOptions, classEntropy, negativeLogLikelihood, probabilityEntropy, smoothedEntropy } from './lossRows.js';
 import { map } from './map.js';
 
-/** 'mean' over elements (or examples), 'sum', or 'none' to get each one. Default 'mean'. */
-export type LossReduction = 'mean' | 'sum' | 'none';
-
-export interface LossOptions {
-  /** Default 'mean'. */
-  readonly reduction?: LossReduction;
-}
+export type { LossOptions, LossReduction, WeightedOptions } from './lossParts.js';
 
 const [a, b, c, d] = [input(0), input(1), input(2), input(3)];
 const squareOff = a.sub(b).mul(a.sub(b));
 const sizeOff = a.sub(b).abs();
-/** log(1 + e^-x) without overflow, and the loss of logits without weights. */
-const softplus = a.neg().max(0).add(a.abs().neg().exp().log1p());
-const logitLoss = constant(1).sub(b).mul(a).add(softplus);
-const relu = (x: Expr): Expr => x.lessEqual(0).select(0, x);
+const softplus = softplusOfMinus(a);
+const ofLogits = logitLoss(a, b);
 
-/** A loss that is an expression of each element, in one pass with its reduction. */
-function elementwise(op: string, tensors: readonly Tensor[], expr: Expr, reduction: LossReduction): Tensor {
-  needFloat(op, tensors[0]);
-  checkReduction(op, reduction);
-  if (reduction === 'none') return fuse(op, tensors, expr);
-  const { ndim, size } = tensors[0] as Tensor;
-  const dims = Array.from({ length: ndim }, (_, i) => i);
-  return fuseSum(op, tensors, expr, dims, { divisor: reduction === 'sum' ? 1 : size });
-}
-
-function checkReduction(op: string, reduction: string): void {
-  if (reduction !== 'mean' && reduction !== 'sum' && reduction !== 'none') {
-    throw new LibError('option', `${op}: reduction must be 'mean', 'sum' or 'none', got '${String(reduction)}'.`);
-  }
-}
-
-function checkShapes(op: string, x: Tensor, target: Tensor, name = 'target'): void {
-  if (sameShape(x.shape, target.shape)) return;
-  throw new LibError(
-    'shape',
-    `${op}: input and ${name} must have one shape, got ${formatShape(x.shape)} and ${formatShape(target.shape)}.`,
-  );
-}
-
-/** The mean of (x - target)². */
-export const mseLoss: Op<[x: Tensor, target: Tensor, options?: LossOptions]> = defineComposite({
+/** The mean of (x - target)²; with weights, the weighted mean. */
+export const mseLoss: Op<[x: Tensor, target: Tensor, options?: WeightedOptions]> = defineComposite({
   name: 'mseLoss',
-  compose(x: Tensor, target: Tensor, { reduction = 'mean' }: LossOptions = {}) {
+  expects: 'values',
+  compose(x: Tensor, target: Tensor, options: WeightedOptions = {}) {
     checkShapes('mseLoss', x, target);
-    return elementwise('mseLoss', [x, target], squareOff, reduction);
+    return weighted('mseLoss', [x, target], squareOff, options);
   },
-  *samples(random): Iterable<[x: Tensor, target: Tensor, options?: LossOptions]> {
+  *samples(random): Iterable<[x: Tensor, target: Tensor, options?: WeightedOptions]> {
     yield [random([3, 2]), random([3, 2])];
     yield [random([3, 2]), random([3, 2]), { reduction: 'none' }];
     yield [random([4]), random([4]), { reduction: 'sum' }];
+    yield [random([3, 2]), random([3, 2]), { weight: random([3, 2], { low: 0.1, high: 1 }) }];
   },
-  *errors(random): Iterable<readonly [[x: Tensor, target: Tensor, options?: LossOptions], string]> {
+  *errors(random): Iterable<readonly [[x: Tensor, target: Tensor, options?: WeightedOptions], string]> {
     yield [[random([3, 1]), random([3])], 'must have one shape, got (3, 1) and (3,)'];
+    yield [[random([3]), random([3]), { reduction: 'average' as 'mean' }], "'sum' or 'none', got 'average'"];
+    yield [[random([3]), random([3]), { weight: random([2]) }], 'input and weight must have one shape'];
   },
   torch: functional('mse_loss'),
 });
 
-/** The mean of |x - target|. */
-export const l1Loss: Op<[x: Tensor, target: Tensor, options?: LossOptions]> = defineComposite({
+/** The mean of |x - target|; with weights, the weighted mean. */
+export const l1Loss: Op<[x: Tensor, target: Tensor, options?: WeightedOptions]> = defineComposite({
   name: 'l1Loss',
-  compose(x: Tensor, target: Tensor, { reduction = 'mean' }: LossOptions = {}) {
+  expects: 'values',
+  compose(x: Tensor, target: Tensor, options: WeightedOptions = {}) {
     checkShapes('l1Loss', x, target);
-    return elementwise('l1Loss', [x, target], sizeOff, reduction);
+    return weighted('l1Loss', [x, target], sizeOff, options);
   },
-  *samples(random): Iterable<[x: Tensor, target: Tensor, options?: LossOptions]> {
+  *samples(random): Iterable<[x: Tensor, target: Tensor, options?: WeightedOptions]> {
     yield [random([3, 2]), random([3, 2])];
     yield [random([3]), random([3]), { reduction: 'none' }];
+    yield [random([3, 2]), random([3, 2]), { weight: random([3, 2], { low: 0.1, high: 1 }) }];
+  },
+  *errors(random): Iterable<readonly [[x: Tensor, target: Tensor, options?: WeightedOptions], string]> {
+    yield [[random([3, 1]), random([3])], 'must have one shape'];
+    yield [[random([3]), random([3]), { reduction: 'average' as 'mean' }], "'sum' or 'none', got 'average'"];
   },
   torch: functional('l1_loss'),
 });
@@ -88,8 +79,10 @@ export interface SmoothL1Options extends LossOptions {
 /** Half a square over beta for errors below beta, |error| - beta / 2 beyond. */
 export const smoothL1Loss: Op<[x: Tensor, target: Tensor, options?: SmoothL1Options]> = defineComposite({
   name: 'smoothL1Loss',
+  expects: 'values',
   compose(x: Tensor, target: Tensor, { reduction = 'mean', beta = 1 }: SmoothL1Options = {}) {
     checkShapes('smoothL1Loss', x, target);
+    checkNumber('smoothL1Loss', 'beta', beta, beta >= 0, 'at least 0');
     const off = a.sub(b);
     const expr =
       beta === 0
@@ -103,11 +96,16 @@ export const smoothL1Loss: Op<[x: Tensor, target: Tensor, options?: SmoothL1Opti
   *samples(random): Iterable<[x: Tensor, target: Tensor, options?: SmoothL1Options]> {
     yield [random([3, 4]), random([3, 4])];
     yield [random([3, 4]), random([3, 4]), { beta: 0.5, reduction: 'sum' }];
+    yield [random([3, 4]), random([3, 4]), { beta: 0, reduction: 'none' }];
+  },
+  *errors(random): Iterable<readonly [[x: Tensor, target: Tensor, options?: SmoothL1Options], string]> {
+    yield [[random([3]), random([4])], 'must have one shape'];
+    yield [[random([3]), random([3]), { beta: -1 }], 'beta must be at least 0, got -1'];
   },
   torch: functional('smooth_l1_loss'),
 });
 
-export interface HuberOptions extends LossOptions {
+export interface HuberOptions extends WeightedOptions {
   /** Where the parabola ends. Default 1. */
   readonly delta?: number;
 }
@@ -115,8 +113,10 @@ export interface HuberOptions extends LossOptions {
 /** Half a square for errors below delta, delta · (|error| - delta / 2) beyond. */
 export const huberLoss: Op<[x: Tensor, target: Tensor, options?: HuberOptions]> = defineComposite({
   name: 'huberLoss',
-  compose(x: Tensor, target: Tensor, { reduction = 'mean', delta = 1 }: HuberOptions = {}) {
+  expects: 'values',
+  compose(x: Tensor, target: Tensor, { delta = 1, ...options }: HuberOptions = {}) {
     checkShapes('huberLoss', x, target);
+    checkNumber('huberLoss', 'delta', delta, delta > 0, 'positive');
     const off = a.sub(b);
     const expr = off
       .abs()
@@ -128,11 +128,16 @@ export const huberLoss: Op<[x: Tensor, target: Tensor, options?: HuberOptions]> 
           .sub(0.5 * delta)
           .mul(delta),
       );
-    return elementwise('huberLoss', [x, target], expr, reduction);
+    return weighted('huberLoss', [x, target], expr, options, 'of elements');
   },
   *samples(random): Iterable<[x: Tensor, target: Tensor, options?: HuberOptions]> {
     yield [random([3, 4]), random([3, 4])];
     yield [random([3, 4]), random([3, 4]), { delta: 0.5 }];
+    yield [random([3, 4]), random([3, 4]), { weight: random([3, 4], { low: 0.1, high: 1 }) }];
+  },
+  *errors(random): Iterable<readonly [[x: Tensor, target: Tensor, options?: HuberOptions], string]> {
+    yield [[random([3]), random([4])], 'must have one shape'];
+    yield [[random([3]), random([3]), { delta: 0 }], 'delta must be positive, got 0'];
   },
   torch: functional('huber_loss'),
 });
@@ -145,6 +150,7 @@ export interface BinaryOptions extends LossOptions {
 /** -(t log x + (1 - t) log(1 - x)) for probabilities x in [0, 1]; logarithms end at -100. */
 export const binaryCrossEntropy: Op<[x: Tensor, target: Tensor, options?: BinaryOptions]> = defineComposite({
   name: 'binaryCrossEntropy',
+  expects: 'probabilities',
   compose(x: Tensor, target: Tensor, { reduction = 'mean', weight = null }: BinaryOptions = {}) {
     checkShapes('binaryCrossEntropy', x, target);
     needFloat('binaryCrossEntropy', x);
@@ -180,6 +186,7 @@ export interface LogitsOptions extends BinaryOptions {
 /** {@link binaryCrossEntropy} of sigmoid(x), computed so that nothing overflows. */
 export const binaryCrossEntropyWithLogits: Op<[x: Tensor, target: Tensor, options?: LogitsOptions]> = defineComposite({
   name: 'binaryCrossEntropyWithLogits',
+  expects: 'logits',
   compose(x: Tensor, target: Tensor, { reduction = 'mean', weight = null, posWeight = null }: LogitsOptions = {}) {
     checkShapes('binaryCrossEntropyWithLogits', x, target);
     const loss = posWeight
@@ -187,7 +194,7 @@ export const binaryCrossEntropyWithLogits: Op<[x: Tensor, target: Tensor, option
           .sub(b)
           .mul(a)
           .add(b.mul(c.sub(1)).add(1).mul(softplus))
-      : logitLoss;
+      : ofLogits;
     const tensors = [x, target, ...(posWeight ? [posWeight] : []), ...(weight ? [weight] : [])];
     const expr = weight ? loss.mul(posWeight ? d : c) : loss;
     return elementwise('binaryCrossEntropyWithLogits', tensors, expr, reduction);
@@ -216,6 +223,7 @@ export interface CrossEntropyOptions extends ClassOptions {
  */
 export const crossEntropy: Op<[x: Tensor, target: Tensor, options?: CrossEntropyOptions]> = defineComposite({
   name: 'crossEntropy',
+  expects: 'logits',
   compose(x: Tensor, target: Tensor, options: CrossEntropyOptions = {}) {
     const { weight = null, reduction = 'mean', labelSmoothing = 0 } = options;
     needFloat('crossEntropy', x);
@@ -250,6 +258,7 @@ export const crossEntropy: Op<[x: Tensor, target: Tensor, options?: CrossEntropy
 /** The mean of -x[target]: {@link crossEntropy} for x that are log-probabilities already. Shapes as there. */
 export const nllLoss: Op<[x: Tensor, target: Tensor, options?: ClassOptions]> = defineComposite({
   name: 'nllLoss',
+  expects: 'logProbabilities',
   compose(x: Tensor, target: Tensor, options: ClassOptions = {}) {
     needFloat('nllLoss', x);
     checkReduction('nllLoss', options.reduction ?? 'mean');
@@ -277,6 +286,7 @@ export interface KlDivOptions {
 /** target · (log target - x) for log-probabilities x: the Kullback–Leibler divergence of x from the target. */
 export const klDiv: Op<[x: Tensor, target: Tensor, options?: KlDivOptions]> = defineComposite({
   name: 'klDiv',
+  expects: 'logProbabilities',
   compose(x: Tensor, target: Tensor, { reduction = 'mean', logTarget = false }: KlDivOptions = {}) {
     checkShapes('klDiv', x, target);
     // 0 log 0 is 0
@@ -294,6 +304,10 @@ export const klDiv: Op<[x: Tensor, target: Tensor, options?: KlDivOptions]> = de
     yield [random([3, 4]), random([3, 4], { low: 0.1, high: 1 }), { reduction: 'batchmean' }];
     yield [random([3, 4]), random([3, 4]), { logTarget: true, reduction: 'sum' }];
   },
+  *errors(random): Iterable<readonly [[x: Tensor, target: Tensor, options?: KlDivOptions], string]> {
+    yield [[random([3]), random([4])], 'must have one shape'];
+    yield [[random([3]), random([3]), { reduction: 'average' as 'mean' }], "'sum' or 'none', got 'average'"];
+  },
   torch: functional('kl_div'),
 });
 
@@ -309,6 +323,7 @@ export interface PoissonOptions extends LossOptions {
 /** The negative log-likelihood of counts under Poisson distributions. */
 export const poissonNllLoss: Op<[x: Tensor, target: Tensor, options?: PoissonOptions]> = defineComposite({
   name: 'poissonNllLoss',
+  expects: 'values',
   compose(x: Tensor, target: Tensor, { reduction = 'mean', logInput = true, full = false, eps = 1e-8 }: PoissonOptions = {}) {
     checkShapes('poissonNllLoss', x, target);
     const loss = logInput ? a.exp().sub(b.mul(a)) : a.sub(b.mul(a.add(eps).log()));
@@ -328,6 +343,10 @@ export const poissonNllLoss: Op<[x: Tensor, target: Tensor, options?: PoissonOpt
     yield [random([3, 4]), random([3, 4], { low: 0.5, high: 4 })];
     yield [random([3, 4], { low: 0.5, high: 2 }), random([3, 4], { low: 1.5, high: 4 }), { logInput: false, full: true }];
   },
+  *errors(random): Iterable<readonly [[x: Tensor, target: Tensor, options?: PoissonOptions], string]> {
+    yield [[random([3]), random([4])], 'must have one shape'];
+    yield [[random([3]), random([3]), { reduction: 'average' as 'mean' }], "'sum' or 'none', got 'average'"];
+  },
   torch: functional('poisson_nll_loss'),
 });
 
@@ -339,22 +358,49 @@ export interface GaussianOptions extends LossOptions {
 }
 
 /** (log v + (x - target)² / v) / 2: the negative log-likelihood under Gaussians of mean x and the given variance, which broadcasts. */
-export const gaussianNllLoss: Op<[x: Tensor, target: Tensor, variance: Tensor, options?: GaussianOptions]> = defineComposite({
+export const gaussianNllLoss: Op<[x: Tensor, target: Tensor, variance: Tensor | number, options?: GaussianOptions]> = defineComposite({
   name: 'gaussianNllLoss',
-  compose(x: Tensor, target: Tensor, variance: Tensor, { reduction = 'mean', full = false, eps = 1e-6 }: GaussianOptions = {}) {
+  expects: 'values',
+  compose(x: Tensor, target: Tensor, variance: Tensor | number, { reduction = 'mean', full = false, eps = 1e-6 }: GaussianOptions = {}) {
     checkShapes('gaussianNllLoss', x, target);
-    const spread = variance.ndim === x.ndim - 1 ? variance.unsqueeze(-1) : variance;
-    const v = c.less(eps).select(eps, c);
+    needFloat('gaussianNllLoss', x);
+    const given = varianceFor(x, variance);
+    // As in PyTorch, the floor does not stop the gradient.
+    const slopes = [b];
+    const spread = map([given], { name: 'gaussianNllLoss', expr: a.max(eps), dtype: x.dtype, compute: computeType(x.dtype), slopes });
+    const v = c;
     const off = a.sub(b);
     const loss = v.log().add(off.mul(off).div(v)).mul(0.5);
     return elementwise('gaussianNllLoss', [x, target, spread], full ? loss.add(0.5 * Math.log(2 * Math.PI)) : loss, reduction);
   },
-  *samples(random): Iterable<[x: Tensor, target: Tensor, variance: Tensor, options?: GaussianOptions]> {
+  *samples(random): Iterable<[x: Tensor, target: Tensor, variance: Tensor | number, options?: GaussianOptions]> {
     yield [random([3, 4]), random([3, 4]), random([3, 4], { low: 0.5, high: 2 })];
     yield [random([3, 4]), random([3, 4]), random([3, 1], { low: 0.5, high: 2 }), { full: true, reduction: 'none' }];
+    yield [random([3, 4]), random([3, 4]), random([3], { low: 0.5, high: 2 }), { reduction: 'sum' }];
+  },
+  *errors(random): Iterable<readonly [[x: Tensor, target: Tensor, variance: Tensor | number, options?: GaussianOptions], string]> {
+    yield [[random([3]), random([4]), random([3])], 'must have one shape'];
+    yield [[random([3]), random([3]), -1], 'must not be negative, got -1'];
+    yield [[random([2, 3]), random([2, 3]), random([2, 2])], 'variance must have the shape of x'];
   },
   torch: functional('gaussian_nll_loss'),
 });
+
+/** A variance for each element, for each row (…,) or (…, 1), or one for all. */
+function varianceFor(x: Tensor, variance: Tensor | number): Tensor {
+  if (typeof variance === 'number') {
+    if (!(variance >= 0)) throw new LibError('value', `gaussianNllLoss: the variance must not be negative, got ${variance}.`);
+    return constantView(x.device, x.dtype, [], variance);
+  }
+  if (sameShape(x.shape.slice(0, -1), variance.shape) && x.ndim > 0) return variance.unsqueeze(-1);
+  const off = x.shape.filter((size, d) => variance.shape[d] !== size).length;
+  if (variance.ndim === x.ndim && off <= 1 && variance.shape.every((size, d) => size === x.shape[d] || size === 1)) return variance;
+  throw new LibError(
+    'shape',
+    `gaussianNllLoss: the variance must have the shape of x, of one of its dims 1, or without the last, got ${formatShape(variance.shape)} ` +
+      `for ${formatShape(x.shape)}.`,
+  );
+}
 
 export interface MarginOptions extends LossOptions {
   /** How far apart is far enough. */
@@ -364,13 +410,17 @@ export interface MarginOptions extends LossOptions {
 /** x for targets 1, max(0, margin - x) for targets -1. Margin: default 1. */
 export const hingeEmbeddingLoss: Op<[x: Tensor, target: Tensor, options?: MarginOptions]> = defineComposite({
   name: 'hingeEmbeddingLoss',
+  expects: 'distances',
   compose(x: Tensor, target: Tensor, { reduction = 'mean', margin = 1 }: MarginOptions = {}) {
     checkShapes('hingeEmbeddingLoss', x, target);
-    return elementwise('hingeEmbeddingLoss', [x, target], b.equal(1).select(a, relu(constant(margin).sub(a))), reduction);
+    return elementwise('hingeEmbeddingLoss', [x, target], b.equal(1).select(a, positivePart(constant(margin).sub(a))), reduction);
   },
   *samples(random): Iterable<[x: Tensor, target: Tensor, options?: MarginOptions]> {
     yield [random([6]), random.integers([6], 0, 2).mul(2).sub(1)];
     yield [random([6]), random.integers([6], 0, 2).mul(2).sub(1), { margin: 0.5, reduction: 'none' }];
+  },
+  *errors(random): Iterable<readonly [[x: Tensor, target: Tensor, options?: MarginOptions], string]> {
+    yield [[random([3]), random([4])], 'must have one shape'];
   },
   torch: functional('hinge_embedding_loss'),
 });
@@ -378,13 +428,17 @@ export const hingeEmbeddingLoss: Op<[x: Tensor, target: Tensor, options?: Margin
 /** max(0, -target · (x1 - x2) + margin): target 1 wants x1 above x2, -1 below. Margin: default 0. */
 export const marginRankingLoss: Op<[x1: Tensor, x2: Tensor, target: Tensor, options?: MarginOptions]> = defineComposite({
   name: 'marginRankingLoss',
+  expects: 'scores',
   compose(x1: Tensor, x2: Tensor, target: Tensor, { reduction = 'mean', margin = 0 }: MarginOptions = {}) {
     checkShapes('marginRankingLoss', x1, x2, 'second input');
     checkShapes('marginRankingLoss', x1, target);
-    return elementwise('marginRankingLoss', [x1, x2, target], relu(c.mul(b.sub(a)).add(margin)), reduction);
+    return elementwise('marginRankingLoss', [x1, x2, target], positivePart(c.mul(b.sub(a)).add(margin)), reduction);
   },
   *samples(random): Iterable<[x1: Tensor, x2: Tensor, target: Tensor, options?: MarginOptions]> {
     yield [random([6]), random([6]), random.integers([6], 0, 2).mul(2).sub(1), { margin: 0.3 }];
+  },
+  *errors(random): Iterable<readonly [[x1: Tensor, x2: Tensor, target: Tensor, options?: MarginOptions], string]> {
+    yield [[random([3]), random([4]), random([3])], 'must have one shape'];
   },
   torch: functional('margin_ranking_loss'),
 });
@@ -392,6 +446,7 @@ export const marginRankingLoss: Op<[x1: Tensor, x2: Tensor, target: Tensor, opti
 /** log(1 + e^(-target · x)) for targets 1 and -1. */
 export const softMarginLoss: Op<[x: Tensor, target: Tensor, options?: LossOptions]> = defineComposite({
   name: 'softMarginLoss',
+  expects: 'logits',
   compose(x: Tensor, target: Tensor, { reduction = 'mean' }: LossOptions = {}) {
     checkShapes('softMarginLoss', x, target);
     const score = b.mul(a);
@@ -399,6 +454,9 @@ export const softMarginLoss: Op<[x: Tensor, target: Tensor, options?: LossOption
   },
   *samples(random): Iterable<[x: Tensor, target: Tensor, options?: LossOptions]> {
     yield [random([6]), random.integers([6], 0, 2).mul(2).sub(1)];
+  },
+  *errors(random): Iterable<readonly [[x: Tensor, target: Tensor, options?: LossOptions], string]> {
+    yield [[random([3]), random([4])], 'must have one shape'];
   },
   torch: functional('soft_margin_loss'),
 });
@@ -443,14 +501,23 @@ export const cosineSimilarity: Op<[x1: Tensor, x2: Tensor, options?: CosineOptio
 /** 1 - cos for targets 1, max(0, cos - margin) for targets -1; x1 and x2 are (N, D) or (D). Margin: default 0. */
 export const cosineEmbeddingLoss: Op<[x1: Tensor, x2: Tensor, target: Tensor, options?: MarginOptions]> = defineComposite({
   name: 'cosineEmbeddingLoss',
+  expects: 'embeddings',
   compose(x1: Tensor, x2: Tensor, target: Tensor, { reduction = 'mean', margin = 0 }: MarginOptions = {}) {
     checkShapes('cosineEmbeddingLoss', x1, x2, 'second input');
     const similarity = cosineSimilarity(x1, x2, { dim: -1, eps: 1e-12 });
     checkShapes('cosineEmbeddingLoss', similarity, target);
-    return elementwise('cosineEmbeddingLoss', [similarity, target], b.equal(1).select(constant(1).sub(a), relu(a.sub(margin))), reduction);
+    return elementwise(
+      'cosineEmbeddingLoss',
+      [similarity, target],
+      b.equal(1).select(constant(1).sub(a), positivePart(a.sub(margin))),
+      reduction,
+    );
   },
   *samples(random): Iterable<[x1: Tensor, x2: Tensor, target: Tensor, options?: MarginOptions]> {
     yield [random([5, 4]), random([5, 4]), random.integers([5], 0, 2).mul(2).sub(1), { margin: 0.1 }];
+  },
+  *errors(random): Iterable<readonly [[x1: Tensor, x2: Tensor, target: Tensor, options?: MarginOptions], string]> {
+    yield [[random([3, 2]), random([3, 2]), random([2])], 'must have one shape'];
   },
   torch: functional('cosine_embedding_loss'),
 });
@@ -467,10 +534,12 @@ export interface TripletOptions extends MarginOptions {
 /** max(0, d(anchor, positive) - d(anchor, negative) + margin) over the last dim. Margin: default 1. */
 export const tripletMarginLoss: Op<[anchor: Tensor, positive: Tensor, negative: Tensor, options?: TripletOptions]> = defineComposite({
   name: 'tripletMarginLoss',
+  expects: 'embeddings',
   compose(anchor: Tensor, positive: Tensor, negative: Tensor, options: TripletOptions = {}) {
     const { reduction = 'mean', margin = 1, p = 2, eps = 1e-6, swap = false } = options;
     checkShapes('tripletMarginLoss', anchor, positive, 'positive');
     checkShapes('tripletMarginLoss', anchor, negative, 'negative');
+    checkNumber('tripletMarginLoss', 'margin', margin, margin > 0, 'positive');
     needFloat('tripletMarginLoss', anchor);
     const distance = (x: Tensor, y: Tensor): Tensor => {
       const off = a.sub(b).add(eps).abs();
@@ -479,11 +548,15 @@ export const tripletMarginLoss: Op<[anchor: Tensor, positive: Tensor, negative: 
     };
     const far = distance(anchor, negative);
     const least = swap ? fuse('tripletMarginLoss', [far, distance(positive, negative)], a.min(b)) : far;
-    return elementwise('tripletMarginLoss', [distance(anchor, positive), least], relu(a.sub(b).add(margin)), reduction);
+    return elementwise('tripletMarginLoss', [distance(anchor, positive), least], positivePart(a.sub(b).add(margin)), reduction);
   },
   *samples(random): Iterable<[anchor: Tensor, positive: Tensor, negative: Tensor, options?: TripletOptions]> {
     yield [random([4, 3]), random([4, 3]), random([4, 3])];
     yield [random([4, 3]), random([4, 3]), random([4, 3]), { swap: true, margin: 2, reduction: 'none' }];
+  },
+  *errors(random): Iterable<readonly [[anchor: Tensor, positive: Tensor, negative: Tensor, options?: TripletOptions], string]> {
+    yield [[random([3, 2]), random([3, 1]), random([3, 2])], 'must have one shape'];
+    yield [[random([3, 2]), random([3, 2]), random([3, 2]), { margin: 0 }], 'margin must be positive, got 0'];
   },
   torch: functional('triplet_margin_loss'),
 });

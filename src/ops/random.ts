@@ -11,6 +11,7 @@ import { checkWritable } from './apply.js';
 import { defineComposite, type Op } from './define.js';
 import { needFloat } from './foldRows.js';
 import { mapTyped } from './mapTyped.js';
+import { checkProbability, type DropoutOptions } from './probability.js';
 
 /** Random ops of a tensor. In-place ones fill the tensor in order of its elements, whatever its strides are. */
 
@@ -47,10 +48,6 @@ export function exponential_(x: Tensor, lambd = 1, { generator = defaultGenerato
 export function bernoulli_(x: Tensor, p = 0.5, { generator = defaultGenerator() }: RandomOptions = {}): Tensor {
   checkProbability('bernoulli_', p);
   return refill('bernoulli_', x, 'uniform', generator, input(0).less(scalar(0)), [p]);
-}
-
-function checkProbability(op: string, p: number): void {
-  if (!(p >= 0 && p <= 1)) throw new LibError('value', `${op}: the probability p must be in [0, 1], got ${p}.`);
 }
 
 /** Uniform numbers in [0, 1) with the shape, type and device of `x`. */
@@ -102,31 +99,33 @@ export function multinomial(weights: Tensor, count: number, options: Multinomial
     .clamp({ max: n - 1 });
 }
 
-export interface DropoutOptions extends RandomOptions {
-  /** Probability of dropping an element. Default 0.5. */
-  readonly p?: number;
-  /** Drop; else the input is returned as it is. Default true. */
-  readonly training?: boolean;
-}
 const kept = scalar(0)
   .lessEqual(input(1))
   .select(input(0).mul(scalar(1)), 0);
-/** Zeros each element with probability p and scales the rest by 1 / (1 - p), so that the mean stays. */
-export const dropout: Op<[x: Tensor, options?: DropoutOptions]> = defineComposite({
+/**
+ * Zeros each element with probability p and scales the rest by 1 / (1 - p), so that the mean stays. With `inverted: false` the rest
+ * keeps its size in training and everything is scaled by 1 - p otherwise, as in the first paper (Srivastava et al. 2014).
+ */
+export const dropout: Op<[x: Tensor, options?: DropoutOptions & { readonly inverted?: boolean }]> = defineComposite({
   name: 'dropout',
-  compose(x: Tensor, { p = 0.5, training = true, generator = dropoutGenerator() }: DropoutOptions = {}) {
+  compose(x: Tensor, options: DropoutOptions & { readonly inverted?: boolean } = {}) {
+    const { p = 0.5, training = true, inverted = true, generator = dropoutGenerator() } = options;
     checkProbability('dropout', p);
-    if (p === 0 || !training) return x;
+    if (p === 0 || (!training && inverted)) return x;
     needFloat('dropout', x);
+    if (!training) return mapTyped('dropout', [x], input(0).mul(scalar(0)), { scalars: [1 - p], dtype: x.dtype });
     const u = drawn('dropout', 'uniform', specOf('float32', x.shape), x.device, generator);
-    return mapTyped('dropout', [x, u], kept, { scalars: [p, p === 1 ? 0 : 1 / (1 - p)], dtype: x.dtype });
+    const scale = inverted && p !== 1 ? 1 / (1 - p) : 1;
+    return mapTyped('dropout', [x, u], kept, { scalars: [p, scale], dtype: x.dtype });
   },
   torch: null,
-  *samples(random): Iterable<[x: Tensor, options?: DropoutOptions]> {
+  *samples(random): Iterable<[x: Tensor, options?: DropoutOptions & { readonly inverted?: boolean }]> {
     yield [random([4, 5])];
     yield [random([3, 7]), { p: 0.2 }];
     yield [random([5]), { p: 1 }];
     yield [random([5]), { training: false }];
+    yield [random([5]), { p: 0.3, inverted: false }];
+    yield [random([5]), { p: 0.3, inverted: false, training: false }];
   },
   *errors(random): Iterable<readonly [[x: Tensor, options?: DropoutOptions], string]> {
     yield [[random([2]), { p: 1.5 }], 'must be in [0, 1]'];

@@ -1,10 +1,13 @@
 /** The rows that move, join, look up and multiply, and the layers' arithmetic: one part of the table. */
+export * from './activations.js';
 export * from './attention.js';
 export * from './conv.js';
 export * from './copies.js';
+export * from './dropouts.js';
 export * from './embedding.js';
 export * from './indexing.js';
 export * from './loss.js';
+export * from './lossMargin.js';
 export * from './matmul.js';
 export * from './multiHeadForward.js';
 export * from './norm.js';
