@@ -2,10 +2,10 @@ import { LibError } from '../core/errors.js';
 import { gelu, relu } from '../ops/pointwiseActivations.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { MultiheadAttention } from './attention.js';
+import { Dropout } from './dropout.js';
 import { Linear } from './linear.js';
 import { Module } from './module.js';
 import { LayerNorm } from './norm.js';
-import { Dropout } from './shape.js';
 
 export interface TransformerLayerOptions {
   /** Hidden width of the feed-forward part. Default 2048. */
