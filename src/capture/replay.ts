@@ -2,6 +2,7 @@ import { cached } from '../core/cache.js';
 import { dtypes } from '../core/dtype.js';
 import { KernelError } from '../core/errors.js';
 import { isGradEnabled, named } from '../ops/apply.js';
+import { autocastDtype } from '../ops/autocast.js';
 import type { Executable, Storage } from '../program/backend.js';
 import { lifetimesOf, planArena } from '../program/passes/arena.js';
 import { batchUpdates } from '../program/passes/batch.js';
@@ -61,7 +62,7 @@ export class Replay {
   private readonly layout: Layout;
   readonly device: Device;
   private readonly gradMode = isGradEnabled();
-  private readonly defaults = [defaultDevice(), getDefaultDtype()] as const;
+  private readonly defaults = [defaultDevice(), getDefaultDtype(), autocastDtype()] as const;
   private readonly guards: readonly (() => boolean)[];
   private readonly leaves: readonly (readonly [Tensor, boolean])[];
   private readonly gradEntries: readonly GradEntry[];
@@ -116,9 +117,9 @@ export class Replay {
   /** Whether this program is what the function would do with these arguments now. */
   matches(args: unknown, tensors: readonly Tensor[]): boolean {
     const { inputs } = this;
-    const [device, dtype] = this.defaults;
+    const [device, dtype, cast] = this.defaults;
     if (tensors.length !== inputs.length || this.gradMode !== isGradEnabled()) return false;
-    if (device !== defaultDevice() || dtype !== getDefaultDtype()) return false;
+    if (device !== defaultDevice() || dtype !== getDefaultDtype() || cast !== autocastDtype()) return false;
     for (let i = 0; i < inputs.length; i++) {
       const [t, x] = [tensors[i] as Tensor, inputs[i] as Tensor];
       if (t.spec !== x.spec || t.device !== x.device || (t.requiresGrad && this.gradMode) !== x.requiresGrad) return false;

@@ -6,6 +6,7 @@ import type { Tensor } from '../tensor/tensor.js';
 import { apply } from './apply.js';
 import { applyCustom } from './applyCustom.js';
 import { applyView } from './applyView.js';
+import { type AutocastPolicy, autocastDtype, castArguments, policyOf } from './autocast.js';
 
 /** Writes a step's scalars from position `at` of a program's. */
 export type LiveScalars = (out: number[], at: number) => void;
@@ -51,6 +52,8 @@ interface Row<Args extends readonly unknown[], R> {
   readonly torch?: TorchName | null;
   /** Samples may sit where the function jumps or bends: finite differences are not asked for. */
   readonly kinks?: boolean;
+  /** What autocast does to its inputs. Default: by the name (autocast.ts), or nothing. */
+  readonly autocast?: AutocastPolicy;
   /** Filled in by generated suites' needs: results that are not tensors only. */
   readonly result?: (outputs: readonly Tensor[]) => R;
 }
@@ -123,6 +126,7 @@ export interface AnyRow {
   errors?(random: Random): Iterable<readonly [args: readonly unknown[], says: string]>;
   readonly torch?: TorchName | null;
   readonly kinks?: boolean;
+  readonly autocast?: AutocastPolicy;
   readonly differentiable: boolean;
 }
 
@@ -172,6 +176,13 @@ export function defineComposite<Args extends readonly unknown[], R = Tensor>(
 
 function makeOp<Args extends readonly unknown[], R>(call: (...args: Args) => R, row: unknown): Op<Args, R> {
   const { name } = row as AnyRow;
-  Object.defineProperty(call, 'name', { value: name });
-  return Object.assign(call, { row: row as AnyRow });
+  const cast = castingCall(call, (row as AnyRow).autocast ?? policyOf(name));
+  Object.defineProperty(cast, 'name', { value: name });
+  return Object.assign(cast, { row: row as AnyRow });
+}
+
+/** The call as it is under autocast, for rows that have a policy. */
+function castingCall<Args extends readonly unknown[], R>(call: (...args: Args) => R, policy: AutocastPolicy | null): (...args: Args) => R {
+  if (policy === null) return call;
+  return (...args) => (autocastDtype() === null ? call(...args) : call(...castArguments(args, policy)));
 }

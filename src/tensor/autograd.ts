@@ -2,6 +2,7 @@ import { cached } from '../core/cache.js';
 import { LibError } from '../core/errors.js';
 import { formatShape, sameShape } from '../core/shape.js';
 import { setAllocationListener, setGradEnabled } from '../ops/apply.js';
+import { setAutocast } from '../ops/autocast.js';
 import type { Storage } from '../program/backend.js';
 import { fullLike } from './creation.js';
 import type { Edge, GradNode } from './graph.js';
@@ -151,6 +152,7 @@ function walk(roots: readonly Tensor[], seeds: readonly Tensor[], { createGraph,
     recycler?.drop(gradient);
   };
   const before = setGradEnabled(createGraph);
+  const cast = setAutocast(null); // gradients come in the types of the forward pass
   const listener = recycler && setAllocationListener(recycler.listener);
   try {
     const order = reachable(roots);
@@ -175,6 +177,7 @@ function walk(roots: readonly Tensor[], seeds: readonly Tensor[], { createGraph,
     }
   } finally {
     setGradEnabled(before);
+    setAutocast(cast);
     if (recycler) {
       setAllocationListener(listener);
       recycler.finish(sink);

@@ -1,11 +1,13 @@
 import { LibError } from '../core/errors.js';
 import type { AnyModule } from '../nn/module.js';
+import { autocast } from '../ops/autocast.js';
 import { noGrad } from '../tensor/autograd.js';
 import { isTensor, type Tensor, type TensorData } from '../tensor/tensor.js';
 import { CompiledPart } from './compiled.js';
 import type { Scores } from './events.js';
 import type { Measured, Metric } from './metrics.js';
 import { withMode } from './modes.js';
+import type { Precision } from './options.js';
 import { pause } from './pause.js';
 import { ReadQueue } from './readQueue.js';
 
@@ -73,7 +75,13 @@ export interface EvaluateOptions<B> {
   /** Called after each batch with the share that is done. */
   readonly onBatch?: (done: number) => void;
   readonly signal?: AbortSignal;
+  /** What products are computed in. Default 'float32'. */
+  readonly precision?: Precision;
 }
+
+/** Runs `body` under autocast where products are to run in a reduced type. */
+export const inPrecision = <R>(precision: Precision, body: () => R): R =>
+  precision === 'float32' ? body() : autocast(body, { dtype: precision });
 
 export interface Evaluation {
   readonly scores: Scores;
@@ -116,22 +124,30 @@ export const shapesOf = (batch: unknown, { output, target }: Outcome): Measured 
 export function evaluate<B>(
   model: AnyModule,
   data: AsyncIterable<B> & { readonly length: number },
-  { loss, metrics = [], forward = forwardPair, ...options }: EvaluateOptions<B>,
+  { loss, metrics = [], forward = forwardPair, precision = 'float32', ...options }: EvaluateOptions<B>,
 ): Promise<Evaluation> {
-  const compiled = new CompiledPart('evaluation step', evaluationStep(model, { loss, metrics, forward }), 'auto', () => undefined);
+  const compiled = new CompiledPart(
+    'evaluation step',
+    evaluationStep(model, { loss, metrics, forward, precision }),
+    'auto',
+    () => undefined,
+  );
   return evaluateWith((batch) => compiled.run(batch), model, data, { metrics, ...options });
 }
 
 /** The loss and the metrics of one batch. */
 export function evaluationStep<B>(
   model: AnyModule,
-  { loss, metrics, forward }: Required<Pick<EvaluateOptions<B>, 'loss' | 'metrics' | 'forward'>>,
+  { loss, metrics, forward, precision }: Required<Pick<EvaluateOptions<B>, 'loss' | 'metrics' | 'forward' | 'precision'>>,
 ): (batch: B) => BatchValues {
   return (batch) =>
     noGrad(() => {
-      const made = forward(model, batch);
+      const { made, value } = inPrecision(precision, () => {
+        const outcome = forward(model, batch);
+        return { made: outcome, value: loss(outcome.output, outcome.target) };
+      });
       const measured = metrics.map((m) => m.measure(made.output, made.target));
-      return { values: [loss(made.output, made.target), ...measured], shapes: shapesOf(batch, made) };
+      return { values: [value, ...measured], shapes: shapesOf(batch, made) };
     });
 }
 

@@ -5,7 +5,15 @@ import type { Tensor } from '../tensor/tensor.js';
 import type { Callback } from './callbacks.js';
 import type { ForwardFn, LossFn } from './evaluate.js';
 import type { Metric } from './metrics.js';
-import { checkKeys, checkRange, type DataSource, type RunLength, type TrainOptimizer, type TrainSchedule } from './options.js';
+import {
+  checkKeys,
+  checkRange,
+  type DataSource,
+  type Precision,
+  type RunLength,
+  type TrainOptimizer,
+  type TrainSchedule,
+} from './options.js';
 
 /** Data of an experiment: training, and if there are any, validation (after each epoch) and test (once, in the end). */
 export interface ExperimentData<B = readonly [Tensor, Tensor]> {
@@ -68,6 +76,8 @@ export interface ExperimentOptions<B = readonly [Tensor, Tensor]> {
   readonly evaluateTrain?: boolean;
   /** Replay captured steps. Default: where that works. */
   readonly compile?: boolean;
+  /** What products are computed in. Default 'float32'. */
+  readonly precision?: Precision;
   /** Names of the classes, for confusion matrices. */
   readonly classes?: readonly string[];
 }
@@ -97,6 +107,7 @@ const known: Readonly<Record<keyof ExperimentOptions, true>> = {
   monitor: true,
   evaluateTrain: true,
   compile: true,
+  precision: true,
   classes: true,
 };
 const parts = { model: 'type', data: 'make', optimizer: 'type', schedule: 'make' } as const;
@@ -187,6 +198,7 @@ const topLevel = [
   'scheduleEvery',
   'evaluateTrain',
   'compile',
+  'precision',
   'name',
 ];
 

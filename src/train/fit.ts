@@ -90,6 +90,7 @@ function setupOf<B>(options: FitOptions<B>): Setup<B> {
     evaluateTrain: options.evaluateTrain ?? false,
     restoreBest: options.restoreBest ?? true,
     compile: options.compile ?? 'auto',
+    precision: options.precision ?? 'float32',
     signal: options.signal ?? null,
     onEvent: options.onEvent ?? (() => undefined),
     onEvaluate: options.onEvaluate ?? (() => undefined),

@@ -11,6 +11,9 @@ import type { TrainEvent } from './events.js';
 import type { Metric } from './metrics.js';
 import type { Recorder, RunConfig, SavedRun } from './recorder.js';
 
+/** What products are computed in; weights, sums, norms and losses are float32 in any case. */
+export type Precision = 'float32' | 'bfloat16';
+
 /** What the loop needs of an optimizer. */
 export interface TrainOptimizer extends Schedulable {
   step(): void;
@@ -86,6 +89,8 @@ export interface FitOptions<B = readonly [Tensor, Tensor]> {
    * note; `false`: eagerly, op by op.
    */
   readonly compile?: boolean;
+  /** `bfloat16`: forward and backward under autocast, weights and optimizer state in float32. Default 'float32'. */
+  readonly precision?: Precision;
   /** Folder for the run's log, weights and checkpoint. Default: nothing is written. */
   readonly runDir?: string;
   /** Keeps the run instead of a folder. */
@@ -124,6 +129,7 @@ const known: Readonly<Record<keyof FitOptions, true>> = {
   restoreBest: true,
   stopOnNonFinite: true,
   compile: true,
+  precision: true,
   runDir: true,
   recorder: true,
   config: true,
@@ -167,6 +173,10 @@ export function checkFitOptions<B>(options: FitOptions<B>): void {
   checkRange('fit', 'accumulate', options.accumulate, true, 1);
   checkRange('fit', 'seed', options.seed, true, 0);
   checkRange('fit', 'clipGradNorm', options.clipGradNorm, false, 0);
+  const { precision = 'float32' } = options;
+  if (precision !== 'float32' && precision !== 'bfloat16') {
+    throw new LibError('option', `fit: precision must be float32 or bfloat16, got ${String(precision)}.`);
+  }
   checkMonitor(options.monitor, options.metrics ?? []);
 }
 

@@ -40,9 +40,9 @@ export async function profileExperiment<B>(
   { set = {}, runs = 10 }: ProfileExperimentOptions = {},
 ): Promise<ExperimentProfile> {
   const { chosen, model, data, optimizer } = await prepare(exp, set);
-  const { loss, metrics = [], forward = forwardPair, clipGradNorm = null, accumulate = 1 } = chosen;
+  const { loss, metrics = [], forward = forwardPair, clipGradNorm = null, accumulate = 1, precision = 'float32' } = chosen;
   const train = batchesFrom<B>(data.train as never, chosen.batchSize ?? 32, true);
-  const step = compile(trainStep({ model, optimizer, loss, forward, metrics, clipGradNorm }));
+  const step = compile(trainStep({ model, optimizer, loss, forward, metrics, clipGradNorm, precision }));
   return withMode(model, true, async () => {
     const waits: number[] = [];
     let computing = 0;

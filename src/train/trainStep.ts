@@ -3,9 +3,9 @@ import type { AnyModule } from '../nn/module.js';
 import { clipGradNorm_ } from '../optim/clip.js';
 import { noGrad } from '../tensor/autograd.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { type BatchValues, examplesIn, type ForwardFn, type LossFn, shapesOf } from './evaluate.js';
+import { type BatchValues, examplesIn, type ForwardFn, inPrecision, type LossFn, shapesOf } from './evaluate.js';
 import type { Metric } from './metrics.js';
-import type { TrainOptimizer } from './options.js';
+import type { Precision, TrainOptimizer } from './options.js';
 
 export interface StepValues {
   readonly parts: readonly BatchValues[];
@@ -20,6 +20,7 @@ interface StepSetup<B> {
   readonly forward: ForwardFn<B>;
   readonly metrics: readonly Metric[];
   readonly clipGradNorm: number | null;
+  readonly precision: Precision;
 }
 
 /** One step of the optimizer on a group of batches, in the order that the names say: a function of tensors that compile() can take. */
@@ -35,11 +36,13 @@ export function trainStep<B>(setup: StepSetup<B>): (group: readonly B[]) => Step
 }
 
 /** Gradients of the mean loss over all examples of the group. */
-function backward<B>(group: readonly B[], { model, forward, loss, metrics }: StepSetup<B>): BatchValues[] {
+function backward<B>(group: readonly B[], { model, forward, loss, metrics, precision }: StepSetup<B>): BatchValues[] {
   const total = group.reduce((n, batch) => n + examplesIn(batch), 0);
   return group.map((batch) => {
-    const outcome = forward(model, batch);
-    const value = loss(outcome.output, outcome.target);
+    const { outcome, value } = inPrecision(precision, () => {
+      const made = forward(model, batch);
+      return { outcome: made, value: loss(made.output, made.target) };
+    });
     if (value.size !== 1)
       throw new LibError('shape', `fit: the loss must be one number, got shape (${value.shape.join(', ')}).`, "use reduction: 'mean'.");
     const share = examplesIn(batch) / total;

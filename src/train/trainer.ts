@@ -11,7 +11,7 @@ import { type BatchValues, type Evaluation, evaluateWith, evaluationStep, type F
 import type { EpochEvent, Scores, StepEvent, TrainEvent, ValidationEvent } from './events.js';
 import type { Metric } from './metrics.js';
 import { withMode } from './modes.js';
-import type { Batches, TrainOptimizer, TrainSchedule } from './options.js';
+import type { Batches, Precision, TrainOptimizer, TrainSchedule } from './options.js';
 import { pause } from './pause.js';
 import { ReadQueue } from './readQueue.js';
 import type { Recorder, SavedRun } from './recorder.js';
@@ -78,6 +78,7 @@ export interface Setup<B> {
   readonly evaluateTrain: boolean;
   readonly restoreBest: boolean;
   readonly compile: CompileMode;
+  readonly precision: Precision;
   readonly signal: AbortSignal | null;
   readonly onEvent: (event: TrainEvent) => void;
   readonly onEvaluate: (done: number) => void;
