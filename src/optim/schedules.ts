@@ -1,101 +1,57 @@
 import { LibError } from '../core/errors.js';
 import { checkNumber } from './optimizer.js';
+import { perGroup, positiveInteger, type Schedulable, Scheduler } from './scheduler.js';
 
-/** Anything whose groups have a learning rate. */
-export interface Schedulable {
-  readonly paramGroups: readonly ScheduledGroup[];
-}
-interface ScheduledGroup {
-  lr: number;
-  initialLr?: number;
-  momentum?: number;
-  betas?: readonly [number, number];
-}
-
-export interface SchedulerState {
-  readonly lastEpoch: number;
-  readonly baseLrs: readonly number[];
-  readonly lastLr: readonly number[];
+export interface GammaOptions {
+  /** What the rate is multiplied by. Default 0.1. */
+  readonly gamma?: number;
 }
 
 /**
- * Sets the learning rates of an optimizer as a function of how often `step()` was called (PyTorch: torch.optim.lr_scheduler).
- * Whether a step is an epoch or a batch is the caller's choice; `unit` says what the schedule is made for.
+ * lr · gamma every `stepSize` steps (torch.optim.lr_scheduler.StepLR).
+ * @example
+ * const schedule = new StepLR(new SGD([new Parameter(zeros([1]))], { lr: 1 }), 30);
+ * schedule.lrAt(60, 1, 0); // 0.01
  */
-export abstract class Scheduler {
-  readonly baseLrs: number[];
-  /** How many steps were taken. PyTorch's name; it counts whatever `step()` is called for. */
-  lastEpoch = 0;
-  readonly unit: 'epoch' | 'batch' = 'epoch';
-
-  constructor(readonly optimizer: Schedulable) {
-    for (const group of optimizer.paramGroups) group.initialLr ??= group.lr;
-    this.baseLrs = optimizer.paramGroups.map((g) => g.initialLr ?? g.lr);
-  }
-
-  /** The learning rate of a group after `t` steps, in closed form. */
-  abstract lrAt(t: number, baseLr: number, group: number): number;
-
-  /** Sets the rates of the current step; subclasses call it when they are constructed. */
-  protected set(): void {
-    this.optimizer.paramGroups.forEach((group, i) => {
-      group.lr = this.lrAt(this.lastEpoch, this.baseLrs[i] ?? group.lr, i);
-    });
-  }
-
-  step(): void {
-    this.lastEpoch++;
-    this.set();
-  }
-
-  getLastLr(): number[] {
-    return this.optimizer.paramGroups.map((g) => g.lr);
-  }
-
-  stateDict(): SchedulerState {
-    return { lastEpoch: this.lastEpoch, baseLrs: [...this.baseLrs], lastLr: this.getLastLr() };
-  }
-  loadStateDict(state: SchedulerState): void {
-    if (state.baseLrs.length !== this.baseLrs.length) {
-      throw new LibError('state', `Scheduler: the state must have as many groups, got ${state.baseLrs.length} for ${this.baseLrs.length}.`);
-    }
-    this.lastEpoch = state.lastEpoch;
-    this.baseLrs.splice(0, this.baseLrs.length, ...state.baseLrs);
-    this.set();
-  }
-}
-
-const positiveInteger = (op: string, key: string, value: number): void =>
-  checkNumber(op, key, value, (v) => Number.isInteger(v) && v > 0, 'a positive integer');
-
-/** lr · gamma every `stepSize` steps (torch.optim.lr_scheduler.StepLR). */
 export class StepLR extends Scheduler {
+  readonly gamma: number;
   constructor(
     optimizer: Schedulable,
     readonly stepSize: number,
-    readonly gamma: number = 0.1,
+    { gamma = 0.1 }: GammaOptions = {},
   ) {
     super(optimizer);
     positiveInteger('StepLR', 'stepSize', stepSize);
+    checkNumber('StepLR', 'gamma', gamma, () => true, 'a finite number');
+    this.gamma = gamma;
     this.set();
   }
   override lrAt(t: number, baseLr: number): number {
     return baseLr * this.gamma ** Math.floor(t / this.stepSize);
   }
+  protected override advance(lr: number, t: number): number {
+    return t > 0 && t % this.stepSize === 0 ? lr * this.gamma : lr;
+  }
 }
 
 /** lr · gamma at each milestone (torch.optim.lr_scheduler.MultiStepLR). */
 export class MultiStepLR extends Scheduler {
+  readonly gamma: number;
   constructor(
     optimizer: Schedulable,
     readonly milestones: readonly number[],
-    readonly gamma: number = 0.1,
+    { gamma = 0.1 }: GammaOptions = {},
   ) {
     super(optimizer);
+    checkNumber('MultiStepLR', 'gamma', gamma, () => true, 'a finite number');
+    this.gamma = gamma;
     this.set();
   }
   override lrAt(t: number, baseLr: number): number {
     return baseLr * this.gamma ** this.milestones.filter((m) => m <= t).length;
+  }
+  protected override advance(lr: number, t: number): number {
+    return t > 0 ? lr * this.gamma ** this.milestones.filter((m) => m === t).length : lr;
   }
 }
 
@@ -106,11 +62,24 @@ export class ExponentialLR extends Scheduler {
     readonly gamma: number,
   ) {
     super(optimizer);
+    checkNumber('ExponentialLR', 'gamma', gamma, () => true, 'a finite number');
     this.set();
   }
   override lrAt(t: number, baseLr: number): number {
     return baseLr * this.gamma ** t;
   }
+  protected override advance(lr: number, t: number): number {
+    return t > 0 ? lr * this.gamma : lr;
+  }
+}
+
+export interface LinearLROptions {
+  /** Default 1/3. */
+  readonly startFactor?: number;
+  /** Default 1. */
+  readonly endFactor?: number;
+  /** Default 5. */
+  readonly totalIters?: number;
 }
 
 /** From startFactor · lr to endFactor · lr in `totalIters` equal steps: a warm-up (torch.optim.lr_scheduler.LinearLR). */
@@ -118,14 +87,7 @@ export class LinearLR extends Scheduler {
   readonly startFactor: number;
   readonly endFactor: number;
   readonly totalIters: number;
-  constructor(
-    optimizer: Schedulable,
-    {
-      startFactor = 1 / 3,
-      endFactor = 1,
-      totalIters = 5,
-    }: { readonly startFactor?: number; readonly endFactor?: number; readonly totalIters?: number } = {},
-  ) {
+  constructor(optimizer: Schedulable, { startFactor = 1 / 3, endFactor = 1, totalIters = 5 }: LinearLROptions = {}) {
     super(optimizer);
     checkNumber('LinearLR', 'startFactor', startFactor, (v) => v > 0 && v <= 1, 'in (0, 1]');
     checkNumber('LinearLR', 'endFactor', endFactor, (v) => v >= 0 && v <= 1, 'in [0, 1]');
@@ -139,14 +101,29 @@ export class LinearLR extends Scheduler {
     const share = Math.min(t, this.totalIters) / this.totalIters;
     return baseLr * (this.startFactor + (this.endFactor - this.startFactor) * share);
   }
+  protected override advance(lr: number, t: number): number {
+    if (t === 0) return lr * this.startFactor;
+    if (t > this.totalIters) return lr;
+    const rise = this.endFactor - this.startFactor;
+    return lr * (1 + rise / (this.totalIters * this.startFactor + (t - 1) * rise));
+  }
+}
+
+export interface ConstantLROptions {
+  /** Default 1/3. */
+  readonly factor?: number;
+  /** Default 5. */
+  readonly totalIters?: number;
 }
 
 /** factor · lr for `totalIters` steps, then lr (torch.optim.lr_scheduler.ConstantLR). */
 export class ConstantLR extends Scheduler {
   readonly factor: number;
   readonly totalIters: number;
-  constructor(optimizer: Schedulable, { factor = 1 / 3, totalIters = 5 }: { readonly factor?: number; readonly totalIters?: number } = {}) {
+  constructor(optimizer: Schedulable, { factor = 1 / 3, totalIters = 5 }: ConstantLROptions = {}) {
     super(optimizer);
+    checkNumber('ConstantLR', 'factor', factor, (v) => v >= 0 && v <= 1, 'in [0, 1]');
+    checkNumber('ConstantLR', 'totalIters', totalIters, (v) => Number.isInteger(v) && v >= 0, 'an integer >= 0');
     this.factor = factor;
     this.totalIters = totalIters;
     this.set();
@@ -154,6 +131,44 @@ export class ConstantLR extends Scheduler {
   override lrAt(t: number, baseLr: number): number {
     return t < this.totalIters ? baseLr * this.factor : baseLr;
   }
+  protected override advance(lr: number, t: number, baseLr: number): number {
+    if (t === 0) return lr * this.factor;
+    if (t !== this.totalIters) return lr;
+    return this.factor === 0 ? baseLr : lr / this.factor;
+  }
+}
+
+export interface PolynomialLROptions {
+  /** Default 5. */
+  readonly totalIters?: number;
+  /** Default 1: a straight line. */
+  readonly power?: number;
+}
+
+/** lr · (1 - t / totalIters)^power, then 0 (torch.optim.lr_scheduler.PolynomialLR). */
+export class PolynomialLR extends Scheduler {
+  readonly totalIters: number;
+  readonly power: number;
+  constructor(optimizer: Schedulable, { totalIters = 5, power = 1 }: PolynomialLROptions = {}) {
+    super(optimizer);
+    positiveInteger('PolynomialLR', 'totalIters', totalIters);
+    checkNumber('PolynomialLR', 'power', power, () => true, 'a finite number');
+    this.totalIters = totalIters;
+    this.power = power;
+    this.set();
+  }
+  override lrAt(t: number, baseLr: number): number {
+    return baseLr * (1 - Math.min(t, this.totalIters) / this.totalIters) ** this.power;
+  }
+  protected override advance(lr: number, t: number): number {
+    if (t === 0 || t > this.totalIters) return lr;
+    return lr * ((this.totalIters - t) / (this.totalIters - t + 1)) ** this.power;
+  }
+}
+
+export interface CosineOptions {
+  /** The lowest rate. Default 0. */
+  readonly etaMin?: number;
 }
 
 /** A half cosine from lr down to etaMin over `tMax` steps (Loshchilov & Hutter 2017; torch.optim.lr_scheduler.CosineAnnealingLR). */
@@ -162,15 +177,26 @@ export class CosineAnnealingLR extends Scheduler {
   constructor(
     optimizer: Schedulable,
     readonly tMax: number,
-    { etaMin = 0 }: { readonly etaMin?: number } = {},
+    { etaMin = 0 }: CosineOptions = {},
   ) {
     super(optimizer);
     positiveInteger('CosineAnnealingLR', 'tMax', tMax);
+    checkNumber('CosineAnnealingLR', 'etaMin', etaMin, () => true, 'a finite number');
     this.etaMin = etaMin;
     this.set();
   }
   override lrAt(t: number, baseLr: number): number {
-    return this.etaMin + ((baseLr - this.etaMin) * (1 + Math.cos((Math.PI * t) / this.tMax))) / 2;
+    return this.etaMin + ((baseLr - this.etaMin) * this.height(t)) / 2;
+  }
+  private height(t: number): number {
+    return 1 + Math.cos((Math.PI * t) / this.tMax);
+  }
+  protected override advance(lr: number, t: number, baseLr: number): number {
+    const { etaMin, tMax } = this;
+    if (t === 0) return lr;
+    // From the lowest point the ratio of heights is unknown: the cosine rises by its first step.
+    if ((t - 1 - tMax) % (2 * tMax) === 0) return lr + ((baseLr - etaMin) * (1 - Math.cos(Math.PI / tMax))) / 2;
+    return (this.height(t) / this.height(t - 1)) * (lr - etaMin) + etaMin;
   }
 }
 
@@ -179,7 +205,7 @@ export class LambdaLR extends Scheduler {
   private readonly lambdas: readonly ((t: number) => number)[];
   constructor(optimizer: Schedulable, lrLambda: ((t: number) => number) | readonly ((t: number) => number)[]) {
     super(optimizer);
-    this.lambdas = typeof lrLambda === 'function' ? this.baseLrs.map(() => lrLambda) : lrLambda;
+    this.lambdas = perGroup('LambdaLR', 'lrLambda', lrLambda, optimizer);
     this.set();
   }
   override lrAt(t: number, baseLr: number, group: number): number {
@@ -187,192 +213,64 @@ export class LambdaLR extends Scheduler {
   }
 }
 
-export interface OneCycleOptions {
-  /** Total steps of the cycle. Or give epochs and stepsPerEpoch. */
-  readonly totalSteps?: number;
-  readonly epochs?: number;
-  readonly stepsPerEpoch?: number;
-  /** Share of the cycle in which lr rises. Default 0.3. */
-  readonly pctStart?: number;
+/** lr · factor(1) · … · factor(t) with any function, one or one per group (torch.optim.lr_scheduler.MultiplicativeLR). */
+export class MultiplicativeLR extends Scheduler {
+  private readonly lambdas: readonly ((t: number) => number)[];
+  constructor(optimizer: Schedulable, lrLambda: ((t: number) => number) | readonly ((t: number) => number)[]) {
+    super(optimizer);
+    this.lambdas = perGroup('MultiplicativeLR', 'lrLambda', lrLambda, optimizer);
+    this.set();
+  }
+  override lrAt(t: number, baseLr: number, group: number): number {
+    let lr = baseLr;
+    for (let i = 1; i <= t; i++) lr *= this.lambdas[group]?.(i) ?? 1;
+    return lr;
+  }
+  protected override advance(lr: number, t: number, _baseLr: number, group: number): number {
+    return t > 0 ? lr * (this.lambdas[group]?.(t) ?? 1) : lr;
+  }
+}
+
+export interface SWALROptions {
+  /** Steps until `swaLr` is reached. Default 10. */
+  readonly annealEpochs?: number;
   /** Default 'cos'. */
   readonly annealStrategy?: 'cos' | 'linear';
-  /** Move momentum (or Adam's first beta) against lr. Default true. */
-  readonly cycleMomentum?: boolean;
-  /** Default 0.85. */
-  readonly baseMomentum?: number;
-  /** Default 0.95. */
-  readonly maxMomentum?: number;
-  /** The first lr is maxLr / divFactor. Default 25. */
-  readonly divFactor?: number;
-  /** The last lr is the first / finalDivFactor. Default 1e4. */
-  readonly finalDivFactor?: number;
 }
 
-/** Up to `maxLr` and down to almost nothing in one cycle; step it every batch (Smith & Topin 2018; torch.optim.lr_scheduler.OneCycleLR). */
-export class OneCycleLR extends Scheduler {
-  override readonly unit: 'epoch' | 'batch' = 'batch';
-  readonly totalSteps: number;
-  private readonly options: Required<Omit<OneCycleOptions, 'totalSteps' | 'epochs' | 'stepsPerEpoch'>>;
-
-  constructor(
-    optimizer: Schedulable,
-    readonly maxLr: number,
-    { totalSteps, epochs, stepsPerEpoch, ...options }: OneCycleOptions,
-  ) {
+/** From the rate that is there to a constant `swaLr`, at which weights are averaged (torch.optim.swa_utils.SWALR). */
+export class SWALR extends Scheduler {
+  private readonly swaLrs: readonly number[];
+  private readonly annealEpochs: number;
+  private readonly annealStrategy: 'cos' | 'linear';
+  constructor(optimizer: Schedulable, swaLr: number | readonly number[], { annealEpochs = 10, annealStrategy = 'cos' }: SWALROptions = {}) {
     super(optimizer);
-    checkNumber('OneCycleLR', 'maxLr', maxLr, (v) => v > 0, 'a finite number > 0');
-    this.totalSteps = totalSteps ?? (epochs ?? Number.NaN) * (stepsPerEpoch ?? Number.NaN);
-    positiveInteger('OneCycleLR', 'totalSteps (or epochs · stepsPerEpoch)', this.totalSteps);
-    const standard = { pctStart: 0.3, annealStrategy: 'cos', cycleMomentum: true, baseMomentum: 0.85, maxMomentum: 0.95 } as const;
-    this.options = { ...standard, divFactor: 25, finalDivFactor: 1e4, ...options };
-    checkNumber('OneCycleLR', 'pctStart', this.options.pctStart, (v) => v >= 0 && v <= 1, 'in [0, 1]');
+    this.swaLrs = perGroup('SWALR', 'swaLr', swaLr, optimizer);
+    checkNumber('SWALR', 'annealEpochs', annealEpochs, (v) => Number.isInteger(v) && v >= 0, 'an integer >= 0');
+    checkStrategy('SWALR', annealStrategy);
+    this.annealEpochs = annealEpochs;
+    this.annealStrategy = annealStrategy;
     this.set();
   }
-
-  /** Where the cycle stands at step t: from one value to the next, and how far between them. */
-  private anneal(t: number, low: number, high: number, last: number): number {
-    const { pctStart, annealStrategy } = this.options;
-    const peak = pctStart * this.totalSteps - 1;
-    const end = this.totalSteps - 1;
-    const [from, to, share] = t <= peak ? [low, high, peak > 0 ? t / peak : 1] : [high, last, end > peak ? (t - peak) / (end - peak) : 1];
-    if (annealStrategy === 'linear') return from + (to - from) * share;
-    return to + ((from - to) / 2) * (1 + Math.cos(Math.PI * share));
-  }
-
-  override lrAt(t: number): number {
-    const first = this.maxLr / this.options.divFactor;
-    return this.anneal(t, first, this.maxLr, first / this.options.finalDivFactor);
-  }
-
-  protected override set(): void {
-    if (this.lastEpoch > this.totalSteps) {
-      throw new LibError(
-        'value',
-        `OneCycleLR: step() may be called ${this.totalSteps} times, got call ${this.lastEpoch}.`,
-        'give the real number of steps: epochs times batches per epoch.',
-      );
-    }
-    super.set();
-    const { cycleMomentum, baseMomentum, maxMomentum } = this.options;
-    if (!cycleMomentum) return;
-    const momentum = this.anneal(this.lastEpoch, maxMomentum, baseMomentum, maxMomentum);
-    for (const group of this.optimizer.paramGroups) {
-      if (group.betas !== undefined) group.betas = [momentum, group.betas[1]];
-      else if (group.momentum !== undefined && group.momentum > 0) group.momentum = momentum;
-    }
-  }
-}
-
-/** Schedules one after the other; each begins at its milestone (torch.optim.lr_scheduler.SequentialLR). */
-export class SequentialLR extends Scheduler {
-  constructor(
-    optimizer: Schedulable,
-    readonly schedulers: readonly Scheduler[],
-    readonly milestones: readonly number[],
-  ) {
-    super(optimizer);
-    if (schedulers.length !== milestones.length + 1) {
-      throw new LibError(
-        'value',
-        `SequentialLR: there must be one milestone between two schedules, got ${schedulers.length} and ${milestones.length}.`,
-      );
-    }
-    this.set();
+  /** How far the way to the new rate is done, 0..1. */
+  private share(t: number): number {
+    const linear = Math.max(0, Math.min(1, t / Math.max(1, this.annealEpochs)));
+    return this.annealStrategy === 'linear' ? linear : (1 - Math.cos(Math.PI * linear)) / 2;
   }
   override lrAt(t: number, baseLr: number, group: number): number {
-    const phase = this.milestones.filter((m) => m <= t).length;
-    const start = phase === 0 ? 0 : (this.milestones[phase - 1] ?? 0);
-    return this.schedulers[phase]?.lrAt(t - start, baseLr, group) ?? baseLr;
+    const share = this.share(this.annealEpochs === 0 ? Math.max(1, t) : t);
+    return (this.swaLrs[group] ?? baseLr) * share + baseLr * (1 - share);
+  }
+  protected override advance(lr: number, t: number, _baseLr: number, group: number): number {
+    const step = this.annealEpochs === 0 ? Math.max(1, t) : t;
+    const target = this.swaLrs[group] ?? lr;
+    const [before, now] = [this.share(step - 1), this.share(step)];
+    const start = before === 1 ? target : (lr - before * target) / (1 - before);
+    return target * now + start * (1 - now);
   }
 }
 
-/** The product of several schedules' factors (torch.optim.lr_scheduler.ChainedScheduler). */
-export class ChainedScheduler extends Scheduler {
-  constructor(
-    optimizer: Schedulable,
-    readonly schedulers: readonly Scheduler[],
-  ) {
-    super(optimizer);
-    this.set();
-  }
-  override lrAt(t: number, baseLr: number, group: number): number {
-    return this.schedulers.reduce((lr, s) => (baseLr === 0 ? 0 : lr * (s.lrAt(t, baseLr, group) / baseLr)), baseLr);
-  }
-}
-
-export interface PlateauOptions {
-  /** Default 'min'. */
-  readonly mode?: 'min' | 'max';
-  /** Default 0.1. */
-  readonly factor?: number;
-  /** Steps without improvement that are waited for. Default 10. */
-  readonly patience?: number;
-  /** Smallest change that counts. Default 1e-4. */
-  readonly threshold?: number;
-  /** Whether the threshold is a share of the best value or absolute. Default 'rel'. */
-  readonly thresholdMode?: 'rel' | 'abs';
-  /** Steps after a cut during which nothing is counted. Default 0. */
-  readonly cooldown?: number;
-  /** Default 0. */
-  readonly minLr?: number;
-  /** Cuts smaller than this are not made. Default 1e-8. */
-  readonly eps?: number;
-}
-
-/** Cuts lr when a metric has stopped improving; call `step(metric)` (torch.optim.lr_scheduler.ReduceLROnPlateau). */
-export class ReduceLROnPlateau {
-  best: number;
-  numBadEpochs = 0;
-  private cooldownLeft = 0;
-  private readonly options: Required<PlateauOptions>;
-
-  constructor(
-    readonly optimizer: Schedulable,
-    options: PlateauOptions = {},
-  ) {
-    const standard = { mode: 'min', factor: 0.1, patience: 10, threshold: 1e-4, thresholdMode: 'rel' } as const;
-    this.options = { ...standard, cooldown: 0, minLr: 0, eps: 1e-8, ...options };
-    checkNumber('ReduceLROnPlateau', 'factor', this.options.factor, (v) => v > 0 && v < 1, 'in (0, 1)');
-    this.best = this.options.mode === 'min' ? Number.POSITIVE_INFINITY : Number.NEGATIVE_INFINITY;
-  }
-
-  private improves(metric: number): boolean {
-    const { mode, threshold, thresholdMode } = this.options;
-    const sign = mode === 'min' ? -1 : 1;
-    if (!Number.isFinite(this.best)) return sign * (metric - this.best) > 0;
-    return thresholdMode === 'rel' ? sign * (metric - this.best * (1 + sign * threshold)) > 0 : sign * (metric - this.best) > threshold;
-  }
-
-  step(metric: number): void {
-    if (this.improves(metric)) {
-      this.best = metric;
-      this.numBadEpochs = 0;
-    } else this.numBadEpochs++;
-    if (this.cooldownLeft > 0) {
-      this.cooldownLeft--;
-      this.numBadEpochs = 0;
-    }
-    if (this.numBadEpochs <= this.options.patience) return;
-    this.cut();
-    this.cooldownLeft = this.options.cooldown;
-    this.numBadEpochs = 0;
-  }
-
-  private cut(): void {
-    const { factor, minLr, eps } = this.options;
-    for (const group of this.optimizer.paramGroups) {
-      const next = Math.max(group.lr * factor, minLr);
-      if (group.lr - next > eps) group.lr = next;
-    }
-  }
-
-  getLastLr(): number[] {
-    return this.optimizer.paramGroups.map((g) => g.lr);
-  }
-  stateDict(): { readonly best: number; readonly numBadEpochs: number; readonly cooldownLeft: number } {
-    return { best: this.best, numBadEpochs: this.numBadEpochs, cooldownLeft: this.cooldownLeft };
-  }
-  loadStateDict(state: { readonly best: number; readonly numBadEpochs: number; readonly cooldownLeft: number }): void {
-    Object.assign(this, state);
-  }
+export function checkStrategy(op: string, strategy: string): void {
+  if (strategy === 'cos' || strategy === 'linear') return;
+  throw new LibError('option', `${op}: annealStrategy must be 'cos' or 'linear', got '${strategy}'.`);
 }

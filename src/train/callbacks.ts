@@ -1,6 +1,7 @@
 import { LibError } from '../core/errors.js';
 import type { AnyModule } from '../nn/module.js';
-import { type PlateauOptions, ReduceLROnPlateau, type Schedulable } from '../optim/schedules.js';
+import { type PlateauOptions, ReduceLROnPlateau } from '../optim/plateau.js';
+import type { Schedulable } from '../optim/scheduler.js';
 import type { EpochEvent, StepEvent, ValidationEvent } from './events.js';
 
 /** What a callback can do to a run. */

@@ -5,7 +5,7 @@ import { manualSeed } from '../tensor/random.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { nanStop } from './callbacks.js';
 import { forwardPair } from './evaluate.js';
-import { batchesFrom, checkFitOptions, type FitOptions, type RunLength } from './options.js';
+import { batchesFrom, checkFitOptions, type FitOptions, type RunLength, type TrainSchedule } from './options.js';
 import type { Recorder } from './recorder.js';
 import { type Best, type EpochRecord, type Setup, Trainer } from './trainer.js';
 
@@ -63,6 +63,17 @@ export async function fit<B = readonly [Tensor, Tensor]>(options: FitOptions<B>)
 
 const folderOf = (recorder: Recorder | null): string | null => recorder?.folder ?? null;
 
+/** A schedule made for epochs is over after a few batches, and one made for batches never gets anywhere by epochs. */
+function whenToStep(schedule: TrainSchedule | null, asked: 'step' | 'epoch' | undefined): 'step' | 'epoch' {
+  const declared = schedule?.unit === 'epoch' ? 'epoch' : 'step';
+  if (schedule === null || asked === undefined || asked === declared) return asked ?? declared;
+  throw new LibError(
+    'option',
+    `fit: scheduleEvery must be what the schedule declares, got '${asked}' for one that steps per ${schedule.unit}.`,
+    `declare it: schedule.per('${asked === 'step' ? 'batch' : 'epoch'}').`,
+  );
+}
+
 /** Fills in what was left open. */
 function setupOf<B>(options: FitOptions<B>): Setup<B> {
   const { model, batchSize = 32, epochs = 1, accumulate = 1, forward = forwardPair, callbacks = [], stopOnNonFinite = true } = options;
@@ -80,7 +91,7 @@ function setupOf<B>(options: FitOptions<B>): Setup<B> {
     forward,
     optimizer,
     schedule,
-    scheduleEvery: options.scheduleEvery ?? (schedule?.unit === 'epoch' ? 'epoch' : 'step'),
+    scheduleEvery: whenToStep(schedule, options.scheduleEvery),
     metrics: options.metrics ?? [],
     epochs,
     clipGradNorm: options.clipGradNorm ?? null,

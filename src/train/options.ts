@@ -3,7 +3,7 @@ import type { AsyncDataset, Dataset } from '../data/dataset.js';
 import { DataLoader } from '../data/loader.js';
 import type { AnyModule } from '../nn/module.js';
 import type { OptimizerState } from '../optim/optimizer.js';
-import type { Schedulable, SchedulerState } from '../optim/schedules.js';
+import type { Schedulable, SchedulerState } from '../optim/scheduler.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { Callback } from './callbacks.js';
 import type { ForwardFn, LossFn } from './evaluate.js';

@@ -1,7 +1,7 @@
 import { matchNames } from '../io/names.js';
 import type { AnyModule } from '../nn/module.js';
 import type { OptimizerState } from '../optim/optimizer.js';
-import type { SchedulerState } from '../optim/schedules.js';
+import type { SchedulerState } from '../optim/scheduler.js';
 import { noGrad } from '../tensor/autograd.js';
 import { getRandomState, type RandomState, setRandomState } from '../tensor/random.js';
 import type { Tensor, TensorData } from '../tensor/tensor.js';

@@ -21,14 +21,14 @@ interface Fixture {
   }[];
   readonly groups: readonly { readonly name: Name; readonly float64: Moment[]; readonly float32: Moment[] }[];
   readonly schedules: readonly {
-    readonly name: ScheduleName;
+    readonly name: keyof typeof schedules;
     readonly args: readonly unknown[];
     readonly options: Options;
     readonly optimizer: 'SGD' | 'AdamW';
     readonly lr: readonly number[][];
     readonly momentum: readonly number[];
   }[];
-  readonly combined: Readonly<Record<'SequentialLR' | 'ChainedScheduler' | 'LambdaLR', readonly number[][]>>;
+  readonly combined: Readonly<Record<Combination | 'fractions', readonly number[][]>>;
   readonly plateaus: {
     readonly metrics: readonly number[];
     readonly rows: readonly { readonly options: Options; readonly lr: number[][] }[];
@@ -44,8 +44,6 @@ interface Fixture {
   };
 }
 type Plain = number | { readonly shape: readonly number[]; readonly values: number[] };
-type ScheduleName = 'StepLR' | 'MultiStepLR' | 'ExponentialLR' | 'LinearLR' | 'ConstantLR' | 'CosineAnnealingLR' | 'OneCycleLR';
-
 const fixture = JSON.parse(readFileSync(new URL('../../fixtures/optim.json', import.meta.url), 'utf8')) as Fixture;
 
 /** [relative, absolute], as PyTorch's own tests have them. */
@@ -135,7 +133,7 @@ describe('optimizers: 200 steps as in PyTorch', () => {
         const [matrix, vector] = given.params as [Parameter, Parameter];
         const own = { params: [matrix], lr: 0.02, ...(name !== 'Rprop' && { weightDecay: 0.1 }) };
         const optimizer = make(name, [own, { params: [vector] }], { lr: 0.005 });
-        const schedule = new optim.StepLR(optimizer, 10, 0.8);
+        const schedule = new optim.StepLR(optimizer, 10, { gamma: 0.8 });
         follow(optimizer, given, runs[dtype], tolerance[dtype], () => schedule.step());
       });
     }
@@ -271,41 +269,40 @@ function twoGroups(kind: 'SGD' | 'AdamW' = 'SGD'): optim.SGD | optim.AdamW {
   return kind === 'SGD' ? new optim.SGD(groups, { lr: 0.8, momentum: 0.9 }) : new optim.AdamW(groups, { lr: 0.8 });
 }
 
-function construct(name: ScheduleName, optimizer: optim.SGD | optim.AdamW, args: readonly unknown[], options: Options): optim.Scheduler {
-  const [first, second] = args as [number, number | undefined];
-  switch (name) {
-    case 'StepLR':
-      return new optim.StepLR(optimizer, first, second);
-    case 'MultiStepLR':
-      return new optim.MultiStepLR(optimizer, args[0] as number[], second);
-    case 'ExponentialLR':
-      return new optim.ExponentialLR(optimizer, first);
-    case 'LinearLR':
-      return new optim.LinearLR(optimizer, options);
-    case 'ConstantLR':
-      return new optim.ConstantLR(optimizer, options);
-    case 'CosineAnnealingLR':
-      return new optim.CosineAnnealingLR(optimizer, first, options);
-    case 'OneCycleLR':
-      return new optim.OneCycleLR(optimizer, first, options);
-  }
-}
+type Maker = new (optimizer: optim.Schedulable, ...rest: unknown[]) => optim.Scheduler;
+const schedules = {
+  ...{ StepLR: optim.StepLR, MultiStepLR: optim.MultiStepLR, ExponentialLR: optim.ExponentialLR, LinearLR: optim.LinearLR },
+  ...{ ConstantLR: optim.ConstantLR, PolynomialLR: optim.PolynomialLR, CosineAnnealingLR: optim.CosineAnnealingLR },
+  ...{ CosineAnnealingWarmRestarts: optim.CosineAnnealingWarmRestarts, OneCycleLR: optim.OneCycleLR, CyclicLR: optim.CyclicLR },
+  ...{ SWALR: optim.SWALR },
+} as const;
+type Combination = 'SequentialLR' | 'ChainedScheduler' | 'LambdaLR' | 'MultiplicativeLR' | 'together';
 
+const construct = (
+  name: keyof typeof schedules,
+  optimizer: optim.SGD | optim.AdamW,
+  args: readonly unknown[],
+  o: Options,
+): optim.Scheduler => new (schedules[name] as unknown as Maker)(optimizer, ...args, o);
+
+/** The rates before the first step and after each. */
 function ratesOf(schedule: optim.Scheduler, count: number): number[][] {
   const rates = [schedule.getLastLr()];
   while (rates.length < count) {
+    (schedule.optimizer as optim.SGD).step();
     schedule.step();
     rates.push(schedule.getLastLr());
   }
   return rates;
 }
 
-describe('schedules: 30 steps as in PyTorch', () => {
+describe('schedules: 100 steps as in PyTorch', () => {
   for (const { name, args, options, optimizer: kind, lr, momentum } of fixture.schedules) {
     test(`${name}(${JSON.stringify(args)}, ${JSON.stringify(options)}) of ${kind}`, () => {
       const optimizer = twoGroups(kind);
       const schedule = construct(name, optimizer, args, options);
       lr.forEach((want, t) => {
+        optimizer.step();
         if (t > 0) schedule.step();
         assertClose(schedule.getLastLr(), want, exact, `rates after ${t} steps`);
         const group = optimizer.paramGroups[0] as { readonly momentum?: number; readonly betas?: readonly number[] };
@@ -314,13 +311,25 @@ describe('schedules: 30 steps as in PyTorch', () => {
     });
   }
 
-  const combinations: Readonly<Record<keyof Fixture['combined'], (o: optim.SGD | optim.AdamW) => optim.Scheduler>> = {
+  const combinations: Readonly<Record<Combination, (o: optim.SGD | optim.AdamW) => optim.Scheduler>> = {
     SequentialLR: (o) => {
       const parts = [new optim.LinearLR(o, { startFactor: 0.1, totalIters: 5 }), new optim.CosineAnnealingLR(o, 12, { etaMin: 0.001 })];
       return new optim.SequentialLR(o, [...parts, new optim.ExponentialLR(o, 0.8)], [5, 17]);
     },
     ChainedScheduler: (o) =>
-      new optim.ChainedScheduler(o, [new optim.ConstantLR(o, { factor: 0.1, totalIters: 6 }), new optim.ExponentialLR(o, 0.9)]),
+      new optim.ChainedScheduler([new optim.ConstantLR(o, { factor: 0.1, totalIters: 6 }), new optim.ExponentialLR(o, 0.9)]),
+    // Two schedules that know nothing of each other; one reads as both.
+    together: (o) => {
+      const parts = [new optim.CosineAnnealingLR(o, 40), new optim.LinearLR(o, { startFactor: 0.01, totalIters: 20 })] as const;
+      const [first, second] = parts;
+      const step = first.step.bind(first);
+      first.step = () => {
+        step();
+        second.step();
+      };
+      return first;
+    },
+    MultiplicativeLR: (o) => new optim.MultiplicativeLR(o, (t) => 1 - 1 / (t + 3)),
     LambdaLR: (o) => new optim.LambdaLR(o, [(t) => 1 / (1 + t), (t) => 0.5 ** t]),
   };
   for (const [name, combine] of Object.entries(combinations)) {
@@ -330,6 +339,14 @@ describe('schedules: 30 steps as in PyTorch', () => {
       for (const [t, rates] of got.entries()) assertClose(rates, want[t] as number[], exact, `rates after ${t} steps`);
     });
   }
+
+  test('warm restarts at fractions of epochs', () => {
+    const schedule = new optim.CosineAnnealingWarmRestarts(twoGroups(), 3, { tMult: 2 });
+    for (const [t, want] of fixture.combined.fractions.entries()) {
+      schedule.step(t / 7);
+      assertClose(schedule.getLastLr(), want, exact, `rates at ${t} / 7`);
+    }
+  });
 
   for (const { options, lr } of fixture.plateaus.rows) {
     test(`ReduceLROnPlateau(${JSON.stringify(options)})`, () => {

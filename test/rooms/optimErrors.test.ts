@@ -97,6 +97,7 @@ describe('optimizers refuse what cannot train', () => {
 
   test('a cycle that is over', () => {
     const schedule = new optim.OneCycleLR(twoGroups(), 1, { totalSteps: 3 });
+    (schedule.optimizer as optim.SGD).step();
     for (let i = 0; i < 3; i++) schedule.step();
     assert.throws(() => schedule.step(), /OneCycleLR: step\(\) may be called 3 times, got call 4\./);
   });

@@ -103,7 +103,7 @@ describe('fit', () => {
     const calls: string[] = [];
     const model = new Linear(2, 2);
     const optimizer = new SGD(model.parameters(), { lr: 0.1 });
-    const schedule = new CosineAnnealingLR(optimizer, 100);
+    const schedule = new CosineAnnealingLR(optimizer, 100).per('batch');
     const spy = <T extends object>(target: T, method: keyof T & string): void => {
       const original = (target[method] as (...args: unknown[]) => unknown).bind(target);
       const value = (...args: unknown[]): unknown => {
