@@ -9,9 +9,7 @@ export interface GammaOptions {
 
 /**
  * lr · gamma every `stepSize` steps (torch.optim.lr_scheduler.StepLR).
- * @example
- * const schedule = new StepLR(new SGD([new Parameter(zeros([1]))], { lr: 1 }), 30);
- * schedule.lrAt(60, 1, 0); // 0.01
+ * @example new StepLR(new SGD([new Parameter(zeros([1]))], { lr: 1 }), 30).lrAt(60, 1, 0) // 0.01
  */
 export class StepLR extends Scheduler {
   readonly gamma: number;

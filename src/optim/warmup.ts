@@ -11,7 +11,7 @@ export interface WarmupOptions {
  * @example
  * const optimizer = new SGD([new Parameter(zeros([1]))], { lr: 1 });
  * new WarmupLR(optimizer, 10, { after: new CosineAnnealingLR(optimizer, 100) });
- * optimizer.paramGroups[0].lr; // 0.1
+ * console.assert(optimizer.paramGroups[0].lr === 0.1);
  */
 export class WarmupLR extends Scheduler {
   private readonly after: Scheduler | null;
