@@ -21,32 +21,6 @@ struct Blocks {
   int rows(int block) const { return max(0, min(size, total - block * size)); }
 };
 
-// A matrix of one head.
-struct Rows {
-  float* data;
-  int64_t row, col;
-
-  // to[i * ld + j] = rows first.. times factor, zero from `cols` on.
-  NOINLINE void get(int first, int count, int cols, float factor, float* to, int ld) const {
-    const vf f = broadcast(factor);
-    for (int i = 0; i < count; ++i, to += ld) {
-      const float* from = data + (first + i) * row;
-      for (int j = 0; j < ld; j += LANES) {
-        const int part = min(LANES, cols - j);
-        if (col == 1 && part > 0) store<float>(to + j, load_part(from + j, part) * f);
-        else for (int l = 0; l < LANES; ++l) to[j + l] = l < part ? from[(j + l) * col] * factor : 0.0f;
-      }
-    }
-  }
-  // The other way, for dense rows.
-  NOINLINE void put(int first, int count, int cols, float factor, const float* from, int ld) const {
-    const vf f = broadcast(factor);
-    for (int i = 0; i < count; ++i, from += ld)
-      for (int j = 0; j < cols; j += LANES)
-        store_part<float>(data + (first + i) * row + j, load(from + j) * f, min(LANES, cols - j));
-  }
-};
-
 struct Attention {
   bool backward, causal;
   MaskKind mask;
@@ -65,26 +39,29 @@ struct Attention {
     for (int i = rank - 1; i >= 0; head /= dims[i], --i) at += head % dims[i] * view.strides[i];
     return at;
   }
-  Rows rows(const View& view, int64_t head) const {
-    return {view.as<float>() + offset(view, head), view.strides[rank], view.strides[rank + 1]};
+  Rows rows(const View& view, int64_t head, int first = 0) const {
+    const int64_t row = view.strides[rank];
+    return {view.as<float>() + offset(view, head) + first * row, row, view.strides[rank + 1]};
+  }
+  void get(const View& view, int64_t head, int first, int count, int cols, float factor, float* to) const {
+    const int width = whole_vectors(cols);
+    get_rows(rows(view, head, first), count, cols, factor, to, width, width);
+  }
+  void put(const View& view, int64_t head, int first, int count, int cols, float factor, const float* from) const {
+    const int64_t row = view.strides[rank];
+    put_rows(from, whole_vectors(cols), count, cols, factor, view.as<float>() + offset(view, head) + first * row, row);
   }
   // How many of the keys from `key` on a query may look at.
   int visible(int query, int key, int count) const { return causal ? max(0, min(count, query + 1 - key)) : count; }
 
   // The scores of one query for keys [key, key + count): what the mask says of them is added.
   NOINLINE void apply_mask(int64_t head, int query, int key, int count, float* s) const {
-    const int64_t at = offset(bias, head) + query * int64_t(bias.strides[rank]) + key * int64_t(bias.strides[rank + 1]);
-    const int64_t next = bias.strides[rank + 1];
-    if (mask == BOOL_MASK) {
-      const uint8_t* may = bias.as<uint8_t>() + at;
-      for (int j = 0; j < count; ++j) s[j] = may[j * next] ? s[j] : -__builtin_inff();
-    } else if (next == 1) {
-      const float* from = bias.as<float>() + at;
-      for (int j = 0; j < count; j += LANES) store<float>(s + j, load(s + j) + load_part(from + j, min(LANES, count - j)));
-    } else {
-      const float* from = bias.as<float>() + at;
-      for (int j = 0; j < count; ++j) s[j] += from[j * next];
-    }
+    const int64_t next = bias.strides[rank + 1], at = offset(bias, head) + query * int64_t(bias.strides[rank]) + key * next;
+    const uint8_t* may = bias.as<uint8_t>() + at;
+    const float* more = bias.as<float>() + at;
+    for (int j = 0; j < count; ++j)
+      if (mask == FLOAT_MASK) s[j] += more[j * next];
+      else if (may[j * next] == 0) s[j] = -__builtin_inff();
   }
 };
 
@@ -99,7 +76,17 @@ INLINE vf exp_or_zero(vf x) {
   const vf low = broadcast(-87.0f);
   return select(x < low, vf{}, exp(max(low, x)));
 }
-INLINE vf vector_log(float x) { return log(broadcast(x)); }
+// s[j] = e^(s[j] - base) for j < count, zero up to `width`; returns their sum.
+NOINLINE float powers(float* s, int count, int width, float base) {
+  vf sums = {};
+  for (int j = 0; j < width; j += LANES) {
+    vf p = {};
+    if (j < count) p = select(lanes_below(j, count), exp_or_zero(load(s + j) - base), p);
+    sums += p;
+    store<float>(s + j, p);
+  }
+  return sum(sums);
+}
 
 // ---- forward --------------------------------------------------------------------------------------------------------
 
@@ -111,21 +98,14 @@ struct Forward {
   // Turns a row of scores into weights e^(s - top); returns their sum. `top` may rise: then `decay` is what earlier weights
   // are worth now.
   NOINLINE float weigh(float* s, int count, float& top, float& decay) const {
-    vf highest = broadcast(-__builtin_inff());
+    const float infinity = __builtin_inff();
+    vf highest = broadcast(-infinity);
     for (int j = 0; j < count; j += LANES) highest = max(highest, select(lanes_below(j, count), load(s + j), highest));
-    const float before = top, found = lane_max(highest);
-    top = found > before ? found : before;
-    const float base = top == -__builtin_inff() ? 0.0f : top;
+    const float before = top;
+    top = max(lane_max(highest), before);
+    const float base = top == -infinity ? 0.0f : top;
     decay = before == top ? 1.0f : exp_or_zero(broadcast(before - base))[0];
-    vf sums = {};
-    const vf from = broadcast(base);
-    for (int j = 0; j < count; j += LANES) {
-      const vf p = select(lanes_below(j, count), exp_or_zero(load(s + j) - from), vf{});
-      sums += p;
-      store<float>(s + j, p);
-    }
-    for (int j = whole_vectors(count); j < width; j += LANES) store<float>(s + j, vf{});
-    return sum(sums);
+    return powers(s, count, width, base);
   }
 
   NOINLINE void run(int64_t head, int block, int worker) const {
@@ -138,17 +118,17 @@ struct Forward {
     float* v = kT + int64_t(job.d) * width;
     float* top = v + int64_t(keys.size) * eWide;
     float* total = top + queries.size;
-    job.rows(job.q, head).get(first, count, job.d, job.scale, q, dWide);
+    job.get(job.q, head, first, count, job.d, job.scale, q);
     for (int i = 0; i < count; ++i) top[i] = -__builtin_inff(), total[i] = 0;
     clear(out, int64_t(count) * eWide);
-    const Rows allKeys = job.rows(job.k, head), allValues = job.rows(job.v, head);
+    const Rows allKeys = job.rows(job.k, head);
     for (int other = 0; other < keys.count; ++other) {
       const int key = keys.start(other), many = keys.rows(other);
       if (job.visible(first + count - 1, key, many) == 0) continue;
       const int diagonal = first - key;
       const auto shape = [&](Triangle triangle) { return job.causal ? triangle : FULL; };
       pack_block(allKeys.data + key * allKeys.row, allKeys.row, allKeys.col, many, job.d, kT);
-      allValues.get(key, many, job.e, 1, v, eWide);
+      job.get(job.v, head, key, many, job.e, 1, v);
       multiply_block({count, many, job.d, q, dWide, 1, kT, BLOCK_WIDTH, int64_t(job.d) * BLOCK_WIDTH, s, width, false,
                       shape(LOWER_C), diagonal});
       for (int i = 0; i < count; ++i) {
@@ -171,11 +151,11 @@ struct Forward {
     float* lse = job.lse.as<float>() + job.offset(job.lse, head);
     for (int i = 0; i < count; ++i) {
       const bool blind = total[i] == 0;
-      lse[(first + i) * int64_t(job.lse.strides[job.rank])] = blind ? __builtin_inff() : top[i] + vector_log(total[i])[0];
+      lse[(first + i) * int64_t(job.lse.strides[job.rank])] = blind ? __builtin_inff() : top[i] + log(broadcast(total[i]))[0];
       const float share = blind ? 0.0f : 1.0f / total[i];
       for (int j = 0; j < eWide; j += LANES) store<float>(out + i * eWide + j, load(out + i * eWide + j) * share);
     }
-    job.rows(job.y, head).put(first, count, job.e, 1, out, eWide);
+    job.put(job.y, head, first, count, job.e, 1, out);
   }
 };
 
@@ -206,36 +186,36 @@ struct Backward {
   // Query blocks [q0, q1) against key blocks [k0, k1): gradients of all keys, or of all queries, that are whole therein.
   NOINLINE void run(int64_t head, int q0, int q1, int k0, int k1, bool wantKeys, bool wantQueries, int worker) const {
     const Memory m = memory(worker);
-    const Rows q = job.rows(job.q, head), k = job.rows(job.k, head), v = job.rows(job.v, head), g = job.rows(job.g, head);
+    const Rows k = job.rows(job.k, head), v = job.rows(job.v, head);
     for (int i = q0; i < q1; ++i) dots(head, i, m);
     if (wantQueries) clear(m.gq + int64_t(queries.start(q0)) * dWide, int64_t(min(job.n, q1 * queries.size) - queries.start(q0)) * dWide);
     for (int b = k0; b < k1; ++b) {
       const int key = keys.start(b), many = keys.rows(b);
       pack_block(k.data + key * k.row, k.row, k.col, many, job.d, m.kT);
       pack_block(v.data + key * v.row, v.row, v.col, many, job.e, m.vT);
-      k.get(key, many, job.d, 1, m.k, dWide);
+      job.get(job.k, head, key, many, job.d, 1, m.k);
       clear(m.gk, int64_t(many) * dWide);
       clear(m.gv, int64_t(many) * eWide);
       for (int a = q0; a < q1; ++a) {
         const int first = queries.start(a), count = queries.rows(a);
         if (job.visible(first + count - 1, key, many) == 0) continue;
-        q.get(first, count, job.d, job.scale, m.q, dWide);
-        g.get(first, count, job.e, 1, m.g, eWide);
+        job.get(job.q, head, first, count, job.d, job.scale, m.q);
+        job.get(job.g, head, first, count, job.e, 1, m.g);
         pair(head, first, count, key, many, wantKeys, wantQueries, m);
       }
       if (!wantKeys) continue;
-      job.rows(job.gk, head).put(key, many, job.d, 1, m.gk, dWide);
-      job.rows(job.gv, head).put(key, many, job.e, 1, m.gv, eWide);
+      job.put(job.gk, head, key, many, job.d, 1, m.gk);
+      job.put(job.gv, head, key, many, job.e, 1, m.gv);
     }
     const int first = queries.start(q0), end = min(job.n, q1 * queries.size);
-    if (wantQueries) job.rows(job.gq, head).put(first, end - first, job.d, job.scale, m.gq + int64_t(first) * dWide, dWide);
+    if (wantQueries) job.put(job.gq, head, first, end - first, job.d, job.scale, m.gq + int64_t(first) * dWide);
   }
 
   // The sum of g y of each query.
   NOINLINE void dots(int64_t head, int block, const Memory& m) const {
     const int first = queries.start(block), count = queries.rows(block);
-    job.rows(job.g, head).get(first, count, job.e, 1, m.g, eWide);
-    job.rows(job.y, head).get(first, count, job.e, 1, m.s, eWide);
+    job.get(job.g, head, first, count, job.e, 1, m.g);
+    job.get(job.y, head, first, count, job.e, 1, m.s);
     for (int i = 0; i < count; ++i) {
       vf total = {};
       for (int j = 0; j < eWide; j += LANES) total = fma(load(m.g + i * eWide + j), load(m.s + i * eWide + j), total);
@@ -247,17 +227,15 @@ struct Backward {
   NOINLINE void weigh(int64_t head, int first, int count, int key, int many, const Memory& m) const {
     const float* lse = job.lse.as<float>() + job.offset(job.lse, head);
     for (int i = 0; i < count; ++i) {
-      float *s = m.s + int64_t(i) * width, *ds = m.ds + int64_t(i) * width;
+      float *s = m.s + int64_t(i) * width, *ds_row = m.ds + int64_t(i) * width;
       const int seen = job.visible(first + i, key, many);
       if (job.mask != NO_MASK) job.apply_mask(head, first + i, key, seen, s);
-      const vf top = broadcast(lse[(first + i) * int64_t(job.lse.strides[job.rank])]), dot = broadcast(m.dot[first + i]);
-      for (int j = 0; j < seen; j += LANES) {
-        const vi inside = lanes_below(j, seen);
-        const vf p = select(inside, exp_or_zero(load(s + j) - top), vf{});
-        store<float>(s + j, p);
-        store<float>(ds + j, select(inside, p * (load(ds + j) - dot), vf{}));
+      powers(s, seen, width, lse[(first + i) * int64_t(job.lse.strides[job.rank])]);
+      const float dot = m.dot[first + i];
+      for (int j = 0; j < width; j += LANES) {
+        const vf ds = load(s + j) * (load(ds_row + j) - dot);
+        store<float>(ds_row + j, select(lanes_below(j, seen), ds, vf{}));
       }
-      for (int j = whole_vectors(seen); j < width; j += LANES) store<float>(s + j, vf{}), store<float>(ds + j, vf{});
     }
   }
 

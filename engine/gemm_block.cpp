@@ -41,6 +41,27 @@ void multiply_block(const BlockProduct& p) {
   }
 }
 
+void get_rows(const Rows& from, int rows, int cols, float factor, float* to, int64_t pitch, int width) {
+  const vf f = broadcast(factor);
+  for (int i = 0; i < rows; ++i, to += pitch) {
+    const float* row = from.data + i * from.row;
+    for (int j = 0; j < width; j += LANES) {
+      const int part = min(LANES, cols - j);
+      if (from.col == 1 && part == LANES) {
+        store<float>(to + j, load(row + j) * f);
+        continue;
+      }
+      for (int l = 0; l < LANES; ++l) to[j + l] = l < part ? row[(j + l) * from.col] * factor : 0.0f;
+    }
+  }
+}
+
+void put_rows(const float* from, int64_t pitch, int rows, int cols, float factor, float* to, int64_t row) {
+  const vf f = broadcast(factor);
+  for (int i = 0; i < rows; ++i, from += pitch, to += row)
+    for (int j = 0; j < cols; j += LANES) store_part<float>(to + j, load(from + j) * f, min(LANES, cols - j));
+}
+
 void pack_block(const float* from, int64_t across, int64_t along, int n, int k, float* to) {
   for (int j = 0; j < n; j += BLOCK_WIDTH, to += int64_t(k) * BLOCK_WIDTH)
     pack_panel(from + j * across, across, along, min(BLOCK_WIDTH, n - j), k, to, BLOCK_WIDTH);

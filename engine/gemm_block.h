@@ -40,4 +40,15 @@ void multiply_block(const BlockProduct& product);
 // B(p, j) = from[j * across + p * along] as panels: whole_panels(n) * k floats, zeros where j >= n.
 void pack_block(const float* from, int64_t across, int64_t along, int n, int k, float* to);
 
+// A matrix of any strides.
+struct Rows {
+  const float* data;
+  int64_t row, col;
+};
+
+// to[i * pitch + j] = from(i, j) * factor for j < cols, zero for cols <= j < width, which is a whole number of vectors.
+void get_rows(const Rows& from, int rows, int cols, float factor, float* to, int64_t pitch, int width);
+// to[i * row + j] = from[i * pitch + j] * factor, j < cols.
+void put_rows(const float* from, int64_t pitch, int rows, int cols, float factor, float* to, int64_t row);
+
 }  // namespace chainrule::VARIANT

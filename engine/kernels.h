@@ -28,6 +28,7 @@ int32_t sort(const Step&);
 int32_t random(const Step&);
 int32_t copy(const Step&);
 int32_t attention(const Step&);
+int32_t recurrent(const Step&);
 int32_t probe(const Step&);
 extern const Kernels kernels;
 }  // namespace chainrule::VARIANT

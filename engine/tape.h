@@ -32,6 +32,9 @@
 //   ATTENTION backward, causal, mask (0 none, 1 bool, 2 float), queries, keys, width, value width, batch rank, batch dims,
 //            q view, k view, v view, y view (strides: batch.., row, column), lse view k=rank+1, [mask view],
 //            backward: y gradient view, q gradient view, k gradient view, v gradient view   (all but masks float32; scalar: scale)
+//   RECURRENT backward, cell (0 LSTM, 1 GRU, 2 tanh, 3 ReLU), reverse, time, batch, hidden, extra (a bias; a gradient of the last
+//            cells), weight view k=2, states, [kept: LSTM and GRU], [cells: LSTM], forward: x, first state, [first cells], [bias],
+//            backward: states' gradient, [gradient of the last cells], x gradient, first state's, [first cells'], [sums': GRU]
 //   PROBE    iterations, out operand (two floats)        (scalars: factor, addend)
 //
 // Dims of size 1 are gone, dims are coalesced and sorted by the encoder, the last is the fastest, and no step is empty.
@@ -44,7 +47,7 @@
 
 namespace chainrule {
 
-enum Family : int32_t { END, MAP, REDUCE, GEMM, CONV, WINDOW, GATHER, SCATTER, SCAN, SORT, RANDOM, COPY, PROBE, ATTENTION, FAMILIES };
+enum Family : int32_t { END, MAP, REDUCE, GEMM, CONV, WINDOW, GATHER, SCATTER, SCAN, SORT, RANDOM, COPY, PROBE, ATTENTION, RECURRENT, FAMILIES };
 enum Compute : int32_t { COMPUTE_FLOAT32, COMPUTE_FLOAT64, COMPUTE_INT32 };
 
 TAPE_INLINE int bytes_of(int32_t dtype) {

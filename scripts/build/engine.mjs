@@ -17,6 +17,7 @@ const hot = [
   'gemm_block.cpp',
   'gemm_simple.cpp',
   'map.cpp',
+  'recurrent.cpp',
   'reduce.cpp',
   'window.cpp',
 ];

@@ -1,7 +1,10 @@
 import { LibError } from '../core/errors.js';
+import { zerosLike } from '../tensor/creation.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { defineComposite, type Op, type Random } from './define.js';
+import { cat } from './join.js';
 import { linear } from './matmul.js';
+import { type ComposedWalk, fusedWalk, hasWalk } from './recurrentKernels.js';
 import {
   batchOf,
   bothBiases,
@@ -13,6 +16,7 @@ import {
   type RecurrentBiases,
   type RnnNonlinearity,
   rnnStep,
+  type State,
   walk,
 } from './recurrentSteps.js';
 
@@ -53,10 +57,10 @@ export const lstmLayer: LstmLayer = defineComposite({
     const batch = batchOf('lstmLayer', x, batchSizes);
     checkRecurrent('lstmLayer', 4, { weightIh, weightHh, ...options, states: [h0, c0], batch, features: x.sizeAt(-1) });
     const projected = linear(x, weightIh, bothBiases(options));
-    const [output, h, c] = walk(projected, [h0, c0], options, ([h, c], sums) => {
-      const [next, cell] = lstmStep('lstm', sums.add(fromState(h, weightHh)), c as Tensor);
-      return [weightHr === null ? next : linear(next, weightHr), cell];
-    });
+    const whole = weightHr === null && batchSizes === undefined && hasWalk('lstm', projected, h0, c0, weightHh);
+    const [output, h, c] = whole
+      ? fusedWalk(walkLstm, 'lstm', projected, [h0, c0], weightHh, null, options)
+      : walkLstm(projected, [h0, c0], weightHh, null, options, weightHr);
     return [output, h as Tensor, c as Tensor];
   },
   *samples(random): Iterable<[x: Tensor, h0: Tensor, c0: Tensor, weightIh: Tensor, weightHh: Tensor, options?: LstmLayerOptions]> {
@@ -80,6 +84,20 @@ export const lstmLayer: LstmLayer = defineComposite({
   torch: { call: `${torchLayer('lstm', '(a[1][None], a[2][None])', 'r[1][0], r[2][0]')}([a[3], a[4]])` },
 });
 
+function walkLstm(
+  projected: Tensor,
+  states: State,
+  weightHh: Tensor,
+  _bias: Tensor | null,
+  direction: Direction,
+  weightHr: Tensor | null = null,
+): readonly [output: Tensor, ...last: Tensor[]] {
+  return walk(projected, states, direction, ([h, c], sums) => {
+    const [next, cell] = lstmStep('lstm', sums.add(fromState(h, weightHh)), c as Tensor);
+    return [weightHr === null ? next : linear(next, weightHr), cell];
+  });
+}
+
 export type GruLayer = Op<
   [x: Tensor, h0: Tensor, weightIh: Tensor, weightHh: Tensor, options?: RecurrentLayerOptions],
   [output: Tensor, h: Tensor]
@@ -93,7 +111,8 @@ export const gruLayer: GruLayer = defineComposite({
     const batch = batchOf('gruLayer', x, batchSizes);
     checkRecurrent('gruLayer', 3, { weightIh, weightHh, biasIh, biasHh, states: [h0], batch, features: x.sizeAt(-1) });
     const projected = linear(x, weightIh, biasIh);
-    const [output, h] = walk(projected, [h0], options, ([h], sums) => [gruStep('gru', sums, fromState(h, weightHh, biasHh), h)]);
+    const whole = batchSizes === undefined && hasWalk('gru', projected, h0, weightHh, biasHh);
+    const [output, h] = (whole ? fusedGru : walkGru)(projected, [h0], weightHh, biasHh, options);
     return [output, h as Tensor];
   },
   *samples(random): Iterable<[x: Tensor, h0: Tensor, weightIh: Tensor, weightHh: Tensor, options?: RecurrentLayerOptions]> {
@@ -109,6 +128,19 @@ export const gruLayer: GruLayer = defineComposite({
   torch: { call: `${torchLayer('gru', 'a[1][None]', 'r[1][0]')}([a[2], a[3]])` },
 });
 
+const walkGru: ComposedWalk = (projected, states, weightHh, bias, direction) =>
+  walk(projected, states, direction, ([h], sums) => [gruStep('gru', sums, fromState(h, weightHh, bias), h)]);
+
+/** The state's biases of r and z are added to the input's part; that of n is multiplied by r. */
+const fusedGru: ComposedWalk = (projected, states, weightHh, bias, direction) => {
+  const again: ComposedWalk = (x, s, w, b, d) => walkGru(x, s, w, b && cat([zerosLike(b), zerosLike(b), b]), d);
+  if (bias === null) return fusedWalk(again, 'gru', projected, states, weightHh, null, direction);
+  const hidden = states[0].sizeAt(-1);
+  const ofCandidate = bias.narrow(0, 2 * hidden, hidden);
+  const summed = projected.add(cat([bias.narrow(0, 0, 2 * hidden), zerosLike(ofCandidate)]));
+  return fusedWalk(again, 'gru', summed, states, weightHh, ofCandidate, direction);
+};
+
 export type RnnLayer = Op<
   [x: Tensor, h0: Tensor, weightIh: Tensor, weightHh: Tensor, options?: RnnLayerOptions],
   [output: Tensor, h: Tensor]
@@ -123,7 +155,10 @@ export const rnnLayer: RnnLayer = defineComposite({
     const batch = batchOf('rnnLayer', x, batchSizes);
     checkRecurrent('rnnLayer', 1, { weightIh, weightHh, biasIh, biasHh, states: [h0], batch, features: x.sizeAt(-1) });
     const projected = linear(x, weightIh, bothBiases(options));
-    const [output, h] = walk(projected, [h0], options, ([h], sums) => [rnnStep('rnn', sums, fromState(h, weightHh), nonlinearity)]);
+    const whole = batchSizes === undefined && hasWalk(nonlinearity, projected, h0, weightHh);
+    const [output, h] = whole
+      ? fusedWalk(walkRnn[nonlinearity], nonlinearity, projected, [h0], weightHh, null, options)
+      : walkRnn[nonlinearity](projected, [h0], weightHh, null, options);
     return [output, h as Tensor];
   },
   *samples(random): Iterable<[x: Tensor, h0: Tensor, weightIh: Tensor, weightHh: Tensor, options?: RnnLayerOptions]> {
@@ -137,6 +172,12 @@ export const rnnLayer: RnnLayer = defineComposite({
   },
   torch: { call: `${torchLayer("__dict__['rnn_' + o.get('nonlinearity', 'tanh')]", 'a[1][None]', 'r[1][0]')}([a[2], a[3]])` },
 });
+
+const composedRnn =
+  (by: RnnNonlinearity): ComposedWalk =>
+  (projected, states, weightHh, _bias, direction) =>
+    walk(projected, states, direction, ([h], sums) => [rnnStep('rnn', sums, fromState(h, weightHh), by)]);
+const walkRnn: Readonly<Record<RnnNonlinearity, ComposedWalk>> = { tanh: composedRnn('tanh'), relu: composedRnn('relu') };
 
 export function checkNonlinearity(op: string, nonlinearity: string): void {
   if (nonlinearity === 'tanh' || nonlinearity === 'relu') return;

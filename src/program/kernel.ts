@@ -20,7 +20,8 @@ export type Kernel =
   | FusedKernel;
 
 /** float32 only, but for masks. */
-export type FusedKernel = AttentionKernel;
+export type FusedKernel = AttentionKernel | RecurrentKernel;
+export const isFused = (family: Kernel['family']): boolean => family === 'attention' || family === 'recurrent';
 
 /**
  * outputs[k][i] = exprs[k](inputs[..][i], scalars), inputs broadcast to the outputs' shape. Outputs may alias inputs exactly.
@@ -180,4 +181,20 @@ export interface AttentionKernel {
   readonly by: 'forward' | 'backward';
   readonly causal: boolean;
   readonly mask: 'none' | 'bool' | 'float';
+}
+
+/**
+ * A recurrent layer's walk over its steps. Gates of a step: x (time, batch, gates · hidden), the input's part with all biases that can be
+ * added there, plus the state (batch, hidden) times the transposed weight (gates · hidden, hidden), which has any strides. The rest is
+ * dense. `lstm`: i, f, g, o; c' = σ(f) c + σ(i) tanh(g), h' = σ(o) tanh(c'). `gru`: r, z, n; n = tanh(xₙ + r (hWₙ + bₙ)), h' = (1 - z) n + z h.
+ * `forward`: x, h, [c], weight, [bₙ if `extra`] → states (time + 1, batch, hidden), the first one first (last, if `reverse`), [gates as
+ * backward wants them, LSTM and GRU], [cells like the states]. `backward`: weight, these, gradient of the states, [of the last cells if
+ * `extra`] → gradients of x, h, [c], [of the state's part of the gates: GRU].
+ */
+export interface RecurrentKernel {
+  readonly family: 'recurrent';
+  readonly by: 'forward' | 'backward';
+  readonly cell: 'lstm' | 'gru' | 'tanh' | 'relu';
+  readonly reverse: boolean;
+  readonly extra: boolean;
 }

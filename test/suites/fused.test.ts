@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { arange, compile, grad, manualSeed, rand, randn, scaledDotProductAttention, type Tensor, withDevice } from '../../dist/index.js';
 import type { AttentionOptions } from '../../dist/ops/attention.js';
+import { gruLayer, lstmLayer, rnnLayer } from '../../dist/ops/recurrentLayers.js';
 import type { Backend } from '../../dist/program/backend.js';
 import { expectClose } from '../../dist/testing/compare.js';
 import { engineNames, everyVariant, open, reference } from '../support/backends.js';
@@ -41,6 +42,43 @@ function attend([b, h, n, m, d, e]: Sizes, options: (n: number, m: number) => At
   return [y, ...grad(y, leaves, { gradient: randn(y.shape) })];
 }
 
+type Walk = readonly [time: number, batch: number, hidden: number];
+const walks: readonly Walk[] = [
+  [1, 1, 1],
+  [3, 2, 5],
+  [5, 65, 33],
+  [4, 7, 70],
+];
+
+interface Layer {
+  readonly gates: number;
+  run(x: Tensor, states: readonly Tensor[], weights: readonly Tensor[], options: object): readonly Tensor[];
+}
+const plain = (nonlinearity: 'tanh' | 'relu'): Layer => ({
+  gates: 1,
+  run: (x, [h], [w, u], options) => rnnLayer(x, h as Tensor, w as Tensor, u as Tensor, { ...options, nonlinearity }),
+});
+const layers: Readonly<Record<string, Layer>> = {
+  lstm: { gates: 4, run: (x, [h, c], [w, u], options) => lstmLayer(x, h as Tensor, c as Tensor, w as Tensor, u as Tensor, options) },
+  gru: { gates: 3, run: (x, [h], [w, u], options) => gruLayer(x, h as Tensor, w as Tensor, u as Tensor, options) },
+  tanh: plain('tanh'),
+  relu: plain('relu'),
+};
+
+/** Outputs and last states, and all gradients, of one layer over a sequence. */
+function recur({ gates, run }: Layer, [time, batch, hidden]: Walk, reverse: boolean, biased: boolean): readonly Tensor[] {
+  manualSeed(1);
+  const rows = gates * hidden;
+  const leaf = (...shape: number[]): Tensor => randn(shape).mul(0.3).requiresGrad_();
+  const x = leaf(time, batch, 3);
+  const states = gates === 4 ? [leaf(batch, hidden), leaf(batch, hidden)] : [leaf(batch, hidden)];
+  const weights = [leaf(rows, 3), leaf(rows, hidden)];
+  const biases = biased ? { biasIh: leaf(rows), biasHh: leaf(rows) } : {};
+  const results = run(x, states, weights, { ...biases, reverse });
+  const loss = results.map((y) => y.mul(randn(y.shape)).sum()).reduce((a, b) => a.add(b));
+  return [...results, ...grad(loss, [x, ...states, ...weights, ...Object.values(biases)])];
+}
+
 function agrees(device: Backend, make: () => readonly Tensor[], terms: number): void {
   const [found, expected] = [device, reference].map((d) => withDevice(d, () => make().map((t) => [...t.contiguous().toArray()])));
   const tolerance = { rtol: 2e-5, atol: 1e-6 * Math.sqrt(terms) };
@@ -56,6 +94,42 @@ for (const { name, backend, why } of everyVariant) {
         for (const size of sizes) agrees(device, () => attend(size, options), Math.max(...size));
       });
     }
+
+    for (const [what, layer] of Object.entries(layers)) {
+      test(`a walk over ${what} cells on ${name}`, () => {
+        for (const size of walks) {
+          for (const turn of [false, true]) agrees(device, () => recur(layer, size, turn, size[1] !== 7), size[0] * size[1] * size[2]);
+        }
+      });
+    }
+
+    test(`second derivatives of recurrent layers on ${name}`, () => {
+      for (const { gates, run } of Object.values(layers)) {
+        const twice = (): readonly Tensor[] => {
+          manualSeed(2);
+          const shapes = [
+            [3, 2, 2],
+            [2, 3],
+            [2, 3],
+            [3 * gates, 2],
+            [3 * gates, 3],
+          ];
+          const [x, h, c, w, u] = shapes.map((s) => randn(s).mul(0.3).requiresGrad_()) as [Tensor, Tensor, Tensor, Tensor, Tensor];
+          const wanted = gates === 4 ? [x, h, c, w, u] : [x, h, w, u];
+          const y = run(x, [h, c], [w, u], { biasHh: u.select(1, 0) }).map((t) => t.square().sum());
+          const first = grad(
+            y.reduce((a, b) => a.add(b)),
+            wanted,
+            { createGraph: true },
+          );
+          return grad(
+            first.map((g) => g.square().sum()).reduce((a, b) => a.add(b)),
+            wanted,
+          );
+        };
+        agrees(device, twice, 1000);
+      }
+    });
 
     test(`second derivatives of attention on ${name}`, () => {
       const twice = (): readonly Tensor[] => {
@@ -84,6 +158,16 @@ for (const name of engineNames) {
       for (const size of [sizes[2], sizes[3]] as Sizes[]) {
         assert.deepEqual(bytes(three?.backend as Backend, size), bytes(one?.backend as Backend, size));
       }
+    });
+
+    test(`recurrent layers: the same bits on ${name} with 1 and 3 threads`, () => {
+      const bytes = (device: Backend): Buffer[] =>
+        withDevice(device, () =>
+          Object.values(layers).flatMap((layer) =>
+            recur(layer, [3, 70, 70], false, true).map((t) => Buffer.from(t.contiguous().toArray().buffer as ArrayBuffer)),
+          ),
+        );
+      assert.deepEqual(bytes(three?.backend as Backend), bytes(one?.backend as Backend));
     });
 
     test(`attention on ${name} keeps no matrix of weights`, () => {

@@ -1,7 +1,7 @@
 import { type DType, dtypes } from '../../core/dtype.js';
 import { internal, KernelError, LibError } from '../../core/errors.js';
 import { type Backend, type Executable, nextBackendId, type Storage } from '../../program/backend.js';
-import type { Kernel } from '../../program/kernel.js';
+import { isFused, type Kernel } from '../../program/kernel.js';
 import type { Program } from '../../program/program.js';
 import { type Binding, MAILBOX_HEADER, outcomes } from './binding.js';
 import { encodeProgram } from './encode.js';
@@ -59,7 +59,7 @@ export class CpuBackend implements Backend {
   }
 
   supports({ family }: Kernel, dtypes: readonly DType[]): boolean {
-    return family !== 'attention' || dtypes.every((dtype) => dtype === 'float32' || dtype === 'bool');
+    return !isFused(family) || dtypes.every((dtype) => dtype === 'float32' || dtype === 'bool');
   }
 
   allocate(bytes: number): CpuStorage {

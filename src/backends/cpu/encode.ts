@@ -5,7 +5,7 @@ import { type Expr, input } from '../../expr/expr.js';
 import type { CopyKernel, GatherKernel, MapKernel, Place, RandomKernel, ReduceKernel, ScatterKernel } from '../../program/kernel.js';
 import type { Program, ProgramOperand, Step } from '../../program/program.js';
 import { computeCodes, writeExprs } from './encodeExpr.js';
-import { writeAttention } from './encodeFused.js';
+import { writeAttention, writeRecurrent } from './encodeFused.js';
 import { writeConv, writeGemm, writeScan, writeSort, writeWindow } from './encodeHeavy.js';
 import { coalesce, isInjective, outerLoops, pairTransposed, slabsDisjoint, sortedDims } from './encodeLoops.js';
 import { TapeWriter } from './tapeWriter.js';
@@ -49,6 +49,8 @@ function writeStep(tape: TapeWriter, step: Step, findAot: FindAot): void {
       return writeCopy(tape, step, kernel);
     case 'attention':
       return writeAttention(tape, step, kernel);
+    case 'recurrent':
+      return writeRecurrent(tape, step, kernel);
   }
 }
 

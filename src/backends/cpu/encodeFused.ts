@@ -1,5 +1,5 @@
 import { internal } from '../../core/errors.js';
-import type { AttentionKernel } from '../../program/kernel.js';
+import type { AttentionKernel, RecurrentKernel } from '../../program/kernel.js';
 import type { ProgramOperand, Step } from '../../program/program.js';
 import type { TapeWriter } from './tapeWriter.js';
 
@@ -28,5 +28,24 @@ export function writeAttention(tape: TapeWriter, { inputs, outputs, scalarBase }
   tape.view(lse, lse.spec.strides);
   if (bias !== undefined) tape.view(bias, bias.spec.strides);
   if (by === 'backward') for (const o of [inputs.at(-1) as ProgramOperand, ...outputs]) tape.view(o, stridesOf(o, true));
+  tape.end();
+}
+
+const cells = { lstm: 0, gru: 1, tanh: 2, relu: 3 } as const;
+
+export function writeRecurrent(tape: TapeWriter, { inputs, outputs, scalarBase }: Step, kernel: RecurrentKernel): void {
+  const { by, cell, reverse, extra } = kernel;
+  const backward = by === 'backward';
+  const at = backward ? 0 : cell === 'lstm' ? 3 : 2;
+  const weight = inputs[at];
+  const states = backward ? inputs[1] : outputs[0];
+  if (weight === undefined || states === undefined) throw internal('a recurrent layer needs a weight and states');
+  const [steps = 1, batch = 0, hidden = 0] = states.spec.shape;
+  const others = inputs.filter((_, i) => i !== at);
+  for (const o of [...others, ...outputs]) if (!o.spec.contiguous) throw internal('a recurrent layer reads and writes dense tensors');
+  tape.begin('recurrent', scalarBase);
+  tape.ints(Number(backward), cells[cell], Number(reverse), steps - 1, batch, hidden, Number(extra));
+  tape.view(weight, weight.spec.strides);
+  for (const o of backward ? [...others, ...outputs] : [...outputs, ...others]) tape.operand(o);
   tape.end();
 }

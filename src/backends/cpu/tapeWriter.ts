@@ -17,6 +17,7 @@ export const families = {
   copy: 11,
   probe: 12,
   attention: 13,
+  recurrent: 14,
 } as const;
 
 const real = new Float64Array(1);

@@ -1,6 +1,6 @@
 import { internal } from '../../core/errors.js';
 import { type Backend, type Executable, nextBackendId, type Storage } from '../../program/backend.js';
-import type { Kernel } from '../../program/kernel.js';
+import { isFused, type Kernel } from '../../program/kernel.js';
 import type { Program, ProgramOperand } from '../../program/program.js';
 import { copy } from './copy.js';
 import { gemm } from './gemm.js';
@@ -22,7 +22,7 @@ export class ReferenceBackend implements Backend {
 
   /** Fused families have no loops here: their rows' compositions are the oracle. */
   supports({ family }: Kernel): boolean {
-    return family !== 'attention';
+    return !isFused(family);
   }
 
   allocate(bytes: number): Storage {
@@ -99,6 +99,7 @@ function prepare(kernel: Kernel): Run {
     case 'copy':
       return copy(kernel);
     case 'attention':
+    case 'recurrent':
       throw internal(`the reference backend was given a fused kernel, ${kernel.family}`);
   }
 }
