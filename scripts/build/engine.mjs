@@ -24,8 +24,12 @@ const hot = [
 /** The baseline is for machines of long ago: there, -O2 will do for all. */
 export const optimization = (source, variant) => (variant !== 'baseline' && hot.includes(source.replace('engine/', '')) ? '-O3' : '-O2');
 
-/** What goes over a network is kept small. */
-export const wasmOptimization = (source) => (['gemm.cpp', 'gemm_block.cpp'].includes(source.replace('engine/', '')) ? '-O3' : '-Os');
+/** What goes over a network is kept small, most of all where nobody waits for it. */
+export const wasmOptimization = (source) => {
+  const name = source.replace('engine/', '');
+  if (name === 'gemm.cpp' || name === 'gemm_block.cpp') return '-O3';
+  return hot.includes(name) || name === 'instructions.cpp' ? '-Os' : '-Oz';
+};
 
 /** Compilers to run at the same time: two are enough to be quick, and leave a small machine usable. */
 export const jobs = Math.max(1, Math.min(2, availableParallelism()));

@@ -1,6 +1,6 @@
 import { sizeOf } from '../core/shape.js';
 import { arity, topological } from '../expr/expr.js';
-import type { GemmKernel, Kernel } from './kernel.js';
+import type { AttentionKernel, GemmKernel, Kernel, RecurrentKernel } from './kernel.js';
 import type { ProgramOperand, Step } from './program.js';
 
 /** What a step has to do at least. */
@@ -44,6 +44,10 @@ function flopsOf(kernel: Kernel, inputs: readonly ProgramOperand[], outputs: rea
       return size * sizeOf(kernel.geometry.kernel);
     case 'scan':
       return size;
+    case 'attention':
+      return attentionFlops(kernel, inputs);
+    case 'recurrent':
+      return recurrentFlops(kernel, inputs, outputs);
     default:
       return 0;
   }
@@ -53,4 +57,18 @@ function gemmFlops({ views, geometry }: GemmKernel, [a]: readonly ProgramOperand
   if (views === 'dense' || geometry === undefined) return 2 * (out?.spec.size ?? 0) * (a?.spec.shape.at(-1) ?? 0);
   const { batch, inChannels, outChannels, groups, kernel, output } = geometry;
   return 2 * batch * outChannels * sizeOf(output) * (inChannels / groups) * sizeOf(kernel);
+}
+
+/** Two products forward, five backward, half of each where half of the scores are not looked at. */
+function attentionFlops({ by, causal }: AttentionKernel, [q, k, v]: readonly ProgramOperand[]): number {
+  const [widths, valueWidths] = by === 'forward' ? [1, 1] : [3, 2];
+  const width = widths * (q?.spec.shape.at(-1) ?? 0) + valueWidths * (v?.spec.shape.at(-1) ?? 0);
+  const queries = (q?.spec.size ?? 0) / Math.max(1, q?.spec.shape.at(-1) ?? 1);
+  return (2 * width * queries * (k?.spec.shape.at(-2) ?? 0)) / (causal ? 2 : 1);
+}
+
+/** One product of the states with the weight, (gates · hidden, hidden), in every step. */
+function recurrentFlops({ by }: RecurrentKernel, inputs: readonly ProgramOperand[], outputs: readonly ProgramOperand[]): number {
+  const [sums, states] = by === 'forward' ? [inputs[0], outputs[0]] : [outputs[0], inputs[1]];
+  return 2 * (sums?.spec.size ?? 0) * (states?.spec.shape.at(-1) ?? 0);
 }
