@@ -25,6 +25,7 @@ const target = [
   '-mbulk-memory',
   '-matomics',
   '-fno-threadsafe-statics',
+  '-fno-unroll-loops',
 ];
 const includes = ['-Iengine', '-Ibuild'];
 /** 4 GiB, in bytes; a module may be given less. */
