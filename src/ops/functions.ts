@@ -3,6 +3,7 @@
 export * from './einsum.js';
 export * from './join.js';
 export * from './joinForms.js';
+export * from './lossTasks.js';
 export * from './numeric.js';
 export { bernoulli, dropout, multinomial, randLike, randnLike } from './random.js';
 export * from './structural.js';

@@ -8,6 +8,7 @@ export * from './embedding.js';
 export * from './indexing.js';
 export * from './loss.js';
 export * from './lossMargin.js';
+export * from './lossSequence.js';
 export * from './matmul.js';
 export * from './multiHeadForward.js';
 export * from './norm.js';

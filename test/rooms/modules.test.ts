@@ -51,7 +51,8 @@ function construct({ name, args, options }: Row, precision: Precision): AnyModul
 
 function assertRun(module: AnyModule, { inputs }: Row, want: Run, precision: Precision, what: string): void {
   const leaves = inputs.map((x) => (x.integers ? made(x, 'int32') : made(x, precision).requiresGrad_()));
-  const y = module.forward(...leaves);
+  const result = module.forward(...leaves) as Tensor | { readonly output: Tensor };
+  const y = 'output' in result ? result.output : result;
   assertValue(y, want.output, precision, `${what} output`);
   const weights = tensor(
     want.output.values.map((_, i) => Math.sin(i * 1.3 + 0.4)),
