@@ -27,6 +27,7 @@ export * from './ops/functions.js';
 export { clipGradNorm_, clipGradValue_ } from './optim/clip.js';
 export type { Backend } from './program/backend.js';
 export { type BackwardOptions, backward, enableGrad, type GradOptions, grad, noGrad } from './tensor/autograd.js';
+export { checkpoint } from './tensor/checkpoint.js';
 export * from './tensor/creation.js';
 export { type Device, defaultDevice, setDefaultDevice, withDevice } from './tensor/device.js';
 export { formatTensor, type PrintOptions, setPrintOptions } from './tensor/format.js';

@@ -118,7 +118,15 @@ export class Layout {
     const number = this.sources.push({ kind: 'fresh', bytes: spec.bytes }) - 1;
     if (this.tracer.buffers.push(t.storage) !== this.sources.length) throw internal('buffers and their sources are out of step');
     const outputs = [{ buffer: number, spec, offset: 0 }];
-    this.steps.push({ name: 'copy', kernel: { family: 'copy' }, inputs: [this.tracer.operand(t)], outputs, scalarBase: 0, scalars: 0 });
+    this.steps.push({
+      name: 'copy',
+      kernel: { family: 'copy' },
+      inputs: [this.tracer.operand(t)],
+      outputs,
+      scalarBase: 0,
+      scalars: 0,
+      region: 0,
+    });
     return new Place(number, spec, 0, false);
   }
 }

@@ -269,9 +269,9 @@ export class Replay {
 
 /** The passes between a trace and the arena. */
 function optimized(steps: readonly TracedStep[], { scalars, live }: Tracer, facts: BufferFacts): TracedStep[] {
-  const numbers = ({ scalarBase, scalars: count }: TracedStep): readonly number[] | null => {
+  const numbers = ({ scalarBase, scalars: count, region }: TracedStep): readonly number[] | null => {
     for (let i = 0; i < count; i++) if (live.has(scalarBase + i)) return null;
-    return scalars.slice(scalarBase, scalarBase + count);
+    return [region, ...scalars.slice(scalarBase, scalarBase + count)];
   };
   const shared = shareCommon(steps, { ...facts, scalarsOf: (step) => numbers(step as TracedStep) });
   return batchUpdates(fusePointwise(shared, facts), facts);

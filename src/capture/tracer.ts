@@ -13,6 +13,8 @@ export interface TracedStep extends Step {
   readonly name: string;
   /** How many numbers it reads, from `scalarBase` on. */
   readonly scalars: number;
+  /** Work is shared within a region: 0, or the number of a repetition. */
+  readonly region: number;
 }
 
 /** How a captured function used the `.grad` of a tensor from outside. */
@@ -46,6 +48,8 @@ export class Tracer implements Executor, Capture {
   private readonly numbers = new Map<Storage, number>();
   private readonly gradMode = isGradEnabled();
   private readonly firstNode = nextSequence();
+  private region = 0;
+  private regions = 0;
   private draw: readonly [Generator, number] | null = null;
 
   /** `inputs` stand for the arguments. */
@@ -79,6 +83,7 @@ export class Tracer implements Executor, Capture {
       outputs: results.map((t) => this.operand(t)),
       scalarBase: at,
       scalars: scalars.length,
+      region: this.region,
     });
     return results;
   }
@@ -100,6 +105,13 @@ export class Tracer implements Executor, Capture {
   }
   onReplay(again: () => void): void {
     this.replays.push(again);
+  }
+  repeats(): () => void {
+    const outer = this.region;
+    this.region = ++this.regions;
+    return () => {
+      this.region = outer;
+    };
   }
   /** Random numbers that a kernel is about to make. */
   readonly drawListener: DrawListener = (generator, blocks) => {

@@ -3,6 +3,7 @@ import { formatShape, type Shape } from '../core/shape.js';
 import { batchNorm, groupNorm, layerNorm, rmsNorm } from '../ops/norm.js';
 import { noGrad } from '../tensor/autograd.js';
 import { ones, zeros } from '../tensor/creation.js';
+import { isRecomputing } from '../tensor/recomputing.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { checkSizes } from './linear.js';
 import { Buffer, Module, Parameter } from './module.js';
@@ -59,7 +60,7 @@ abstract class BatchNorm extends Module {
   /** Counts the batch; with `momentum: null` each batch weighs the same. */
   private nextMomentum(): number {
     const counter = this.numBatchesTracked;
-    if (counter !== null && this.training) noGrad(() => counter.add_(1));
+    if (counter !== null && this.training && !isRecomputing()) noGrad(() => counter.add_(1));
     if (this.momentum !== null) return this.momentum;
     return counter === null ? 0 : 1 / Math.max(1, counter.itemNow());
   }

@@ -1,5 +1,6 @@
 import { computeType } from '../core/dtype.js';
 import { type Expr, input, scalar } from '../expr/expr.js';
+import { isRecomputing } from '../tensor/recomputing.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { setGradEnabled } from './apply.js';
 import { defineCustom, type Op } from './define.js';
@@ -201,6 +202,7 @@ const moved = first.add(scalar(0).mul(second.mul(scalar(1)).sub(first)));
 
 /** running += momentum · (correction · batch - running), in place and outside the graph. */
 export function updateRunning(running: Tensor, batch: Tensor, momentum: number, correction: number): void {
+  if (isRecomputing()) return;
   const recorded = setGradEnabled(false);
   try {
     const params = { name: 'batchNorm', expr: moved, dtype: running.dtype, compute: computeType(running.dtype) };

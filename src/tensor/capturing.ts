@@ -18,6 +18,8 @@ export interface Capture {
   guard(owner: object, holds: () => boolean): void;
   /** `again` is run before each later run of the program: bookkeeping that the captured function would have done. */
   onReplay(again: () => void): void;
+  /** From here until the result is called, steps repeat earlier ones on purpose: to have their values later, not twice. */
+  repeats(): () => void;
 }
 
 let current: Capture | null = null;
