@@ -36,6 +36,11 @@ export interface CompileOptions {
    * optimized (results within 1e-6 of a tensor's largest value). Default 0.
    */
   readonly verify?: number;
+  /**
+   * Bytes that temporaries should fit in: cheap values are computed a second time where they would have to be kept for long. What
+   * was reached is `programs[0].arenaBytes`. Default: as many as the fastest order needs.
+   */
+  readonly memoryBudget?: number;
 }
 
 /** @internal What fit() needs beside. */
@@ -69,7 +74,8 @@ const MANY_CAPTURES = 8;
  * });
  */
 export function compile<Args extends readonly unknown[], R>(fn: (...args: Args) => R, options: CompileOptions = {}): Compiled<Args, R> {
-  const { verify = 0 } = options;
+  const { verify = 0, memoryBudget = Number.POSITIVE_INFINITY } = options;
+  if (!(memoryBudget > 0)) throw new LibError('option', `compile: memoryBudget must be a positive number of bytes, got ${memoryBudget}.`);
   if (!Number.isInteger(verify) || verify < 0) throw new LibError('option', `compile: verify must be a count of calls, got ${verify}.`);
   return compileWith(fn, options);
 }
@@ -80,7 +86,7 @@ export function compileWith<Args extends readonly unknown[], R>(fn: (...args: Ar
   const memory = new SharedMemory();
   let captures = 0;
   let calls = 0;
-  const { verify = 0, recheck = false, fuse = true } = control;
+  const { verify = 0, recheck = false, fuse = true, memoryBudget = Number.POSITIVE_INFINITY } = control;
   const find = (args: Args, tensors: readonly Tensor[]): Replay | null => {
     for (let i = 0; i < programs.length; i++) {
       const program = programs[i] as Replay;
@@ -99,7 +105,7 @@ export function compileWith<Args extends readonly unknown[], R>(fn: (...args: Ar
     const checks = ++calls <= verify || (recheck && isCheckpoint(calls));
     if (known !== null && !checks) return known.run(tensors) as R;
     const traced = trace(fn, args, tensors);
-    const captured = new Replay(traced, memory, { fuse });
+    const captured = new Replay(traced, memory, { fuse, memoryBudget });
     if (known !== null) programs.shift();
     if (programs.unshift(captured) > MAX_PROGRAMS) programs.pop();
     if (known === null && ++captures === MANY_CAPTURES + 1 && control.onDrift === undefined) noteCaptures(fn.name);

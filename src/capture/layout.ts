@@ -73,6 +73,12 @@ export class Layout {
     return index < 0 ? t : index;
   }
 
+  /** One more buffer in the arena. */
+  addTemporary(bytes: number): number {
+    this.tracer.allocate(bytes);
+    return this.sources.push({ kind: 'temporary', bytes }) - 1;
+  }
+
   /** Whether two buffers may show the same bytes: a caller may pass one tensor twice, or a parameter. */
   mayMeet(a: number, b: number): boolean {
     if (a === b) return true;

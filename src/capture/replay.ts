@@ -9,6 +9,7 @@ import { batchUpdates } from '../program/passes/batch.js';
 import { shareCommon } from '../program/passes/common.js';
 import { removeDeadCode } from '../program/passes/deadCode.js';
 import { type BufferFacts, fusePointwise } from '../program/passes/fuse.js';
+import { rematerialize } from '../program/passes/rematerialize.js';
 import type { Program, ProgramOperand } from '../program/program.js';
 import { getDefaultDtype } from '../tensor/creation.js';
 import { type Device, defaultDevice } from '../tensor/device.js';
@@ -36,6 +37,8 @@ interface GradEntry {
 export interface ReplayOptions {
   /** Let values skip memory where they can. */
   readonly fuse: boolean;
+  /** Bytes that temporaries may take. */
+  readonly memoryBudget?: number;
   /** Another replay of the same trace, whose layout this one shares. */
   readonly like?: Replay;
 }
@@ -81,7 +84,7 @@ export class Replay {
   constructor(
     { tracer, args, inputs, result }: Trace,
     private readonly memory: SharedMemory,
-    { fuse, like }: ReplayOptions,
+    { fuse, like, memoryBudget = Number.POSITIVE_INFINITY }: ReplayOptions,
   ) {
     this.args = args;
     this.inputs = inputs;
@@ -91,7 +94,10 @@ export class Replay {
     const { sources } = this.layout;
     const isTemporary = (b: number): boolean => sources[b]?.kind === 'temporary';
     const needed = removeDeadCode(this.layout.steps, (b) => !isTemporary(b));
-    this.steps = fuse ? optimized(needed, tracer, { isTemporary, mayMeet: (a, b) => this.layout.mayMeet(a, b) }) : needed;
+    const mayMeet = (a: number, b: number): boolean => this.layout.mayMeet(a, b);
+    const shorter = fuse ? optimized(needed, tracer, { isTemporary, mayMeet }) : needed;
+    const newBuffer = (bytes: number): number => this.layout.addTemporary(bytes);
+    this.steps = rematerialize(shorter, memoryBudget, { sizeOf: (b) => this.temporaryBytes(b), mayMeet, newBuffer });
     const arena = planArena(this.steps, (b) => this.temporaryBytes(b));
     this.arenaBytes = arena.bytes;
     const { program, positions } = numbered(this.steps, arena.offsets, tracer.scalars.length);

@@ -38,6 +38,42 @@ function train(wrap: Wrap, compiled: boolean): number[] {
   return [...losses, ...blocks.flatMap((b) => [...b.stateDict().values()].flatMap((t) => [...t.toArray()])), rand([1]).itemNow()];
 }
 
+describe('compile({ memoryBudget })', () => {
+  const step = (memoryBudget: number) => {
+    manualSeed(2);
+    const layers = Array.from({ length: 8 }, () => [new Linear(32, 32), new BatchNorm1d(32)] as const);
+    const optimizer = new SGD(
+      layers.flatMap((l) => l.flatMap((m) => m.parameters())),
+      { lr: 0.1 },
+    );
+    const f = compile(
+      (x: Tensor) => {
+        optimizer.zeroGrad();
+        const out = layers.reduce((h, [linear, norm]) => h.add(norm.forward(linear.forward(h)).gelu().dropout({ p: 0.2 })), x);
+        const loss = out.square().mean();
+        loss.backward();
+        optimizer.step();
+        return loss;
+      },
+      { memoryBudget },
+    );
+    const values = [0, 1, 2].map(() => f(randn([512, 32])).itemNow());
+    return { values, bytes: f.programs[0]?.arenaBytes ?? 0, steps: f.programs[0]?.steps ?? 0 };
+  };
+
+  test('fits by computing values again, with the same bits', () => {
+    const free = step(Number.POSITIVE_INFINITY);
+    const tight = step(0.75 * free.bytes);
+    assert.deepEqual(tight.values, free.values);
+    assert.ok(tight.bytes < 0.85 * free.bytes && tight.steps > free.steps, `${tight.bytes} of ${free.bytes}`);
+    assert.deepEqual(step(1).values, free.values);
+  });
+
+  test('its option is checked', () => {
+    assert.throws(() => compile((x: Tensor) => x, { memoryBudget: 0 }), says(/must be a positive number of bytes, got 0/));
+  });
+});
+
 describe('checkpoint', () => {
   test('dropout masks, running statistics, gradients and streams are those of a plain run, bit for bit', () => {
     assert.deepEqual(train(wraps.checkpointed, false), train(wraps.plain, false));
