@@ -6,9 +6,22 @@ export * from './conv.js';
 export * from './ctc.js';
 export * from './dropout.js';
 export * from './embedding.js';
+export * from './experts.js';
+export {
+  FeedForward,
+  type FeedForwardActivation,
+  type FeedForwardOptions,
+  GatedFeedForward,
+  type GatedFeedForwardOptions,
+  GeGLU,
+  ReGLU,
+  SwiGLU,
+} from './feedForward.js';
+export * from './heads.js';
 export * as init from './init.js';
 export * from './largeVocabulary.js';
 export { Identity, Linear, type LinearOptions } from './linear.js';
+export * from './lora.js';
 export * from './loss.js';
 export * from './module.js';
 export * from './norm.js';
@@ -25,11 +38,15 @@ export {
   unpackSequence,
   unpadSequence,
 } from './packed.js';
+export * from './patch.js';
 export * from './pool.js';
+export * from './positions.js';
 export * from './recurrent.js';
 export * from './recurrentCells.js';
+export * from './residual.js';
 export * from './shape.js';
 export * from './transformer.js';
+export * from './transformerBlock.js';
 export {
   type DecoderMasks,
   type EncoderMasks,
@@ -37,3 +54,4 @@ export {
   TransformerEncoderLayer,
   type TransformerLayerOptions,
 } from './transformerLayers.js';
+export * from './units.js';

@@ -15,6 +15,7 @@ export * from './norm.js';
 export * from './overwrites.js';
 export * from './pad.js';
 export * from './pool.js';
+export * from './positions.js';
 export * from './products.js';
 export * from './rearrange.js';
 export * from './recurrent.js';
