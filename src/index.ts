@@ -18,6 +18,7 @@ export {
 export { type DType, promote } from './core/dtype.js';
 export { type ErrorCode, LibError } from './core/errors.js';
 export { broadcastShapes, type Shape } from './core/shape.js';
+export { setWarningListener, type WarningListener } from './core/warning.js';
 export { describeEngine, type EngineOptions, engine, type Selection, setEngine } from './engine.js';
 export { type Expr, input, scalar } from './expr/expr.js';
 export { Buffer, Module, Parameter, type StateDict } from './nn/module.js';

@@ -38,6 +38,7 @@ export {
   unpackSequence,
   unpadSequence,
 } from './packed.js';
+export * from './parametrize.js';
 export * from './patch.js';
 export * from './pool.js';
 export * from './positions.js';
@@ -45,6 +46,13 @@ export * from './recurrent.js';
 export * from './recurrentCells.js';
 export * from './residual.js';
 export * from './shape.js';
+export {
+  type BatchStatistics,
+  combineStatistics,
+  reestimateStatistics,
+  statisticsOf,
+  syncBatchNorm,
+} from './syncNorm.js';
 export * from './transformer.js';
 export * from './transformerBlock.js';
 export {

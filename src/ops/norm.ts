@@ -1,5 +1,6 @@
 import { LibError } from '../core/errors.js';
 import { formatShape, resolveDim, type Shape, sameShape, sizeOf } from '../core/shape.js';
+import { warnOnce } from '../core/warning.js';
 import { input } from '../expr/expr.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { defineComposite, type Op } from './define.js';
@@ -96,8 +97,8 @@ export interface BatchNormOptions extends LayerNormOptions {
   readonly runningVar?: Tensor | null;
   /** Normalize by the batch's own statistics. Default false. */
   readonly training?: boolean;
-  /** How far running statistics move. Default 0.1. */
-  readonly momentum?: number;
+  /** How far running statistics move: the weight of the new batch. A tensor of one element is read at each run. Default 0.1. */
+  readonly momentum?: number | Tensor;
 }
 
 /**
@@ -112,7 +113,7 @@ export const batchNorm: Op<[x: Tensor, options?: BatchNormOptions]> = defineComp
     if (x.ndim < 2) throw new LibError('shape', `batchNorm: the tensor must be (batch, channels, …), got shape ${formatShape(x.shape)}.`);
     const channels = x.sizeAt(1);
     checkAffine('batchNorm', [channels], { weight, bias });
-    checkRunning(channels, runningMean, runningVar);
+    checkRunning('batchNorm', channels, runningMean, runningVar);
     const shape = x.shape.map((size, d) => (d === 1 ? size : 1));
     const shaped = (t: Tensor | null): Tensor | null => t?.reshape(shape) ?? null;
     if (!training) {
@@ -125,6 +126,7 @@ export const batchNorm: Op<[x: Tensor, options?: BatchNormOptions]> = defineComp
     const count = x.size / Math.max(channels, 1);
     if (count <= 1)
       throw new LibError('value', `batchNorm: training needs more than one value for each channel, got shape ${formatShape(x.shape)}.`);
+    if (count < 16) warnOfFew(count);
     const dims = x.shape.flatMap((_, d) => (d === 1 ? [] : [d]));
     const [y, mean, variance] = normalizeOver('batchNorm', x, dims, eps, shaped(weight), shaped(bias));
     if (runningMean !== null) updateRunning(runningMean, mean, momentum, 1);
@@ -153,13 +155,18 @@ export const batchNorm: Op<[x: Tensor, options?: BatchNormOptions]> = defineComp
   },
 });
 
-function checkRunning(channels: number, mean: Tensor | null, variance: Tensor | null): void {
+function warnOfFew(count: number): void {
+  const advice = 'statistics of so few are noise; groupNorm, layerNorm or synchronized statistics do not depend on the batch';
+  warnOnce('batchNorm', `batchNorm: training with ${count} values for each channel: ${advice}.`);
+}
+
+function checkRunning(op: string, channels: number, mean: Tensor | null, variance: Tensor | null): void {
   for (const [name, t] of [
     ['runningMean', mean],
     ['runningVar', variance],
   ] as const) {
     if (t && !sameShape(t.shape, [channels])) {
-      throw new LibError('shape', `batchNorm: ${name} must be (${channels},), got ${formatShape(t.shape)}.`);
+      throw new LibError('shape', `${op}: ${name} must be (${channels},), got ${formatShape(t.shape)}.`);
     }
   }
 }
@@ -194,20 +201,88 @@ function normalizeGroups(op: string, x: Tensor, groups: number, { weight = null,
   return normalizeOver(op, x.reshape(wide), [2, 3], eps, shaped(weight), shaped(bias))[0].reshape(x.shape);
 }
 
-export interface InstanceNormOptions extends LayerNormOptions {}
+export interface InstanceNormOptions extends Omit<BatchNormOptions, 'training'> {
+  /** Normalize by each example's own statistics; else by the running ones. Default true. */
+  readonly useInputStats?: boolean;
+}
+
+/** Moves running statistics towards the mean over examples of each channel's mean and unbiased variance. */
+function updateInstances(x: Tensor, { runningMean, runningVar, momentum = 0.1 }: InstanceNormOptions): void {
+  if (!runningMean && !runningVar) return;
+  const rows = x.detach().reshape([x.sizeAt(0), x.sizeAt(1), -1]);
+  if (runningMean) updateRunning(runningMean, rows.mean({ dim: [0, 2] }), momentum, 1);
+  if (runningVar) updateRunning(runningVar, rows.var({ dim: 2 }).mean({ dim: 0 }), momentum, 1);
+}
 
 /** Normalizes each channel of each example of x (batch, channels, …) by itself, then · weight + bias (channels). */
 export const instanceNorm: Op<[x: Tensor, options?: InstanceNormOptions]> = defineComposite({
   name: 'instanceNorm',
-  compose: (x: Tensor, options: InstanceNormOptions = {}) => normalizeGroups('instanceNorm', x, x.shape[1] ?? 0, options),
+  compose(x: Tensor, options: InstanceNormOptions = {}) {
+    const { useInputStats = true, runningMean = null, runningVar = null, weight = null, bias = null, eps = 1e-5 } = options;
+    if (x.ndim < 2)
+      throw new LibError('shape', `instanceNorm: the tensor must be (batch, channels, …), got shape ${formatShape(x.shape)}.`);
+    const channels = x.sizeAt(1);
+    checkRunning('instanceNorm', channels, runningMean, runningVar);
+    if (!useInputStats) return batchNorm(x, { runningMean, runningVar, weight, bias, eps });
+    if (sizeOf(x.shape.slice(2)) <= 1) {
+      throw new LibError('value', `instanceNorm: each channel needs more than one value, got shape ${formatShape(x.shape)}.`);
+    }
+    const y = normalizeGroups('instanceNorm', x, channels, { weight, bias, eps });
+    updateInstances(x, options);
+    return y;
+  },
   *samples(random): Iterable<[x: Tensor, options?: InstanceNormOptions]> {
     yield [random([2, 3, 4])];
     yield [random([2, 3, 2, 2]), { weight: random([3]), bias: random([3]) }];
+    yield [random([2, 3, 4]), { useInputStats: false, runningMean: random([3]), runningVar: random([3], { low: 0.5, high: 2 }) }];
   },
   *errors(random): Iterable<readonly [[x: Tensor, options?: InstanceNormOptions], string]> {
     yield [[random([2, 3, 4]), { bias: random([4]) }], 'the bias must have shape'];
+    yield [[random([2, 3, 1])], 'each channel needs more than one value'];
+    yield [[random([2, 3, 4]), { useInputStats: false }], 'must be given'];
+    yield [[random([2, 3, 4]), { runningMean: random([2]) }], 'runningMean must be'];
   },
-  torch: functional('instance_norm'),
+  torch: {
+    call:
+      'torch.nn.functional.instance_norm(a[0], *[t if t is None else t.detach() for t in (o.pop("running_mean", None), ' +
+      'o.pop("running_var", None))], **o)',
+  },
+});
+
+export interface AdaptiveNormOptions {
+  /** Added to the variances. Default 1e-5. */
+  readonly eps?: number;
+}
+
+/** Gives each channel of x (N, C, …) the mean and deviation of that channel in style (N, C, …) (AdaIN; Huang & Belongie 2017). */
+export const adaptiveInstanceNorm: Op<[x: Tensor, style: Tensor, options?: AdaptiveNormOptions]> = defineComposite({
+  name: 'adaptiveInstanceNorm',
+  compose(x: Tensor, style: Tensor, { eps = 1e-5 }: AdaptiveNormOptions = {}) {
+    const op = 'adaptiveInstanceNorm';
+    needFloat(op, x, style);
+    if (x.ndim < 3 || style.ndim < 3 || !sameShape(x.shape.slice(0, 2), style.shape.slice(0, 2))) {
+      const got = `${formatShape(x.shape)} and ${formatShape(style.shape)}`;
+      throw new LibError('shape', `${op}: x and style must be (N, C, …) with the same N and C, got ${got}.`);
+    }
+    const [count, channels] = [x.sizeAt(0), x.sizeAt(1)];
+    const rows = style.reshape([count, channels, -1]);
+    const mean = rows.mean({ dim: 2, keepdim: true });
+    const deviation = fuse(op, [rows.var({ dim: 2, keepdim: true, correction: 0 })], input(0).add(eps).sqrt());
+    const normal = normalizeOver(op, x.reshape([count, channels, -1]), [2], eps, null, null)[0];
+    return fuse(op, [normal, deviation, mean], input(0).mul(input(1)).add(input(2))).reshape(x.shape);
+  },
+  *samples(random): Iterable<[x: Tensor, style: Tensor, options?: AdaptiveNormOptions]> {
+    yield [random([2, 3, 4]), random([2, 3, 4])];
+    yield [random([2, 3, 2, 2]), random([2, 3, 5]), { eps: 1e-3 }];
+  },
+  *errors(random): Iterable<readonly [[x: Tensor, style: Tensor, options?: AdaptiveNormOptions], string]> {
+    yield [[random([2, 3, 4]), random([2, 2, 4])], 'with the same N and C'];
+  },
+  torch: {
+    call:
+      '(lambda x, s, e: F.instance_norm(x, eps=e) * (s.flatten(2).var(2, unbiased=False) + e).sqrt().reshape(*s.shape[:2], ' +
+      '*[1] * (x.dim() - 2)) + s.flatten(2).mean(2).reshape(*s.shape[:2], *[1] * (x.dim() - 2)))(*a, o.get("eps", 1e-5))',
+  },
 });
 
 export interface NormalizeOptions {

@@ -199,14 +199,17 @@ export function affine(op: string, x: Tensor, weight: Tensor | null, bias: Tenso
 }
 
 const moved = first.add(scalar(0).mul(second.mul(scalar(1)).sub(first)));
+const movedBy = first.add(third.mul(second.mul(scalar(0)).sub(first)));
 
-/** running += momentum · (correction · batch - running), in place and outside the graph. */
-export function updateRunning(running: Tensor, batch: Tensor, momentum: number, correction: number): void {
+/** running += momentum · (correction · batch - running), in place and outside the graph. A momentum may be a tensor of one element. */
+export function updateRunning(running: Tensor, batch: Tensor, momentum: number | Tensor, correction: number): void {
   if (isRecomputing()) return;
   const recorded = setGradEnabled(false);
   try {
-    const params = { name: 'batchNorm', expr: moved, dtype: running.dtype, compute: computeType(running.dtype) };
-    map([running, batch.reshape(running.shape)], params, [momentum, correction], [running]);
+    const tensors = [running, batch.reshape(running.shape)];
+    const params = { name: 'batchNorm', dtype: running.dtype, compute: computeType(running.dtype) };
+    if (typeof momentum === 'number') map(tensors, { ...params, expr: moved }, [momentum, correction], [running]);
+    else map([...tensors, momentum.reshape([1])], { ...params, expr: movedBy }, [correction], [running]);
   } finally {
     setGradEnabled(recorded);
   }

@@ -19,6 +19,7 @@ interface Row {
   readonly name: string;
   readonly args: readonly unknown[];
   readonly options: Readonly<Record<string, unknown>>;
+  readonly wrap: readonly (readonly [name: 'weightNorm' | 'spectralNorm', options: object])[];
   readonly inputs: readonly (Value & { readonly integers: boolean })[];
   readonly before: State;
   readonly after: State;
@@ -41,12 +42,14 @@ function assertValue(got: Tensor, want: Value, precision: Precision, what: strin
   expectClose(got.detach().toArray(), want.values, tolerances[precision], what);
 }
 
-function construct({ name, args, options }: Row, precision: Precision): AnyModule {
+function construct({ name, args, options, wrap }: Row, precision: Precision): AnyModule {
   const layer = (nn as unknown as Readonly<Record<string, Constructor | undefined>>)[name];
   assert.ok(layer, `chainrule/nn has no ${name}`);
   const tensors = new Set(['weight', 'posWeight']);
   const given = Object.entries(options).map(([k, v]) => [k, tensors.has(k) ? tensor(v as number[], { dtype: precision }) : v]);
-  return new layer(...args, ...(given.length > 0 ? [Object.fromEntries(given)] : []));
+  const module = new layer(...args, ...(given.length > 0 ? [Object.fromEntries(given)] : []));
+  const wrappers = { weightNorm: nn.weightNorm, spectralNorm: nn.spectralNorm } as const;
+  return wrap.reduce((m, [how, wrapOptions]) => wrappers[how](m, wrapOptions), module);
 }
 
 function assertRun(module: AnyModule, { inputs }: Row, want: Run, precision: Precision, what: string): void {
@@ -79,7 +82,7 @@ function assertState(module: AnyModule, want: State, precision: Precision, what:
 
 for (const row of modules) {
   for (const precision of ['float64', 'float32'] as const) {
-    const call = [...row.args, row.options].map((a) => JSON.stringify(a)).join(', ');
+    const call = [...row.args, row.options, ...row.wrap.flat()].map((a) => JSON.stringify(a)).join(', ');
     test(`${row.name}(${call}) of ${row.inputs.map(({ shape }) => `(${shape})`).join(', ')} in ${precision}`, () => {
       const before = getDefaultDtype();
       setDefaultDtype(precision);
