@@ -36,5 +36,6 @@ export { jvp, vjp } from './tensor/forward.js';
 export { type GradcheckOptions, type GradcheckResult, gradcheck } from './tensor/gradcheck.js';
 export * from './tensor/random.js';
 export { isTensor, Tensor, type TensorData } from './tensor/tensor.js';
+export { type Randomness, type VmapOptions, vmap } from './tensor/vmap.js';
 
 sealLibrary();

@@ -3,6 +3,7 @@ import { checkSupported, type Executor, isGradEnabled, type Plan } from '../ops/
 import type { LiveScalars } from '../ops/define.js';
 import type { Backend, Storage } from '../program/backend.js';
 import type { ProgramOperand, Step } from '../program/program.js';
+import { BatchedStorage } from '../tensor/batched.js';
 import { type Capture, leaked, SymbolicStorage } from '../tensor/capturing.js';
 import type { DrawListener, Generator } from '../tensor/generator.js';
 import { nextSequence, UNSAVED } from '../tensor/graph.js';
@@ -135,7 +136,7 @@ export class Tracer implements Executor, Capture {
     return (this.numbers.get(storage) ?? this.inputs.length) < this.inputs.length;
   }
   private isOutside(t: Tensor): boolean {
-    return !(t.storage instanceof SymbolicStorage) || this.inputs.includes(t);
+    return !(t.storage instanceof SymbolicStorage || t.storage instanceof BatchedStorage) || this.inputs.includes(t);
   }
 
   private recordDraw(at: number): void {

@@ -1,5 +1,6 @@
 import { LibError } from '../core/errors.js';
 import type { Storage } from '../program/backend.js';
+import { BatchedStorage } from './batched.js';
 import type { Tensor } from './tensor.js';
 
 /** Stands for the bytes of a value in a program that is being captured: there are none yet. */
@@ -42,6 +43,13 @@ export function checkReadable(op: string, { storage }: Tensor): void {
     );
   }
   if (storage instanceof SymbolicStorage) throw leaked(op);
+  if (storage instanceof BatchedStorage) {
+    throw new LibError(
+      'capture',
+      `${op}: the value of one example is not known inside vmap().`,
+      'return it, and read all of them outside.',
+    );
+  }
 }
 
 /** For tensors that outlive the capture they were made in. */

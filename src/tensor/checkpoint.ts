@@ -25,7 +25,7 @@ export function checkpoint<Args extends readonly unknown[], R extends Results>(f
   const result = draws.observing(() => fn(...args));
   const outputs = isTensor(result) ? [result] : [...(result as readonly Tensor[])];
   const given = args.filter(isTensor).filter((t) => t.requiresGrad);
-  const leaves = leavesOf(outputs, given, first);
+  const leaves = leavesOf('checkpoint', outputs, given, first);
   const inputs = [...given, ...leaves];
   if (inputs.length === 0) return result;
   const segment = new Segment(fn, args, given, draws, autocastDtype());
@@ -44,8 +44,8 @@ export function checkpoint<Args extends readonly unknown[], R extends Results>(f
   return (isTensor(result) ? fresh[0] : fresh) as R;
 }
 
-/** Leaves that the function reads beside its arguments: parameters of its modules. */
-function leavesOf(outputs: readonly Tensor[], given: readonly Tensor[], first: number): Tensor[] {
+/** @internal Leaves that a function reads beside its arguments: parameters of its modules. */
+export function leavesOf(op: string, outputs: readonly Tensor[], given: readonly Tensor[], first: number): Tensor[] {
   const leaves = new Set<Tensor>();
   const seen = new Set<GradNode>();
   const open: GradNode[] = [];
@@ -55,8 +55,8 @@ function leavesOf(outputs: readonly Tensor[], given: readonly Tensor[], first: n
     if (node.sequence < first) {
       throw new LibError(
         'grad',
-        `checkpoint: tensors that are part of a graph must be arguments, got one that ${node.name} made.`,
-        'checkpoint((x, h) => …, x, h).',
+        `${op}: tensors that are part of a graph must be arguments, got one that ${node.name} made.`,
+        `${op}'s function takes them: (x, h) => ….`,
       );
     }
     seen.add(node);

@@ -60,8 +60,8 @@ export class Generator {
 
   /** @internal Takes the next blocks: the scalars of a random kernel. */
   draw(blocks: number): [low: number, high: number, offset: number] {
-    onDraw?.(this, blocks);
     const { offset } = this;
+    onDraw?.(this, blocks); // which may move the stream further on
     this.offset += blocks;
     return [this.key.low, this.key.high, offset];
   }
