@@ -46,6 +46,7 @@ void engine_free(void* memory) { free(memory); }
 #if defined(CHAINRULE_NO_THREADS)
 
 void parallel_for(int64_t tasks, void (*body)(void*, int64_t, int), void* ctx) { run_inline(tasks, body, ctx, 0); }
+int pool_this_worker() { return 0; }
 void pool_set_threads(int) {}
 int pool_threads() { return 1; }
 void* pool_scratch(int, size_t bytes, ScratchSlot slot) {
@@ -218,16 +219,15 @@ int pool_threads() {
   return get(threads);
 }
 
+#if defined(__wasm__)
+int pool_this_worker() { return running ? this_worker() : 0; }
+#else
+int pool_this_worker() { return currentWorker < 0 ? 0 : currentWorker; }
+#endif
+
 void parallel_for(int64_t tasks, Body body, void* ctx) {
   int worker;
-  if (tasks <= 1 || pool_threads() == 1 || !enter(worker)) {
-#if defined(__wasm__)
-    worker = running ? this_worker() : 0;
-#else
-    worker = currentWorker < 0 ? 0 : currentWorker;
-#endif
-    return run_inline(tasks, body, ctx, worker);
-  }
+  if (tasks <= 1 || pool_threads() == 1 || !enter(worker)) return run_inline(tasks, body, ctx, pool_this_worker());
   start_workers(pool_threads());
   offer(tasks, body, ctx);
   leave();

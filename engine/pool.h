@@ -17,7 +17,9 @@ int pool_threads();
 
 // Scratch memory of one worker, 64-byte aligned, not cleared, grow-only: a larger request moves it and drops its content.
 // Slots are independent of each other, so a caller may keep SHARED for data its tasks read while each task uses LOCAL.
-enum ScratchSlot { LOCAL, SHARED, EXTRA, BIAS, SCRATCH_SLOTS };
+enum ScratchSlot { LOCAL, SHARED, EXTRA, BIAS, TURN, SCRATCH_SLOTS };
+// A kernel that may itself run inside a task asks for the scratch memory of pool_this_worker().
+int pool_this_worker();
 void* pool_scratch(int worker, size_t bytes, ScratchSlot slot = LOCAL);
 
 // 64-byte aligned memory. The WASM build brings its own allocator.

@@ -227,7 +227,7 @@ int32_t run_columns(const ReduceStep& r, const ColumnCalls& calls) {
   const int row_dim = r.kept + r.reduced - 1, column_dim = r.kept - 1;
   char* shared = nullptr;
   if (r.parts > 1) {
-    shared = static_cast<char*>(pool_scratch(0, size_t(r.units * r.parts) * calls.bytes, SHARED));
+    shared = static_cast<char*>(pool_scratch(pool_this_worker(), size_t(r.units * r.parts) * calls.bytes, SHARED));
     if (shared == nullptr) return ENGINE_MEMORY;
   }
   const auto task = [&](int64_t number) {

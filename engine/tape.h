@@ -37,6 +37,9 @@
 //            backward: states' gradient, [gradient of the last cells], x gradient, first state's, [first cells'], [sums': GRU]
 //   PROBE    iterations, out operand (two floats)        (scalars: factor, addend)
 //
+//   LOOP     turns, views, scratch bytes, [buffer or -1 (scratch), dtype, offset, stride (from turn to turn)] of views, then the
+//            tape of a turn, whose buffers are the views and whose scalars are the program's
+//
 // Dims of size 1 are gone, dims are coalesced and sorted by the encoder, the last is the fastest, and no step is empty.
 #pragma once
 #include <stdint.h>
@@ -47,7 +50,9 @@
 
 namespace chainrule {
 
-enum Family : int32_t { END, MAP, REDUCE, GEMM, CONV, WINDOW, GATHER, SCATTER, SCAN, SORT, RANDOM, COPY, PROBE, ATTENTION, RECURRENT, FAMILIES };
+enum Family : int32_t {
+  END, MAP, REDUCE, GEMM, CONV, WINDOW, GATHER, SCATTER, SCAN, SORT, RANDOM, COPY, PROBE, ATTENTION, RECURRENT, LOOP, FAMILIES
+};
 enum Compute : int32_t { COMPUTE_FLOAT32, COMPUTE_FLOAT64, COMPUTE_INT32 };
 
 TAPE_INLINE int bytes_of(int32_t dtype) {

@@ -4,11 +4,13 @@ import { KernelError } from '../core/errors.js';
 import { isGradEnabled, named } from '../ops/apply.js';
 import { autocastDtype } from '../ops/autocast.js';
 import type { Executable, Storage } from '../program/backend.js';
+import type { LoopKernel } from '../program/kernel.js';
 import { lifetimesOf, planArena } from '../program/passes/arena.js';
 import { batchUpdates } from '../program/passes/batch.js';
 import { shareCommon } from '../program/passes/common.js';
 import { removeDeadCode } from '../program/passes/deadCode.js';
 import { type BufferFacts, fusePointwise } from '../program/passes/fuse.js';
+import { gatherLoops } from '../program/passes/loops.js';
 import { rematerialize } from '../program/passes/rematerialize.js';
 import type { Program, ProgramOperand } from '../program/program.js';
 import { getDefaultDtype } from '../tensor/creation.js';
@@ -97,7 +99,8 @@ export class Replay {
     const mayMeet = (a: number, b: number): boolean => this.layout.mayMeet(a, b);
     const shorter = fuse ? optimized(needed, tracer, { isTemporary, mayMeet }) : needed;
     const newBuffer = (bytes: number): number => this.layout.addTemporary(bytes);
-    this.steps = rematerialize(shorter, memoryBudget, { sizeOf: (b) => this.temporaryBytes(b), mayMeet, newBuffer });
+    const lean = rematerialize(shorter, memoryBudget, { sizeOf: (b) => this.temporaryBytes(b), mayMeet, newBuffer });
+    this.steps = fuse && this.device.supports(anyLoop, []) ? gatherLoops(lean, { isTemporary, mayMeet }) : lean;
     const arena = planArena(this.steps, (b) => this.temporaryBytes(b));
     this.arenaBytes = arena.bytes;
     const { program, positions } = numbered(this.steps, arena.offsets, tracer.scalars.length);
@@ -272,6 +275,8 @@ export class Replay {
     return view;
   }
 }
+
+const anyLoop: LoopKernel = { family: 'loop', count: 0, steps: [], views: [], scratch: 0 };
 
 /** The passes between a trace and the arena. */
 function optimized(steps: readonly TracedStep[], { scalars, live }: Tracer, facts: BufferFacts): TracedStep[] {

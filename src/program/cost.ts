@@ -48,6 +48,8 @@ function flopsOf(kernel: Kernel, inputs: readonly ProgramOperand[], outputs: rea
       return attentionFlops(kernel, inputs);
     case 'recurrent':
       return recurrentFlops(kernel, inputs, outputs);
+    case 'loop':
+      return kernel.count * kernel.steps.reduce((n, step) => n + costOf(step).flops, 0);
     default:
       return 0;
   }

@@ -1,5 +1,6 @@
 import type { ComputeType } from '../core/dtype.js';
 import type { Expr } from '../expr/expr.js';
+import type { Step } from './program.js';
 
 /**
  * The ten kernel families: everything a backend must be able to run. Backends implement these, never ops. The fused families are
@@ -19,9 +20,9 @@ export type Kernel =
   | CopyKernel
   | FusedKernel;
 
-/** float32 only, but for masks. */
-export type FusedKernel = AttentionKernel | RecurrentKernel;
-export const isFused = (family: Kernel['family']): boolean => family === 'attention' || family === 'recurrent';
+/** What a backend may have beyond the families. */
+export type FusedKernel = AttentionKernel | RecurrentKernel | LoopKernel;
+export const isFused = (family: Kernel['family']): boolean => family === 'attention' || family === 'recurrent' || family === 'loop';
 
 /**
  * outputs[k][i] = exprs[k](inputs[..][i], scalars), inputs broadcast to the outputs' shape. Outputs may alias inputs exactly.
@@ -197,4 +198,23 @@ export interface RecurrentKernel {
   readonly cell: 'lstm' | 'gru' | 'tanh' | 'relu';
   readonly reverse: boolean;
   readonly extra: boolean;
+}
+
+/**
+ * Runs `steps` for turns i = 0 … count - 1, which do not see each other's results: tasks of the backend's threads. Buffers of the steps
+ * are numbers of views: at turn i a view begins `stride` · i elements into an operand of this step (inputs first, then outputs), or
+ * `offset` bytes into `scratch` bytes of memory that lasts for a turn. Scalars are counted from the program's first.
+ */
+export interface LoopKernel {
+  readonly family: 'loop';
+  readonly count: number;
+  readonly steps: readonly Step[];
+  readonly views: readonly LoopView[];
+  readonly scratch: number;
+}
+export interface LoopView {
+  /** -1: in scratch memory. */
+  readonly operand: number;
+  readonly offset: number;
+  readonly stride: number;
 }

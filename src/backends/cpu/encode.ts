@@ -1,8 +1,18 @@
+import { dtypes } from '../../core/dtype.js';
 import { internal } from '../../core/errors.js';
 import { broadcastStrides, contiguousStrides, type Shape } from '../../core/shape.js';
 import { toBytecode } from '../../expr/bytecode.js';
 import { type Expr, input } from '../../expr/expr.js';
-import type { CopyKernel, GatherKernel, MapKernel, Place, RandomKernel, ReduceKernel, ScatterKernel } from '../../program/kernel.js';
+import type {
+  CopyKernel,
+  GatherKernel,
+  LoopKernel,
+  MapKernel,
+  Place,
+  RandomKernel,
+  ReduceKernel,
+  ScatterKernel,
+} from '../../program/kernel.js';
 import type { Program, ProgramOperand, Step } from '../../program/program.js';
 import { computeCodes, writeExprs } from './encodeExpr.js';
 import { writeAttention, writeRecurrent } from './encodeFused.js';
@@ -47,11 +57,29 @@ function writeStep(tape: TapeWriter, step: Step, findAot: FindAot): void {
       return writeRandom(tape, step, kernel);
     case 'copy':
       return writeCopy(tape, step, kernel);
+    case 'loop':
+      return writeLoop(tape, step, kernel, findAot);
     case 'attention':
       return writeAttention(tape, step, kernel);
     case 'recurrent':
       return writeRecurrent(tape, step, kernel);
   }
+}
+
+/** The table of views, then the tape of one turn, whose buffers are the views. */
+function writeLoop(tape: TapeWriter, { inputs, outputs }: Step, { count, steps, views, scratch }: LoopKernel, findAot: FindAot): void {
+  const operands = [...inputs, ...outputs];
+  const body = new TapeWriter();
+  for (const step of steps) writeStep(body, step, findAot);
+  tape.begin('loop', 0);
+  tape.ints(count, views.length, scratch);
+  for (const { operand, offset, stride } of views) {
+    const x = operands[operand];
+    if (x === undefined) tape.ints(-1, dtypes.uint8.code, offset, 0);
+    else tape.view(x, [stride]);
+  }
+  tape.list([...body.finish()]);
+  tape.end();
 }
 
 const stridesAt = ({ spec }: ProgramOperand, shape: Shape): readonly number[] =>

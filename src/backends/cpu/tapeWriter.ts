@@ -18,6 +18,7 @@ export const families = {
   probe: 12,
   attention: 13,
   recurrent: 14,
+  loop: 15,
 } as const;
 
 const real = new Float64Array(1);

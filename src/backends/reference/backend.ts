@@ -100,6 +100,7 @@ function prepare(kernel: Kernel): Run {
       return copy(kernel);
     case 'attention':
     case 'recurrent':
+    case 'loop':
       throw internal(`the reference backend was given a fused kernel, ${kernel.family}`);
   }
 }
