@@ -5,7 +5,7 @@ import { checkNonlinearity } from '../ops/recurrentLayers.js';
 import type { RnnNonlinearity } from '../ops/recurrentSteps.js';
 import { empty, zeros } from '../tensor/creation.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { uniform_ } from './init.js';
+import { constant_, uniform_ } from './init.js';
 import { checkSizes } from './linear.js';
 import { Module, Parameter } from './module.js';
 import { PackedSequence, pickRows } from './packed.js';
@@ -144,6 +144,8 @@ abstract class Recurrent<Hx, Out> extends Module<readonly [x: Sequence, hx?: Hx]
 export interface LSTMOptions extends RecurrentOptions {
   /** Project the hidden state to this width (below hiddenSize). Default 0: not at all. */
   readonly projSize?: number;
+  /** What the bias of the forget gates begins with; 1 keeps memories from the start. Default: drawn as the others, as PyTorch does. */
+  readonly forgetBias?: number;
 }
 
 type LSTMState = readonly [h: Tensor, c: Tensor];
@@ -155,11 +157,16 @@ type LSTMState = readonly [h: Tensor, c: Tensor];
  * @example const [output, [h, c]] = new LSTM(8, 16, { batchFirst: true }).forward(randn([2, 5, 8]));
  */
 export class LSTM extends Recurrent<LSTMState, readonly [output: Sequence, hx: LSTMState]> {
-  constructor(inputSize: number, hiddenSize: number, { projSize = 0, ...options }: LSTMOptions = {}) {
+  constructor(inputSize: number, hiddenSize: number, { projSize = 0, forgetBias, ...options }: LSTMOptions = {}) {
     if (!Number.isInteger(projSize) || projSize < 0 || projSize >= hiddenSize) {
       throw new LibError('value', `LSTM: projSize must be an integer from 0 to below hiddenSize, got ${projSize} for ${hiddenSize}.`);
     }
     super(inputSize, hiddenSize, 4, options, projSize);
+    if (forgetBias === undefined) return;
+    if (!this.bias) throw new LibError('option', `LSTM: forgetBias must come with biases, got ${forgetBias} and bias = false.`);
+    for (const [name, p] of this.namedParameters()) {
+      if (name.startsWith('bias')) constant_(p.narrow(0, hiddenSize, hiddenSize), name.startsWith('biasIh') ? forgetBias : 0);
+    }
   }
   override forward(x: Tensor, hx?: LSTMState): readonly [output: Tensor, hx: LSTMState];
   override forward(x: PackedSequence, hx?: LSTMState): readonly [output: PackedSequence, hx: LSTMState];

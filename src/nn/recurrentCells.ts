@@ -5,7 +5,7 @@ import { checkNonlinearity } from '../ops/recurrentLayers.js';
 import type { RnnNonlinearity } from '../ops/recurrentSteps.js';
 import { empty, zeros } from '../tensor/creation.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { uniform_ } from './init.js';
+import { constant_, uniform_ } from './init.js';
 import { checkSizes } from './linear.js';
 import { Module, Parameter } from './module.js';
 
@@ -53,10 +53,21 @@ abstract class RecurrentCell<Hx, Out> extends Module<readonly [x: Tensor, hx?: H
   }
 }
 
+export interface LSTMCellOptions extends RecurrentCellOptions {
+  /** What the bias of the forget gate begins with; 1 keeps memories from the start. Default: drawn as the others, as PyTorch does. */
+  readonly forgetBias?: number;
+}
+
 /** One step of a long short-term memory: x and (h, c) to the next (h, c). Gates in the order i, f, g, o (torch.nn.LSTMCell). */
 export class LSTMCell extends RecurrentCell<readonly [h: Tensor, c: Tensor], [h: Tensor, c: Tensor]> {
-  constructor(inputSize: number, hiddenSize: number, { bias = true }: RecurrentCellOptions = {}) {
+  constructor(inputSize: number, hiddenSize: number, { bias = true, forgetBias }: LSTMCellOptions = {}) {
     super(inputSize, hiddenSize, bias, 4);
+    if (forgetBias === undefined) return;
+    if (this.biasIh === null || this.biasHh === null) {
+      throw new LibError('option', `LSTMCell: forgetBias must come with biases, got ${forgetBias} and bias = false.`);
+    }
+    constant_(this.biasIh.narrow(0, hiddenSize, hiddenSize), forgetBias);
+    constant_(this.biasHh.narrow(0, hiddenSize, hiddenSize), 0);
   }
   override forward(x: Tensor, hx?: readonly [h: Tensor, c: Tensor]): [h: Tensor, c: Tensor] {
     const [rows, h0, c0] = this.batched(x, [hx?.[0], hx?.[1]]) as [Tensor, Tensor, Tensor];

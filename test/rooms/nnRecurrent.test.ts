@@ -139,6 +139,26 @@ describe('truncated backpropagation through time', () => {
     assert.deepEqual(truncated, gradients(net));
   });
 
+  test('compiled: the same gradients, of several tensors of state too', () => {
+    manualSeed(4);
+    const net = new nn.LSTM(2, 3);
+    const [x, h, c] = [randn([6, 2, 2]), randn([1, 2, 3]), randn([1, 2, 3])];
+    const step = (x: Tensor, h: Tensor, c: Tensor): readonly Tensor[] => {
+      net.zeroGrad();
+      const run = (start: number, end: number, state: readonly [Tensor, Tensor]): readonly [Tensor, readonly [Tensor, Tensor]] => {
+        const [y, next] = net.forward(x.narrow(0, start, end - start), state);
+        return [y.square().sum(), next];
+      };
+      return nn.truncatedBackward(6, [h, c] as const, run, { stepSize: 2, window: 4 });
+    };
+    const all = (states: readonly Tensor[]): Tensor[] => [...states, ...net.parameters().map((p) => (p.grad as Tensor).clone())];
+    const want = all(step(x, h, c));
+    const compiled = compile(step);
+    for (const what of ['captured', 'replayed']) {
+      all(compiled(x, h, c)).forEach((t, i) => expectTensorsClose(t, want[i] as Tensor, tolerances.float32, `${what} ${i}`));
+    }
+  });
+
   test('a state of several tensors is detached whole', () => {
     const h = tensor([1], { requiresGrad: true }).mul(2);
     const [a, [b]] = nn.detachState([h, [h.add(1)]] as const);
@@ -177,6 +197,49 @@ describe('dropout in sequence layers', () => {
   }
 });
 
+describe('initial values of sequence layers', () => {
+  const range = (x: Tensor): readonly [low: number, high: number] => [Math.min(...values(x)), Math.max(...values(x))];
+  const within = (x: Tensor, bound: number): boolean => {
+    const [low, high] = range(x);
+    return low >= -bound && high <= bound && low < -0.9 * bound && high > 0.9 * bound;
+  };
+  test('recurrent: uniform within ±1/√hidden, everything', () => {
+    manualSeed(11);
+    for (const net of [new nn.LSTM(16, 64), new nn.GRUCell(16, 64)]) {
+      for (const [name, p] of net.namedParameters()) assert.ok(within(p, 1 / 8), name);
+    }
+  });
+  test('attention: Glorot uniform over all three projections, no bias; the output layer as any linear one', () => {
+    manualSeed(12);
+    const layer = new nn.MultiheadAttention(32, 4);
+    assert.ok(within(layer.inProjWeight as Tensor, Math.sqrt(6 / 128)));
+    assert.ok(within(layer.outProj.weight, 1 / Math.sqrt(32)));
+    assert.deepEqual(
+      [range(layer.inProjBias as Tensor), range(layer.outProj.bias as Tensor)],
+      [
+        [0, 0],
+        [0, 0],
+      ],
+    );
+  });
+  test('transformer: Glorot uniform for every matrix', () => {
+    manualSeed(13);
+    const net = new nn.Transformer({ dModel: 16, nhead: 2, numEncoderLayers: 1, numDecoderLayers: 1, dimFeedforward: 48 });
+    for (const [name, p] of net.namedParameters()) {
+      if (p.ndim === 2) assert.ok(within(p, Math.sqrt(6 / (p.sizeAt(0) + p.sizeAt(1)))), name);
+    }
+  });
+  test('forget gates open where asked', () => {
+    const net = new nn.LSTM(2, 3, { bidirectional: true, numLayers: 2, forgetBias: 1 });
+    const cell = new nn.LSTMCell(2, 3, { forgetBias: 1 });
+    const sums = ['0', '0Reverse', '1', '1Reverse'].map((s) => [net[`biasIhL${s}`], net[`biasHhL${s}`]]);
+    for (const [ih, hh] of [...sums, [cell.biasIh, cell.biasHh]]) {
+      assert.deepEqual(values((ih as Tensor).add(hh as Tensor).narrow(0, 3, 3)), [1, 1, 1]);
+      assert.notDeepEqual(values(hh as Tensor).slice(0, 3), [0, 0, 0]);
+    }
+  });
+});
+
 describe('copies of modules', () => {
   class Tied extends nn.Module {
     readonly first = new nn.Linear(2, 2);
@@ -206,6 +269,7 @@ describe('errors of sequence layers', () => {
   const x = randn([3, 2, 4]);
   const wrong: readonly (readonly [says: string, call: () => unknown])[] = [
     ['LSTM: numLayers must be a positive integer, got 0', () => new nn.LSTM(2, 2, { numLayers: 0 })],
+    ['LSTM: forgetBias must come with biases, got 1 and bias = false', () => new nn.LSTM(2, 2, { bias: false, forgetBias: 1 })],
     ['GRU: dropout must be a probability in [0, 1], got 2', () => new nn.GRU(2, 2, { dropout: 2 })],
     ['LSTM: projSize must be an integer from 0 to below hiddenSize, got 4 for 4', () => new nn.LSTM(2, 4, { projSize: 4 })],
     ["RNN: nonlinearity must be 'tanh' or 'relu', got 'gelu'", () => new nn.RNN(2, 2, { nonlinearity: 'gelu' as 'relu' })],
