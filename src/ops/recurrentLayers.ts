@@ -5,6 +5,7 @@ import { defineComposite, type Op, type Random } from './define.js';
 import { cat } from './join.js';
 import { linear } from './matmul.js';
 import { type ComposedWalk, fusedWalk, hasWalk } from './recurrentKernels.js';
+import { overPadded } from './recurrentPacked.js';
 import {
   batchOf,
   bothBiases,
@@ -57,10 +58,10 @@ export const lstmLayer: LstmLayer = defineComposite({
     const batch = batchOf('lstmLayer', x, batchSizes);
     checkRecurrent('lstmLayer', 4, { weightIh, weightHh, ...options, states: [h0, c0], batch, features: x.sizeAt(-1) });
     const projected = linear(x, weightIh, bothBiases(options));
-    const whole = weightHr === null && batchSizes === undefined && hasWalk('lstm', projected, h0, c0, weightHh);
-    const [output, h, c] = whole
-      ? fusedWalk(walkLstm, 'lstm', projected, [h0, c0], weightHh, null, options)
-      : walkLstm(projected, [h0, c0], weightHh, null, options, weightHr);
+    const [output, h, c] =
+      weightHr === null && hasWalk('lstm', projected, h0, c0, weightHh)
+        ? overPadded('lstm', projected, [h0, c0], options, (x, s, d) => fusedWalk(walkLstm, 'lstm', x, s, weightHh, null, d))
+        : walkLstm(projected, [h0, c0], weightHh, null, options, weightHr);
     return [output, h as Tensor, c as Tensor];
   },
   *samples(random): Iterable<[x: Tensor, h0: Tensor, c0: Tensor, weightIh: Tensor, weightHh: Tensor, options?: LstmLayerOptions]> {
@@ -111,8 +112,9 @@ export const gruLayer: GruLayer = defineComposite({
     const batch = batchOf('gruLayer', x, batchSizes);
     checkRecurrent('gruLayer', 3, { weightIh, weightHh, biasIh, biasHh, states: [h0], batch, features: x.sizeAt(-1) });
     const projected = linear(x, weightIh, biasIh);
-    const whole = batchSizes === undefined && hasWalk('gru', projected, h0, weightHh, biasHh);
-    const [output, h] = (whole ? fusedGru : walkGru)(projected, [h0], weightHh, biasHh, options);
+    const [output, h] = hasWalk('gru', projected, h0, weightHh, biasHh)
+      ? overPadded('gru', projected, [h0], options, (x, s, d) => fusedGru(x, s, weightHh, biasHh, d))
+      : walkGru(projected, [h0], weightHh, biasHh, options);
     return [output, h as Tensor];
   },
   *samples(random): Iterable<[x: Tensor, h0: Tensor, weightIh: Tensor, weightHh: Tensor, options?: RecurrentLayerOptions]> {
@@ -155,10 +157,10 @@ export const rnnLayer: RnnLayer = defineComposite({
     const batch = batchOf('rnnLayer', x, batchSizes);
     checkRecurrent('rnnLayer', 1, { weightIh, weightHh, biasIh, biasHh, states: [h0], batch, features: x.sizeAt(-1) });
     const projected = linear(x, weightIh, bothBiases(options));
-    const whole = batchSizes === undefined && hasWalk(nonlinearity, projected, h0, weightHh);
-    const [output, h] = whole
-      ? fusedWalk(walkRnn[nonlinearity], nonlinearity, projected, [h0], weightHh, null, options)
-      : walkRnn[nonlinearity](projected, [h0], weightHh, null, options);
+    const composed = walkRnn[nonlinearity];
+    const [output, h] = hasWalk(nonlinearity, projected, h0, weightHh)
+      ? overPadded(nonlinearity, projected, [h0], options, (x, s, d) => fusedWalk(composed, nonlinearity, x, s, weightHh, null, d))
+      : composed(projected, [h0], weightHh, null, options);
     return [output, h as Tensor];
   },
   *samples(random): Iterable<[x: Tensor, h0: Tensor, weightIh: Tensor, weightHh: Tensor, options?: RnnLayerOptions]> {
