@@ -2,17 +2,8 @@ import { LibError } from '../core/errors.js';
 import { formatShape } from '../core/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { defineComposite, type Op } from './define.js';
-import { linear } from './matmul.js';
-import {
-  bothBiases,
-  checkRecurrent,
-  fromState,
-  gruStep,
-  lstmStep,
-  type RecurrentBiases,
-  type RnnNonlinearity,
-  rnnStep,
-} from './recurrentSteps.js';
+import { gruLayer, lstmLayer, rnnLayer } from './recurrentLayers.js';
+import { checkRecurrent, type RecurrentBiases, type RnnNonlinearity } from './recurrentSteps.js';
 
 /** (batch, features), for one step. */
 function batchOfStep(op: string, x: Tensor): { readonly batch: number; readonly features: number } {
@@ -32,7 +23,8 @@ export const lstmCell: LstmCell = defineComposite({
   compose(x: Tensor, hx: readonly [h: Tensor, c: Tensor], weightIh: Tensor, weightHh: Tensor, options: RecurrentBiases = {}) {
     const [h, c] = hx;
     checkRecurrent('lstmCell', 4, { weightIh, weightHh, ...options, states: hx, ...batchOfStep('lstmCell', x) });
-    return [...lstmStep('lstmCell', linear(x, weightIh, bothBiases(options)).add(fromState(h, weightHh)), c)];
+    const [, next, cell] = lstmLayer(x.unsqueeze(0), h, c, weightIh, weightHh, options);
+    return [next, cell];
   },
   *samples(
     random,
@@ -61,7 +53,7 @@ export const gruCell: Cell = defineComposite({
   compose(x: Tensor, h: Tensor, weightIh: Tensor, weightHh: Tensor, options: RecurrentBiases = {}) {
     const { biasIh = null, biasHh = null } = options;
     checkRecurrent('gruCell', 3, { weightIh, weightHh, biasIh, biasHh, states: [h], ...batchOfStep('gruCell', x) });
-    return gruStep('gruCell', linear(x, weightIh, biasIh), fromState(h, weightHh, biasHh), h);
+    return gruLayer(x.unsqueeze(0), h, weightIh, weightHh, options)[1];
   },
   *samples(random): Iterable<[x: Tensor, h: Tensor, weightIh: Tensor, weightHh: Tensor, options?: RecurrentBiases]> {
     yield [random([2, 3]), random([2, 2]), random([6, 3]), random([6, 2])];
@@ -78,7 +70,7 @@ function rnnCell(name: string, nonlinearity: RnnNonlinearity): Cell {
     name,
     compose(x: Tensor, h: Tensor, weightIh: Tensor, weightHh: Tensor, options: RecurrentBiases = {}) {
       checkRecurrent(name, 1, { weightIh, weightHh, ...options, states: [h], ...batchOfStep(name, x) });
-      return rnnStep(name, linear(x, weightIh, bothBiases(options)), fromState(h, weightHh), nonlinearity);
+      return rnnLayer(x.unsqueeze(0), h, weightIh, weightHh, { ...options, nonlinearity })[1];
     },
     *samples(random): Iterable<[x: Tensor, h: Tensor, weightIh: Tensor, weightHh: Tensor, options?: RecurrentBiases]> {
       yield [random([2, 3]), random([2, 2]), random([2, 3]), random([2, 2])];
