@@ -2,6 +2,7 @@
 // matrix-vector products that are bound by memory.
 #include "conv_blocked.h"
 #include "conv_weight.h"
+#include "gemm_amx.h"
 
 namespace chainrule::VARIANT {
 
@@ -241,7 +242,35 @@ template <class S> NOINLINE Strided<float> widen(const S* from, int64_t row, int
   return {to - int64_t(rows) * cols, cols, 1};
 }
 
+#if CHAINRULE_AMX
+template <class C> void run_amx_gemm(const Gemm& g) {
+  const Batch batch(g);
+  const int m = int(batch.m), n = g.n, k = g.k;
+  if (batch.count <= 0 || m <= 0 || n <= 0) return;
+  const int biasCount = g.biasMode == 1 ? n : g.biasMode == 2 ? m : 0;
+  float* bias = static_cast<float*>(pool_scratch(0, size_t(biasCount) * sizeof(float), BIAS));
+  convert(static_cast<const bf16*>(g.bias), bias, biasCount);
+  const float *perRow = g.biasMode == 2 ? bias : nullptr, *perCol = g.biasMode == 1 ? bias : nullptr;
+  for_batch(batch, int64_t(m) * n * k, [&](int64_t index, int64_t atA, int64_t atB, int64_t atC, bool alone, int worker) {
+    const Strided<bf16> a{static_cast<const bf16*>(g.a) + atA, g.as.row, g.as.col};
+    const Strided<bf16> b{static_cast<const bf16*>(g.b) + atB, g.bs.row, g.bs.col};
+    C* const c = static_cast<C*>(g.c) + atC;
+    const bool add = g.accumulate != 0;
+    if (g.cs.col != 1 && g.cs.row == 1 && !g.epilogue) {   // C is transposed: make it B^T A^T
+      const Strided<bf16> left{b.data, b.col, b.row}, right{a.data, a.col, a.row};
+      amx::Product<C>{n, m, k, left, right, c, g.cs.col, g.cs.row, perCol, perRow, add, nullptr, index}.run(alone, worker);
+    } else {
+      amx::Product<C>{m, n, k, a, b, c, g.cs.row, g.cs.col, perRow, perCol, add, g.epilogue, index}.run(alone, worker);
+    }
+  });
+}
+#endif
+
 template <class S, class C> void run_half_gemm(const Gemm& g) {
+#if CHAINRULE_AMX
+  if constexpr (__is_same(S, bf16))
+    if (amx::usable()) return run_amx_gemm<C>(g);
+#endif
   const Batch batch(g);
   const int m = int(batch.m), n = g.n, k = g.k;
   if (batch.count <= 0 || m <= 0 || n <= 0) return;
