@@ -63,12 +63,22 @@ NOINLINE void pack_tile(const uint16_t* from, int64_t across, int64_t along, int
   for (int i = 0; i < SIDE; ++i) _mm512_storeu_si512(to + i * DEPTH, (__m512i)rows[i]);
 }
 
-// Step by step of 32 along k, the two tiles of a panel.
-inline void pack_panel(const bf16* matrix, int64_t across, int64_t along, int count, int k, bool byPairs, uint16_t* to) {
-  const uint16_t* from = &matrix->bits;
-  for (int p = 0; p == 0 || p < k; p += DEPTH)
-    for (int i = 0; i < PANEL; i += SIDE, to += TILE)
-      pack_tile(from + i * across + p * along, across, along, max(0, min(SIDE, count - i)), min(DEPTH, k - p), byPairs, to);
+inline void clear_tile(uint16_t* tile) {
+  for (int i = 0; i < SIDE; ++i) _mm512_storeu_si512(tile + i * DEPTH, __m512i{});
+}
+
+// Panels of `whole` numbers along k: step by step of 32, two tiles each. Where memory runs across them they are packed together,
+// so that it is read in long runs.
+constexpr int TOGETHER = 8;
+inline void pack_panels(const bf16* matrix, int64_t across, int64_t along, int count, int k, int64_t whole, bool byPairs, uint16_t* to) {
+  const int width = along == 1 ? PANEL : count;
+  for (int left = 0; left < count; left += width)
+    for (int p = 0; p < whole; p += DEPTH)
+      for (int i = left; i < min(count, left + width); i += SIDE) {
+        uint16_t* tile = to + i / PANEL * PANEL * whole + p * PANEL + i % PANEL * DEPTH;
+        pack_tile(&matrix->bits + i * across + p * along, across, along, min(SIDE, count - i), min(DEPTH, k - p), byPairs, tile);
+        if (i + SIDE >= count && i % PANEL == 0) clear_tile(tile + TILE);
+      }
 }
 
 struct alignas(64) Configuration {
@@ -185,12 +195,13 @@ template <class C> struct Product {
     for (int j0 = 0; j0 < n; j0 += step)
       for (int i0 = 0; i0 < m; i0 += step) {
         const int mc = min(step, m - i0), nc = min(step, n - j0);
-        const int ofA = j0 == 0 || m > step ? panels(mc) : 0, ofB = i0 == 0 ? panels(nc) : 0;
+        const auto shares = [](int count) { return (count + TOGETHER * PANEL - 1) / (TOGETHER * PANEL); };
+        const int ofA = j0 == 0 || m > step ? shares(mc) : 0, ofB = i0 == 0 ? shares(nc) : 0;
         spread(alone, worker, ofA + ofB, [&](int64_t task, int) {
           const bool isA = task < ofA;
-          const int at = int(isA ? task : task - ofA) * PANEL;
-          if (isA) pack_panel(a.data + (i0 + at) * a.row, a.row, a.col, mc - at, k, false, packedA + at * whole);
-          else pack_panel(b.data + (j0 + at) * b.col, b.col, b.row, nc - at, k, true, packedB + at * whole);
+          const int at = int(isA ? task : task - ofA) * TOGETHER * PANEL, count = min(TOGETHER * PANEL, (isA ? mc : nc) - at);
+          if (isA) pack_panels(a.data + (i0 + at) * a.row, a.row, a.col, count, k, whole, false, packedA + at * whole);
+          else pack_panels(b.data + (j0 + at) * b.col, b.col, b.row, count, k, whole, true, packedB + at * whole);
         });
         const int down = (mc + BLOCK - 1) / BLOCK, across = (nc + BLOCK - 1) / BLOCK;
         spread(alone, worker, int64_t(down) * across, [&](int64_t task, int who) {

@@ -166,7 +166,7 @@ static void test_gemms() {
         for (const auto& s : shapes) {
           Case t{type, s[0], s[1], s[2]};
           t.ta = ta, t.tb = tb, t.bias = uniform(0, 2), t.accumulate = uniform(0, 1);
-          if (type == FLOAT32 || s[0] * s[1] < 10000) test_gemm(t);
+          if (type == FLOAT32 || type == BFLOAT16 || s[0] * s[1] < 10000) test_gemm(t);
         }
       }
     Case none{type, 5, 7, 0};
@@ -176,6 +176,7 @@ static void test_gemms() {
   Case big{FLOAT32, 1100, 50, 40};
   test_gemm(big);
   big = {FLOAT32, 60, 4200, 20}, test_gemm(big), big.tb = true, test_gemm(big);
+  big = {BFLOAT16, 1050, 1030, 33}, test_gemm(big), big.ta = big.tb = true, test_gemm(big);
 }
 
 // ---- convolutions ---------------------------------------------------------------------------------------------------
