@@ -71,12 +71,13 @@ inline void clear_tile(uint16_t* tile) {
 // so that it is read in long runs.
 constexpr int TOGETHER = 8;
 inline void pack_panels(const bf16* matrix, int64_t across, int64_t along, int count, int k, int64_t whole, bool byPairs, uint16_t* to) {
+  const uint16_t* const from = reinterpret_cast<const uint16_t*>(matrix);
   const int width = along == 1 ? PANEL : count;
   for (int left = 0; left < count; left += width)
     for (int p = 0; p < whole; p += DEPTH)
       for (int i = left; i < min(count, left + width); i += SIDE) {
         uint16_t* tile = to + i / PANEL * PANEL * whole + p * PANEL + i % PANEL * DEPTH;
-        pack_tile(&matrix->bits + i * across + p * along, across, along, min(SIDE, count - i), min(DEPTH, k - p), byPairs, tile);
+        pack_tile(from + i * across + p * along, across, along, min(SIDE, count - i), min(DEPTH, k - p), byPairs, tile);
         if (i + SIDE >= count && i % PANEL == 0) clear_tile(tile + TILE);
       }
 }
