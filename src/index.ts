@@ -6,6 +6,7 @@ installMethods();
 await setEngine();
 
 export { type Compiled, type CompileOptions, compile, type ProgramInfo } from './capture/compile.js';
+export { type DryRunCounts, dryRun } from './capture/dryRun.js';
 export {
   type Lifetime,
   type MachineLimits,

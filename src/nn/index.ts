@@ -17,6 +17,7 @@ export {
   ReGLU,
   SwiGLU,
 } from './feedForward.js';
+export { functionalCall } from './functionalCall.js';
 export * from './heads.js';
 export * as init from './init.js';
 export * from './largeVocabulary.js';
@@ -46,6 +47,7 @@ export * from './recurrent.js';
 export * from './recurrentCells.js';
 export * from './residual.js';
 export * from './shape.js';
+export { type Summary, type SummaryOptions, type SummaryRow, summary } from './summary.js';
 export {
   type BatchStatistics,
   combineStatistics,
