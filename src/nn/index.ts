@@ -19,12 +19,15 @@ export {
 } from './feedForward.js';
 export { functionalCall } from './functionalCall.js';
 export * from './heads.js';
-export * as init from './init.js';
+export * as init from './initAll.js';
 export * from './largeVocabulary.js';
 export { Identity, Linear, type LinearOptions } from './linear.js';
 export * from './lora.js';
 export * from './loss.js';
+export * from './lossHelpers.js';
+export * from './lossPairing.js';
 export * from './module.js';
+export * from './monteCarlo.js';
 export * from './norm.js';
 export {
   type Lengths,
