@@ -24,6 +24,19 @@ const other = {
   __rmod__: (x, y) => cr.remainder(lifted(y, x), x),
   __rmatmul__: (x, y) => cr.matmul(y, x),
   __getitem__: getItem,
+  polygamma: (x, n) => x.polygamma(n),
+  'special.polygamma': (x, n) => x.polygamma(n),
+  'nn.functional.embedding_bag': (weight, indices, options) => cr.embeddingBag(indices, weight, options),
+  'nn.functional.embedding': (weight, indices, options) => cr.embedding(indices, weight, options),
+  meshgrid: (...tensors) =>
+    cr.meshgrid(
+      tensors.filter(isTensor),
+      tensors.find((t) => !isTensor(t)),
+    ),
+  broadcast_tensors: (...tensors) => cr.broadcastTensors(tensors.flat()),
+  block_diag: (...tensors) => cr.blockDiag(tensors.flat()),
+  cartesian_prod: (...tensors) => cr.cartesianProd(tensors.flat()),
+  einsum: (operands, equation) => cr.einsum(equation, ...operands),
   item: (x) => x.itemNow(),
   where: (x, mask, y) => cr.where(mask, x, y),
 };
@@ -128,7 +141,7 @@ const scalarTensor = (v) => ({
   data: Buffer.from((Number.isInteger(v) ? Int32Array : Float32Array).of(v).buffer).toString('base64'),
 });
 const drawsAtRandom =
-  /^(exponential|normal|uniform|cauchy|geometric|log_normal|bernoulli|multinomial|rand.*|empty.*|new_empty.*|nn.functional.(.*dropout.*|rrelu))$/;
+  /^(exponential|normal|uniform|cauchy|geometric|log_normal|bernoulli|multinomial|rand.*|empty.*|new_empty.*|nn.functional.(.*dropout.*|rrelu|fractional.*))$/;
 
 const kindOf = (dtype) => (dtype === 'int32' || dtype === 'uint8' || dtype.startsWith('int') ? 'int' : dtype);
 

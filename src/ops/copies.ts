@@ -1,9 +1,11 @@
-import type { Tensor } from '../tensor/tensor.js';
+import { fullLike } from '../tensor/creation.js';
+import { isTensor, type Tensor } from '../tensor/tensor.js';
 import type { Op } from './define.js';
 import { positive } from './pointwise.js';
-import { derived } from './shortRows.js';
-import { split, unbind } from './split.js';
-import { clone, diagonal, expand, narrow, permute, select, squeeze, t, transpose, unfold, unsqueeze, view } from './view.js';
+import { composed, derived } from './shortRows.js';
+import { unbind } from './split.js';
+import { asStrided, clone, diagonal, expand, narrow, permute, select, squeeze, t, transpose, unfold, unsqueeze, view } from './view.js';
+import { splitWithSizes } from './viewForms.js';
 
 /** Views that PyTorch also has as copies, and words for complex numbers that say nothing of real ones. */
 
@@ -38,12 +40,29 @@ export const unfoldCopy: typeof unfold = copied('unfoldCopy', unfold);
 export const unsqueezeCopy: typeof unsqueeze = copied('unsqueezeCopy', unsqueeze);
 /** {@link view}, copied. */
 export const viewCopy: typeof view = copied('viewCopy', view);
-/** {@link split} into pieces of given sizes, copied. */
-export const splitCopy: typeof split = pieces('splitCopy', split, 'torch.split(*a, **o)');
+/** {@link splitWithSizes}, copied. */
+export const splitWithSizesCopy: typeof splitWithSizes = pieces('splitWithSizesCopy', splitWithSizes);
+/** {@link asStrided}, copied. */
+export const asStridedCopy: typeof asStrided = copied(
+  'asStridedCopy',
+  asStrided,
+  'torch.as_strided_copy(a[0], a[1], a[2], o.get("storage_offset"))',
+);
 /** {@link unbind}, copied. */
 export const unbindCopy: typeof unbind = pieces('unbindCopy', unbind);
 /** A dense copy: another name of {@link clone}. */
 export const aliasCopy: typeof clone = derived('aliasCopy', clone, (x) => x);
+
+/** One value (a number or a 0-d tensor) at every place, with the shape and type of `x`. */
+export const fill: Op<[x: Tensor, value: number | Tensor]> = composed(
+  'fill',
+  (x, value) => (isTensor(value) ? value.to(x.dtype).expand(x.shape).clone() : fullLike(x.detach(), value)),
+  (random) => [
+    [random([2, 3]), 1.5],
+    [random([3]), random([])],
+  ],
+  { torch: 'a[0].fill(a[1])' },
+);
 
 type Unchanged = Op<[x: Tensor]>;
 const unchanged = (name: string, torch?: string): Unchanged => derived(name, positive, (x) => x, torch);

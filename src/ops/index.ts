@@ -3,6 +3,7 @@ import { Tensor } from '../tensor/tensor.js';
 import * as assign from './assign.js';
 import * as cast from './cast.js';
 import type { InPlace } from './elementwise.js';
+import * as fresh from './fresh.js';
 import * as graph from './graph.js';
 import * as numeric from './numeric.js';
 import type * as pointwise from './pointwiseRows.js';
@@ -13,12 +14,13 @@ import * as structural from './structural.js';
  * The table of ops. Table files export functions whose first argument is a tensor and nothing else (helpers live in files of their
  * own), for every export is also a method: `relu(x)` and `x.relu()` are one definition.
  */
-export const methods: typeof numeric & typeof cast & typeof random & typeof graph & typeof assign & typeof structural = {
+export const methods: typeof numeric & typeof cast & typeof random & typeof graph & typeof assign & typeof fresh & typeof structural = {
   ...numeric,
   ...cast,
   ...random,
   ...graph,
   ...assign,
+  ...fresh,
   ...structural,
 };
 

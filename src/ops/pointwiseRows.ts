@@ -3,4 +3,5 @@ export * from './aliases.js';
 export * from './pointwise.js';
 export * from './pointwiseActivations.js';
 export * from './pointwiseCompare.js';
+export * from './pointwiseSpecial.js';
 export * from './pointwiseTernary.js';

@@ -232,16 +232,3 @@ export interface LpPoolOptions {
   /** Let the last window reach over the end instead of leaving a rest. Default false. */
   readonly ceilMode?: boolean;
 }
-
-/** (Σ xᵖ)^(1/p) over each window of (batch, channels, height, width); `normType` is p. */
-export const lpPool2d: Op<[x: Tensor, normType: number, kernelSize: PerDim, options?: LpPoolOptions]> = defineComposite({
-  name: 'lpPool2d',
-  compose(x: Tensor, normType: number, kernelSize: PerDim, options: LpPoolOptions = {}) {
-    return average('lpPool2d', 2, x.pow(normType), kernelSize, { ...options, divisorOverride: 1 }).pow(1 / normType);
-  },
-  *samples(random): Iterable<[x: Tensor, normType: number, kernelSize: PerDim, options?: LpPoolOptions]> {
-    yield [random([2, 3, 4, 6], { low: 0.5, high: 2 }), 2, 2];
-    yield [random([2, 3, 5, 5], { low: 0.5, high: 2 }), 3, 2, { stride: 1 }];
-  },
-  torch: functional('lp_pool2d'),
-});

@@ -1,16 +1,17 @@
 import { isFloat } from '../core/dtype.js';
 import { LibError } from '../core/errors.js';
+import { broadcastShapes, type Shape } from '../core/shape.js';
 import { specOf } from '../core/spec.js';
 import { type Expr, input, scalar } from '../expr/expr.js';
 import type { RandomKernel } from '../program/kernel.js';
 import type { TensorOptions } from '../tensor/creation.js';
 import { defaultGenerator, drawn, dropoutGenerator, type Generator } from '../tensor/generator.js';
-import { type RandomOptions, rand, randn } from '../tensor/random.js';
-import type { Tensor } from '../tensor/tensor.js';
+import { type RandomOptions, rand, randint, randn } from '../tensor/random.js';
+import { isTensor, type Tensor } from '../tensor/tensor.js';
 import { checkWritable } from './apply.js';
 import { defineComposite, type Op } from './define.js';
 import { needFloat } from './foldRows.js';
-import { mapTyped } from './mapTyped.js';
+import { mapTyped, promoteAll } from './mapTyped.js';
 import { checkProbability, type DropoutOptions } from './probability.js';
 
 /** Random ops of a tensor. In-place ones fill the tensor in order of its elements, whatever its strides are. */
@@ -131,3 +132,49 @@ export const dropout: Op<[x: Tensor, options?: DropoutOptions & { readonly inver
     yield [[random([2]), { p: 1.5 }], 'must be in [0, 1]'];
   },
 });
+
+/** Fills the tensor with numbers of the Cauchy distribution around `median`, half of them within `sigma` of it. */
+export function cauchy_(x: Tensor, median = 0, sigma = 1, { generator = defaultGenerator() }: RandomOptions = {}): Tensor {
+  if (!(sigma > 0)) throw new LibError('value', `cauchy_: sigma must be positive, got ${sigma}.`);
+  const expr = input(0).sub(0.5).mul(Math.PI).tan().mul(scalar(1)).add(scalar(0));
+  return refill('cauchy_', x, 'uniform', generator, expr, [median, sigma]);
+}
+/** Fills the tensor with numbers whose logarithms are normal with `mean` and `std`. */
+export function logNormal_(x: Tensor, mean = 1, std = 2, { generator = defaultGenerator() }: RandomOptions = {}): Tensor {
+  if (!(std > 0)) throw new LibError('value', `logNormal_: the deviation must be positive, got ${std}.`);
+  return refill('logNormal_', x, 'normal', generator, affine.exp(), [std, mean]);
+}
+/** Fills the tensor with counts of trials up to the first success, of probability p: 1, 2, … */
+export function geometric_(x: Tensor, p: number, { generator = defaultGenerator() }: RandomOptions = {}): Tensor {
+  if (!(p > 0 && p < 1)) throw new LibError('value', `geometric_: the probability p must be in (0, 1), got ${p}.`);
+  const expr = input(0).neg().log1p().div(scalar(0)).floor().add(1);
+  return refill('geometric_', x, 'uniform', generator, expr, [Math.log1p(-p)]);
+}
+/** Random integers in [low, high) with the shape, type and device of `x`. */
+export function randintLike(x: Tensor, low: number, high: number, options: TensorOptions & RandomOptions = {}): Tensor {
+  const { dtype = x.dtype, ...rest } = options;
+  const drawnIntegers = randint(low, high, x.shape, { device: x.device, ...rest, dtype: 'int32', requiresGrad: false }).to(dtype);
+  return options.requiresGrad ? drawnIntegers.requiresGrad_() : drawnIntegers;
+}
+
+export interface NormalOptions extends TensorOptions, RandomOptions {
+  /** The shape, where neither mean nor deviation is a tensor. */
+  readonly size?: Shape;
+}
+/** Normal random numbers with a mean and deviation for each element (tensors, which broadcast) or for all. No gradient flows. */
+export function normal(mean: Tensor | number, std: Tensor | number = 1, { size, ...options }: NormalOptions = {}): Tensor {
+  const [m, s] = [mean, std].map((v) => (isTensor(v) ? v.detach() : v)) as [Tensor | number, Tensor | number];
+  const tensors = [m, s].filter(isTensor);
+  if ((tensors.length === 0) !== (size !== undefined)) {
+    throw new LibError(
+      'option',
+      `normal: size must be given for numbers and not for tensors, got ${size === undefined ? 'none' : 'both'}.`,
+    );
+  }
+  if (typeof s === 'number' && !(s >= 0)) throw new LibError('value', `normal: the deviation must not be negative, got ${s}.`);
+  const shape = size ?? tensors.reduce<Shape>((all, t) => broadcastShapes('normal', all, t.shape), []);
+  const like = tensors[0] ? { dtype: promoteAll(tensors), device: tensors[0].device } : {};
+  return randn(shape, { ...like, ...options })
+    .mul(s)
+    .add(m);
+}

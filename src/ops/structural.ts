@@ -1,25 +1,35 @@
 /** The rows that move, join, look up and multiply, and the layers' arithmetic: one part of the table. */
 export * from './activations.js';
+
 export * from './attention.js';
 export * from './conv.js';
 export * from './copies.js';
 export * from './dropouts.js';
 export * from './embedding.js';
+export * from './embeddingBag.js';
+export * from './grid.js';
 export * from './indexing.js';
+export * from './interpolate.js';
 export * from './loss.js';
 export * from './lossMargin.js';
 export * from './lossSequence.js';
 export * from './matmul.js';
+export { outer as ger } from './matmul.js';
 export * from './multiHeadForward.js';
 export * from './norm.js';
 export * from './overwrites.js';
 export * from './pad.js';
+export * from './places.js';
 export * from './pool.js';
+export * from './poolMore.js';
 export * from './positions.js';
 export * from './products.js';
 export * from './rearrange.js';
 export * from './recurrent.js';
+export * from './shuffle.js';
 export * from './softmax.js';
 export * from './split.js';
+export { chunk as unsafeChunk, split as unsafeSplit } from './split.js';
 export * from './view.js';
+export { movedim as moveaxis, swapaxes as swapdims } from './view.js';
 export * from './viewForms.js';

@@ -1,10 +1,12 @@
 import { LibError } from '../core/errors.js';
 import { formatShape, type Shape } from '../core/shape.js';
-import type { Tensor } from '../tensor/tensor.js';
+import { isTensor, type Tensor } from '../tensor/tensor.js';
 import { defineComposite, type Op } from './define.js';
-import { flip } from './rearrange.js';
+import type { Overloaded } from './foldRows.js';
+import { pad } from './pad.js';
+import { diag, flip } from './rearrange.js';
 import { composed } from './shortRows.js';
-import { tensorSplit } from './split.js';
+import { type SplitOptions, split, tensorSplit } from './split.js';
 import { mT, permute, reshape, view } from './view.js';
 
 /** Rows that are other views under another name or with fewer words. */
@@ -148,3 +150,58 @@ export const hsplit: Split = splitRow('hsplit', 1, (x) => (x.ndim === 1 ? 0 : 1)
 export const vsplit: Split = splitRow('vsplit', 2, () => 0);
 /** Cuts along dim 2: into equal pieces, or before each index. The pieces are views. */
 export const dsplit: Split = splitRow('dsplit', 3, () => 2);
+
+export type AtLeastMethod = () => Tensor;
+/** A tensor, or each tensor of a list, with leading (and for 3 dims trailing) dims of size 1 where it has too few. */
+export interface AtLeast extends Overloaded<AtLeastMethod> {
+  (x: Tensor): Tensor;
+  (tensors: readonly Tensor[]): Tensor[];
+}
+function atLeast(name: string, torch: string, shapeOf: (shape: Shape) => Shape): AtLeast {
+  const widen = (x: Tensor): Tensor => reshape(x, shapeOf(x.shape));
+  return composed<[x: Tensor | readonly Tensor[]], Tensor | Tensor[]>(
+    name,
+    (x) => (isTensor(x) ? widen(x) : x.map(widen)),
+    (random) => [[random([])], [random([2])], [random([2, 3])], [[random([2]), random([2, 3, 1])]]],
+    { torch: `torch.${torch}(*(a[0] if isinstance(a[0], list) else [a[0]]))` },
+  ) as unknown as AtLeast;
+}
+/** At least one dim: a scalar becomes a vector. A list gives a list. */
+export const atleast1d: AtLeast = atLeast('atleast1d', 'atleast_1d', (shape) => (shape.length === 0 ? [1] : shape));
+/** At least two dims: a vector becomes a row. A list gives a list. */
+export const atleast2d: AtLeast = atLeast('atleast2d', 'atleast_2d', (shape) => (shape.length < 2 ? [1, shape[0] ?? 1] : shape));
+/** At least three dims: a vector becomes (1, n, 1), a matrix (rows, columns, 1). A list gives a list. */
+export const atleast3d: AtLeast = atLeast('atleast3d', 'atleast_3d', (shape) => {
+  if (shape.length === 2) return [...shape, 1];
+  return shape.length < 2 ? [1, shape[0] ?? 1, 1] : shape;
+});
+
+export interface DiagflatOptions {
+  /** Which diagonal: 0 is the main one, positive ones lie above. Default 0. */
+  readonly offset?: number;
+}
+/** A matrix with the elements of the flattened tensor on a diagonal. */
+export const diagflat: Op<[x: Tensor, options?: DiagflatOptions]> = composed(
+  'diagflat',
+  (x, { offset = 0 } = {}) => diag(reshape(x, [x.size]), { diagonal: offset }),
+  (random) => [[random([2, 2])], [random([3]), { offset: -1 }]],
+);
+/** {@link pad} with a constant, 0 unless said. */
+export const constantPadNd: Op<[x: Tensor, pads: readonly number[], value?: number]> = composed(
+  'constantPadNd',
+  (x, pads, value = 0) => pad(x, pads, { value }),
+  (random) => [
+    [random([2, 3]), [1, 2]],
+    [random([2, 3]), [1, 0, -1, 2], 1.5],
+  ],
+);
+/** {@link split} into pieces of the given sizes. The pieces are views. */
+export const splitWithSizes: Op<[x: Tensor, sizes: readonly number[], options?: SplitOptions], Tensor[]> = composed(
+  'splitWithSizes',
+  (x, sizes, options = {}) => split(x, sizes, options),
+  (random) => [
+    [random([5]), [2, 3]],
+    [random([2, 4]), [1, 3], { dim: 1 }],
+  ],
+  { torch: 'torch.split(*a, **o)' },
+);

@@ -142,6 +142,37 @@ export function empty(shape: Shape, options: TensorOptions = {}): Tensor {
   return finished(new Tensor(spec, capturing()?.allocate(spec.bytes) ?? device.allocate(spec.bytes), 0, device), options);
 }
 
+/** A tensor whose bytes are whatever was there, under given strides (in elements). */
+export function emptyStrided(size: Shape, stride: readonly number[], options: TensorOptions = {}): Tensor {
+  checkShape('emptyStrided', size);
+  if (stride.length !== size.length || !stride.every((s) => Number.isInteger(s) && s >= 0)) {
+    throw new LibError('value', `emptyStrided: there must be a stride of at least 0 for each size, got [${stride.join(', ')}].`);
+  }
+  const reach = sizeOf(size) === 0 ? 0 : size.reduce((sum, d, i) => sum + (d - 1) * (stride[i] ?? 0), 1);
+  const { requiresGrad = false, ...rest } = options;
+  const view = empty([reach], rest).asStrided(size, stride).detach();
+  return finished(view, { requiresGrad });
+}
+/** A tensor whose bytes are whatever was there, dense in the order that `physicalLayout` puts its dims in. */
+export function emptyPermuted(size: Shape, physicalLayout: readonly number[], options: TensorOptions = {}): Tensor {
+  const places = size.map((_, d) => physicalLayout.indexOf(d));
+  if (physicalLayout.length !== size.length || places.includes(-1))
+    throw new LibError(
+      'index',
+      `emptyPermuted: the layout must name each dim once, got [${physicalLayout.join(', ')}] for ${formatShape(size)}.`,
+    );
+  const { requiresGrad = false, ...rest } = options;
+  const base = empty(
+    physicalLayout.map((d) => size[d] ?? 1),
+    rest,
+  );
+  return finished(base.permute(places).detach(), { requiresGrad });
+}
+/** A tensor of no dims. */
+export function scalarTensor(value: number | boolean, options: TensorOptions = {}): Tensor {
+  return full([], value, { dtype: fallback, ...options });
+}
+
 const like = (x: Tensor, options: TensorOptions): TensorOptions => ({ dtype: x.dtype, device: x.device, ...options });
 /** Zeros with the shape, type and device of `x`. */
 export function zerosLike(x: Tensor, options: TensorOptions = {}): Tensor {

@@ -8,7 +8,7 @@ import { defaultDevice } from './device.js';
 import { defaultGenerator, drawn, type Generator } from './generator.js';
 import type { Tensor } from './tensor.js';
 
-export { bernoulli, dropout, multinomial, randLike, randnLike } from '../ops/random.js';
+export { bernoulli, dropout, multinomial, normal, randintLike, randLike, randnLike } from '../ops/random.js';
 export {
   augmentGenerator,
   dataGenerator,

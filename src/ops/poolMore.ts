@@ -1,0 +1,276 @@
+import { LibError } from '../core/errors.js';
+import { formatShape, type Shape, sizeOf } from '../core/shape.js';
+import { constant, input, scalar } from '../expr/expr.js';
+import { tensor } from '../tensor/creation.js';
+import { rand } from '../tensor/random.js';
+import type { Tensor } from '../tensor/tensor.js';
+import { batched, type PerDim, perDim } from './convShape.js';
+import { defineComposite, type Op } from './define.js';
+import { constantView, functional, fuse, needFloat } from './fused.js';
+import type { LpPoolOptions } from './pool.js';
+import { average, type Indexed } from './poolRows.js';
+import { asIndex, scatterOnto } from './scatterRows.js';
+
+/** Pooling by norms, its inverses, pooling at random places, and normalization over neighbouring channels. */
+
+type LpPool = Op<[x: Tensor, normType: number, kernelSize: PerDim, options?: LpPoolOptions]>;
+type LpSamples = Iterable<[x: Tensor, normType: number, kernelSize: PerDim, options?: LpPoolOptions]>;
+
+/** (Σ xᵖ)^(1/p) over windows. Negative sums count as 0; where the sum is 0, so is the gradient. */
+function lpPool(name: string, rank: number, x: Tensor, p: number, kernelSize: PerDim, options: LpPoolOptions): Tensor {
+  needFloat(name, x);
+  if (p === Number.POSITIVE_INFINITY || !(p > 0)) throw new LibError('value', `${name}: normType must be positive and finite, got ${p}.`);
+  const sum = average(name, rank, x.pow(p), kernelSize, { ...options, divisorOverride: 1 });
+  const y = input(0);
+  return fuse(
+    name,
+    [sum],
+    constant(0)
+      .less(y)
+      .select(y.pow(1 / p), 0),
+  );
+}
+function lpRow(name: string, torch: string, rank: number, shape: Shape): LpPool {
+  return defineComposite({
+    name,
+    compose: (x: Tensor, normType: number, kernelSize: PerDim, options: LpPoolOptions = {}) =>
+      lpPool(name, rank, x, normType, kernelSize, options),
+    *samples(random): LpSamples {
+      yield [random(shape, { low: 0.5, high: 2 }), 2, 2];
+      yield [random(shape, { low: 0.5, high: 2 }), 3, 2, { stride: 1, ceilMode: true }];
+    },
+    *errors(random): Iterable<readonly [[x: Tensor, normType: number, kernelSize: PerDim], string]> {
+      yield [[random(shape), 0, 2], 'normType must be'];
+    },
+    torch: functional(torch),
+  });
+}
+/** (Σ xᵖ)^(1/p) over each window of (batch, channels, length); `normType` is p. */
+export const lpPool1d: LpPool = lpRow('lpPool1d', 'lp_pool1d', 1, [2, 3, 7]);
+/** (Σ xᵖ)^(1/p) over each window of (batch, channels, height, width); `normType` is p. */
+export const lpPool2d: LpPool = lpRow('lpPool2d', 'lp_pool2d', 2, [2, 3, 4, 5]);
+/** (Σ xᵖ)^(1/p) over each window of (batch, channels, depth, height, width); `normType` is p. */
+export const lpPool3d: LpPool = lpRow('lpPool3d', 'lp_pool3d', 3, [1, 2, 4, 3, 3]);
+
+export interface MaxUnpoolOptions {
+  /** Of the pooling to be undone. Default: the kernel size. */
+  readonly stride?: PerDim;
+  /** Of the pooling to be undone. Default 0. */
+  readonly padding?: PerDim;
+  /** The size of the result (its last dims, or all); the pooling does not tell it apart from its neighbours. */
+  readonly outputSize?: Shape;
+}
+type MaxUnpool = Op<[x: Tensor, indices: Tensor, kernelSize: PerDim, options?: MaxUnpoolOptions]>;
+
+function unpool(name: string, rank: number, x: Tensor, indices: Tensor, kernelSize: PerDim, options: MaxUnpoolOptions): Tensor {
+  const kernel = perDim(name, 'kernelSize', kernelSize, rank, 1);
+  const stride = options.stride === undefined ? kernel : perDim(name, 'stride', options.stride, rank, 1);
+  const padding = perDim(name, 'padding', options.padding ?? 0, rank, 0);
+  const whole = batched(name, x, rank);
+  if (`${x.shape}` !== `${indices.shape}`)
+    throw new LibError(
+      'shape',
+      `${name}: input and indices must have one shape, got ${formatShape(x.shape)} and ${formatShape(indices.shape)}.`,
+    );
+  const natural = whole.shape.slice(2).map((size, i) => (size - 1) * (stride[i] ?? 1) - 2 * (padding[i] ?? 0) + (kernel[i] ?? 1));
+  const size = options.outputSize === undefined ? natural : options.outputSize.slice(-rank);
+  if (size.some((s, i) => Math.abs(s - (natural[i] ?? 0)) >= (stride[i] ?? 1)) || size.length !== rank) {
+    throw new LibError('shape', `${name}: outputSize must be less than a stride from ${formatShape(natural)}, got ${formatShape(size)}.`);
+  }
+  const [batch = 1, channels = 1] = whole.shape;
+  const planes = [batch * channels, sizeOf(size)];
+  const flat = (t: Tensor): Tensor => t.reshape([batch * channels, -1]);
+  const out = scatterOnto(constantView(x.device, x.dtype, planes, 0), 1, asIndex(name, flat(indices)), flat(whole), { by: 'set' });
+  return out.reshape(x.ndim === rank + 1 ? [channels, ...size] : [batch, channels, ...size]);
+}
+function unpoolRow(name: string, torch: string, rank: number, pooled: (x: Tensor) => Indexed, shape: Shape): MaxUnpool {
+  return defineComposite({
+    name,
+    compose: (x: Tensor, indices: Tensor, kernelSize: PerDim, options: MaxUnpoolOptions = {}) =>
+      unpool(name, rank, x, indices, kernelSize, options),
+    *samples(random): Iterable<[x: Tensor, indices: Tensor, kernelSize: PerDim, options?: MaxUnpoolOptions]> {
+      const [x, indices] = pooled(random(shape));
+      yield [x, indices, 2];
+      yield [x, indices, 2, { outputSize: shape }];
+    },
+    *errors(random): Iterable<readonly [[x: Tensor, indices: Tensor, kernelSize: PerDim, options?: MaxUnpoolOptions], string]> {
+      const [x, indices] = pooled(random(shape));
+      yield [[x, indices, 2, { outputSize: shape.map((s) => s + 9) }], 'less than a stride'];
+      yield [[x, indices.narrow(0, 0, 0), 2], 'must have one shape'];
+    },
+    torch: { call: `torch.nn.functional.${torch}(a[0], a[1].long(), a[2], **o)` },
+  });
+}
+/** The inverse of {@link maxPool1d}: values at the places they were taken from, zeros elsewhere. */
+export const maxUnpool1d: MaxUnpool = unpoolRow('maxUnpool1d', 'max_unpool1d', 1, (x) => x.maxPool1dWithIndices(2), [2, 3, 7]);
+/** The inverse of {@link maxPool2d}: values at the places they were taken from, zeros elsewhere. */
+export const maxUnpool2d: MaxUnpool = unpoolRow('maxUnpool2d', 'max_unpool2d', 2, (x) => x.maxPool2dWithIndices(2), [2, 3, 4, 5]);
+/** The inverse of {@link maxPool3d}: values at the places they were taken from, zeros elsewhere. */
+export const maxUnpool3d: MaxUnpool = unpoolRow('maxUnpool3d', 'max_unpool3d', 3, (x) => x.maxPool3dWithIndices(2), [1, 2, 4, 5, 4]);
+
+export interface FractionalMaxPoolOptions {
+  /** Sizes of the result. Either this or `outputRatio` must be given. */
+  readonly outputSize?: PerDim;
+  /** Sizes of the result as fractions of the input's, in (0, 1). */
+  readonly outputRatio?: number | readonly number[];
+  /** Numbers in [0, 1) that place the windows, (batch, channels, dims). Default: drawn. */
+  readonly randomSamples?: Tensor;
+}
+type Fractional<R> = Op<[x: Tensor, kernelSize: PerDim, options: FractionalMaxPoolOptions], R>;
+
+/** Where the windows of one dim begin: steps of α = (size - kernel) / (count - 1), shifted by a random fraction u of one. */
+function starts(u: number, size: number, count: number, kernel: number): number[] {
+  const alpha = count > 1 ? (size - kernel) / (count - 1) : 0;
+  return Array.from({ length: count }, (_, i) => (i === count - 1 ? size - kernel : Math.trunc((i + u) * alpha) - Math.trunc(u * alpha)));
+}
+
+function fractional(name: string, rank: number, x: Tensor, kernelSize: PerDim, options: FractionalMaxPoolOptions): Indexed {
+  needFloat(name, x);
+  const kernel = perDim(name, 'kernelSize', kernelSize, rank, 1);
+  const whole = batched(name, x, rank);
+  const [batch = 1, channels = 1, ...places] = whole.shape;
+  const size = fractionalSize(name, places, kernel, options);
+  const planes = batch * channels;
+  const samples = options.randomSamples ?? rand([batch, channels, rank], { dtype: x.dtype, device: x.device });
+  const u = samples.toArray();
+  const volume = sizeOf(kernel);
+  const taps = new Int32Array(planes * sizeOf(size) * volume);
+  let at = 0;
+  for (let plane = 0; plane < planes; plane++) {
+    // PyTorch's numbers belong to the dims from the last to the first.
+    const begins = size.map((count, d) => starts(u[plane * rank + (rank - 1 - d)] ?? 0, places[d] ?? 1, count, kernel[d] ?? 1));
+    for (let out = 0; out < sizeOf(size); out++)
+      for (let tap = 0; tap < volume; tap++) taps[at++] = flatPlace(out, tap, size, kernel, begins, places);
+  }
+  const index = tensor(taps, { shape: [planes, sizeOf(size) * volume], device: x.device });
+  const windows = whole
+    .reshape([planes, sizeOf(places)])
+    .gather(1, index)
+    .reshape([planes, sizeOf(size), volume]);
+  const best = windows.max({ dim: -1 });
+  const shape = x.ndim === rank + 1 ? [channels, ...size] : [batch, channels, ...size];
+  const where = index.reshape(windows.shape).gather(-1, best.indices.unsqueeze(-1)).reshape(shape);
+  return [best.values.reshape(shape), where];
+}
+
+/** The input place of one tap of one window, in the flattened plane. */
+function flatPlace(out: number, tap: number, size: Shape, kernel: readonly number[], begins: readonly number[][], places: Shape): number {
+  let [place, stride, o, t] = [0, 1, out, tap];
+  for (let d = size.length - 1; d >= 0; d--) {
+    const [n, k] = [size[d] as number, kernel[d] as number];
+    place += ((begins[d]?.[o % n] ?? 0) + (t % k)) * stride;
+    stride *= places[d] as number;
+    [o, t] = [Math.floor(o / n), Math.floor(t / k)];
+  }
+  return place;
+}
+
+function fractionalSize(name: string, places: Shape, kernel: readonly number[], options: FractionalMaxPoolOptions): readonly number[] {
+  const { outputSize, outputRatio } = options;
+  if ((outputSize === undefined) === (outputRatio === undefined))
+    throw new LibError(
+      'option',
+      `${name}: either outputSize or outputRatio must be given, got ${outputSize === undefined ? 'none' : 'both'}.`,
+    );
+  const ratios = typeof outputRatio === 'number' ? places.map(() => outputRatio) : outputRatio;
+  if (ratios && (ratios.length !== places.length || ratios.some((r) => !(r > 0 && r < 1))))
+    throw new LibError('value', `${name}: ratios must be in (0, 1), one or one for each dim, got [${ratios.join(', ')}].`);
+  const size = ratios
+    ? places.map((s, i) => Math.floor(s * (ratios[i] ?? 1)))
+    : perDim(name, 'outputSize', outputSize ?? 1, places.length, 1);
+  if (size.some((n, i) => n + (kernel[i] ?? 1) - 1 > (places[i] ?? 0)))
+    throw new LibError(
+      'shape',
+      `${name}: the windows must fit the input, got ${formatShape(size)} of (${kernel.join(', ')}) in ${formatShape(places)}.`,
+    );
+  return size;
+}
+
+type FractionalSamples = Iterable<[x: Tensor, kernelSize: PerDim, options: FractionalMaxPoolOptions]>;
+function fractionalRow<R>(name: string, torch: string, rank: number, shape: Shape, pick: (pair: Indexed) => R): Fractional<R> {
+  return defineComposite({
+    name,
+    compose: (x: Tensor, kernelSize: PerDim, options: FractionalMaxPoolOptions) => pick(fractional(name, rank, x, kernelSize, options)),
+    *samples(random): FractionalSamples {
+      const randomSamples = random([2, 3, rank], { low: 0, high: 1 });
+      yield [random(shape), 2, { outputSize: 3, randomSamples }];
+      yield [random(shape), 2, { outputRatio: 0.5, randomSamples }];
+    },
+    *errors(random): Iterable<readonly [[x: Tensor, kernelSize: PerDim, options: FractionalMaxPoolOptions], string]> {
+      yield [[random(shape), 2, {}], 'must be given'];
+      yield [[random(shape), 2, { outputRatio: 1.5 }], 'ratios must be in (0, 1)'];
+      yield [[random(shape), 2, { outputSize: 99 }], 'must fit the input'];
+    },
+    torch: {
+      call:
+        `torch.nn.functional.${torch}(a[0], a[1], output_size=o.get("output_size"), output_ratio=o.get("output_ratio"), ` +
+        '_random_samples=o["random_samples"].detach())',
+    },
+  });
+}
+/** The largest values of windows at random places, so many that the result has a given size (Graham 2014). */
+export const fractionalMaxPool2d: Fractional<Tensor> = fractionalRow(
+  'fractionalMaxPool2d',
+  'fractional_max_pool2d',
+  2,
+  [2, 3, 6, 7],
+  ([y]) => y,
+);
+/** {@link fractionalMaxPool2d}, and where in its flattened plane each winner stands (int32). */
+export const fractionalMaxPool2dWithIndices: Fractional<Indexed> = fractionalRow(
+  'fractionalMaxPool2dWithIndices',
+  'fractional_max_pool2d_with_indices',
+  2,
+  [2, 3, 6, 7],
+  (pair) => pair,
+);
+/** The largest values of windows at random places of a volume, so many that the result has a given size. */
+export const fractionalMaxPool3d: Fractional<Tensor> = fractionalRow(
+  'fractionalMaxPool3d',
+  'fractional_max_pool3d',
+  3,
+  [2, 3, 6, 7, 6],
+  ([y]) => y,
+);
+/** {@link fractionalMaxPool3d}, and where in its flattened volume each winner stands (int32). */
+export const fractionalMaxPool3dWithIndices: Fractional<Indexed> = fractionalRow(
+  'fractionalMaxPool3dWithIndices',
+  'fractional_max_pool3d_with_indices',
+  3,
+  [2, 3, 6, 7, 6],
+  (pair) => pair,
+);
+
+export interface LocalResponseNormOptions {
+  /** Default 1e-4. */
+  readonly alpha?: number;
+  /** Default 0.75. */
+  readonly beta?: number;
+  /** Default 1. */
+  readonly k?: number;
+}
+/** x / (k + alpha · mean of x² over `size` neighbouring channels)^beta for (batch, channels, …) (Krizhevsky et al. 2012). */
+export const localResponseNorm: Op<[x: Tensor, size: number, options?: LocalResponseNormOptions]> = defineComposite({
+  name: 'localResponseNorm',
+  compose(x: Tensor, size: number, { alpha = 1e-4, beta = 0.75, k = 1 }: LocalResponseNormOptions = {}) {
+    needFloat('localResponseNorm', x);
+    if (x.ndim < 3)
+      throw new LibError('shape', `localResponseNorm: the input must be (batch, channels, …), got shape ${formatShape(x.shape)}.`);
+    if (!Number.isInteger(size) || size < 1)
+      throw new LibError('value', `localResponseNorm: size must be a positive integer, got ${size}.`);
+    const around = new Array<number>(2 * (x.ndim - 2)).fill(0);
+    const padded = x.square().pad([...around, Math.floor(size / 2), Math.floor((size - 1) / 2)]);
+    const mean = padded.unfold(1, size, 1).mean({ dim: -1 });
+    const base = scalar(0).mul(input(1)).add(scalar(1));
+    return fuse('localResponseNorm', [x, mean], input(0).div(base.pow(scalar(2))), [alpha, k, beta]);
+  },
+  *samples(random): Iterable<[x: Tensor, size: number, options?: LocalResponseNormOptions]> {
+    yield [random([2, 5, 3]), 3];
+    yield [random([2, 4, 2, 2]), 2, { alpha: 0.5, beta: 0.5, k: 2 }];
+  },
+  *errors(random): Iterable<readonly [[x: Tensor, size: number, options?: LocalResponseNormOptions], string]> {
+    yield [[random([2, 5]), 3], '(batch, channels, …)'];
+    yield [[random([2, 5, 3]), 0], 'a positive integer'];
+  },
+  torch: functional('local_response_norm'),
+});
