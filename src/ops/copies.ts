@@ -61,7 +61,7 @@ export const fill: Op<[x: Tensor, value: number | Tensor]> = composed(
     [random([2, 3]), 1.5],
     [random([3]), random([])],
   ],
-  { torch: 'a[0].fill(a[1])' },
+  { torch: 'torch.ops.aten.fill(a[0], a[1])' },
 );
 
 type Unchanged = Op<[x: Tensor]>;

@@ -53,7 +53,7 @@ function polynomial(name: string, torch: string, family: Family): Polynomial {
     },
     *samples(random): Iterable<[x: Tensor, n: TensorOrNumber]> {
       for (const n of [0, 1, 2, 5]) yield [random([4]), n];
-      yield [random([2, 4]), tensor([0, 3, 1, 6])];
+      yield [random([2, 4]), tensor([0, 3, 1, 6], { dtype: 'int32' })];
       yield [random([3]), -1];
     },
     // PyTorch has no gradients of these.

@@ -44,13 +44,7 @@ function commonDivisor(a: Expr, b: Expr): Expr {
 export const gcd: Binary = binary('gcd', {
   expr: commonDivisor,
   only: 'int',
-  points: [
-    [12, 18],
-    [-4, 6],
-    [0, 5],
-    [1836311903, 1134903170],
-  ],
-  torch: { call: 'torch.gcd(a[0].int(), a[1].int() if torch.is_tensor(a[1]) else torch.as_tensor(a[1], dtype=torch.int32))' },
+  torch: { call: 'torch.gcd(a[0], torch.as_tensor(a[1], dtype=torch.int32))' },
 });
 /** The least common multiple of integers; 0 where one of them is. */
 export const lcm: Binary = binary('lcm', {

