@@ -6,13 +6,14 @@
 
 namespace chainrule::VARIANT {
 
-typedef void (*AotLoop)(int64_t n, void* const* in, const double* scalars, void* const* out);
 #ifdef __wasm__
 #define SHORT_LOOP _Pragma("GCC unroll 1")   // what goes over a network is kept small
 #else
 #define SHORT_LOOP _Pragma("GCC unroll 4")
 #endif
 #include "aot.h"
+
+AotLoop aot_loop(int32_t number) { return aot_loops[number]; }
 
 namespace {
 

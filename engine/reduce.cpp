@@ -18,7 +18,7 @@ constexpr int MAX_PARTS = 16;
 
 struct ReduceStep {
   const Step* step;
-  int by, layout, inputs, kept, reduced;
+  int by, layout, aot, inputs, kept, reduced;
   Compute compute;
   const int32_t *kept_dims, *reduced_dims, *views;
   View out;
@@ -47,6 +47,8 @@ struct Reads {
   int32_t index[MAX_RANK];           // of the slow reduced dims
   int inner_dim;
   bool plain;                        // the input itself, where it lies
+  AotLoop compiled;                  // the prologue, or null
+  const double* scalars;
   int block;
 
   // `single`: tiles of one row, which can be read where they lie; otherwise of up to BLOCK elements.
@@ -58,6 +60,7 @@ struct Reads {
     }
     inner_dim = r.kept + r.reduced - 1;
     plain = !r.has_prologue && sources[0].direct;
+    compiled = r.has_prologue && r.aot >= 0 ? aot_loop(r.aot) : nullptr, scalars = r.step->scalars;
     if (plain) {
       block = BLOCK;
       return;
@@ -65,7 +68,7 @@ struct Reads {
     for (int k = 0; k < r.inputs && !single; ++k) sources[k].direct = false;
     static const int32_t first_input = 0;
     const Program identity = {0, 1, 0, 0, 0, nullptr, nullptr, nullptr, &first_input};
-    machine.prepare(r.compute, r.has_prologue ? r.prologue : identity, sources, r.step->scalars, most, 0, true);
+    machine.prepare(r.compute, r.has_prologue ? r.prologue : identity, sources, scalars, most, compiled ? 1 : 0, !compiled);
     block = machine.block < BLOCK ? machine.block : BLOCK;
   }
 
@@ -101,6 +104,11 @@ struct Reads {
   // The values of rows x columns elements, dense, from this position of the fastest reduced dim on.
   NOINLINE const void* tile(int64_t inner, int rows, int columns) {
     machine.load(rows, columns, [&](int k) { return start[k] + inner * views[k].strides[inner_dim]; });
+    if (compiled) {
+      void* values = machine.spare;
+      compiled(int64_t(rows) * columns, machine.slot + machine.program.registers, scalars, &values);
+      return values;
+    }
     machine.run(rows * columns);
     return machine.slot[machine.program.results[0]];
   }
@@ -306,7 +314,7 @@ int32_t reduce(const Step& step) {
   ReduceStep r;
   r.step = &step;
   Reader tape(step);
-  r.by = tape.next(), r.compute = Compute(tape.next()), r.layout = tape.next();
+  r.by = tape.next(), r.compute = Compute(tape.next()), r.layout = tape.next(), r.aot = tape.next();
   r.inputs = tape.next(), r.kept = tape.next(), r.reduced = tape.next();
   r.kept_dims = tape.ints(r.kept);
   r.reduced_dims = tape.ints(r.reduced);

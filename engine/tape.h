@@ -11,7 +11,7 @@
 //   MAP      compute, aot, inputs, outputs, rank, dims, [input view], [output view], program
 //            or, with rank 0: compute, aot, inputs, outputs, 0, parts, program,
 //            parts x (size, first scalar, [input view k=1], [output view k=1])      (the strides are 1, or 0 for a number)
-//   REDUCE   by, compute, layout, inputs, kept, reduced, dims (kept then reduced), [input view k=kept+reduced],
+//   REDUCE   by, compute, layout, aot (of the prologue), inputs, kept, reduced, dims (kept then reduced), [input view k=kept+reduced],
 //            output view k=kept, prologue words (0: input 0 as it is), prologue, finish words (0: none), finish
 //   GEMM     m, n, k, batch rank, batch dims, a view, b view, c view (strides: batch.., row, column),
 //            bias (0, 1), bias view k=1

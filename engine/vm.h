@@ -15,6 +15,10 @@ constexpr int MIN_BLOCK = FILE_BYTES / MAX_SLOTS / 8;
 typedef void (*Instruction)(void* dst, const void* a, const void* b, const void* c, int n);
 extern const Instruction* const instruction_tables[3];  // by Compute
 
+// A loop compiled ahead of time (map.cpp) that does what a program does: dense float32, number as in a tape.
+typedef void (*AotLoop)(int64_t n, void* const* in, const double* scalars, void* const* out);
+AotLoop aot_loop(int32_t number);
+
 struct Program {
   int registers, inputs, constants, scalars, instructions;
   const int32_t *constant_words, *scalar_numbers, *code, *results;

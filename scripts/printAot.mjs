@@ -11,23 +11,42 @@ const cheap = new Set(
   'add sub mul div max min less lessEqual equal notEqual select neg abs sign floor ceil trunc round sqrt reciprocal isnan not'.split(' '),
 );
 
-/** The header for the given programs: `{ exprs }` each; by default those of dist/aot.js. */
+/** The header for the given programs: `{ exprs, nativeOnly }` each; by default those of dist/aot.js. */
 export async function printAot(programs) {
   const known = new Map();
-  for (const { exprs } of programs ?? (await dist('aot.js')).aotPrograms()) {
+  for (const { exprs, nativeOnly = false } of programs ?? (await dist('aot.js')).aotPrograms()) {
     const [lo, hi] = toBytecode(exprs, 'float32').hash;
-    known.set(`${lo}:${hi}`, { exprs, lo, hi });
+    const key = `${lo}:${hi}`;
+    if (!known.has(key)) known.set(key, { exprs, lo, hi, nativeOnly });
   }
-  const list = [...known.values()];
+  const list = [...known.values()].sort((a, b) => a.nativeOnly - b.nativeOnly);
+  const common = list.filter(({ nativeOnly }) => !nativeOnly).length;
+  const hashes = list.map(({ lo, hi }) => `{${cInt(lo)}, ${cInt(hi)}}`);
+  const names = list.map((_, i) => `aot_${i}`);
+  const loops = list.map(({ exprs }, i) => printLoop(exprs, i));
   return `// Printed by scripts/printAot.mjs: do not edit.
 #ifdef CHAINRULE_AOT_HASHES_ONLY
-constexpr int32_t AOT_COUNT = ${list.length};
-constexpr AotHash aot_hashes[] = {${list.map(({ lo, hi }) => `{${cInt(lo)}, ${cInt(hi)}}`).join(', ') || '{0, 0}'}};
+constexpr AotHash aot_hashes[] = {
+${split(hashes, common, '{0, 0}')}
+};
+constexpr int32_t AOT_COUNT = ${list.length === 0 ? 0 : 'int32_t(sizeof aot_hashes / sizeof aot_hashes[0])'};
 #else
-${list.map(({ exprs }, i) => printLoop(exprs, i)).join('\n')}
-static const AotLoop aot_loops[] = {${list.map((_, i) => `aot_${i}`).join(', ') || 'nullptr'}};
+${loops.slice(0, common).join('\n')}
+#ifndef __wasm__
+${loops.slice(common).join('\n')}
+#endif
+static const AotLoop aot_loops[] = {
+${split(names, common, 'nullptr')}
+};
 #endif
 `;
+}
+
+/** A list whose items from `common` on are left out of the WASM builds. */
+function split(items, common, none) {
+  if (items.length === 0) return none;
+  const each = (part) => part.map((item) => `${item},`).join(' ');
+  return [each(items.slice(0, common)), '#ifndef __wasm__', each(items.slice(common)), '#endif'].join('\n');
 }
 
 function printLoop(exprs, number) {

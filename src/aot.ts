@@ -1,11 +1,30 @@
 import { ReferenceBackend } from './backends/reference/backend.js';
+import { compile } from './capture/compile.js';
 import type { Expr } from './expr/expr.js';
-import { BatchNorm2d, GELU, LayerNorm, type Module } from './nn/index.js';
+import { input } from './expr/expr.js';
+import {
+  BatchNorm2d,
+  Conv2d,
+  Dropout,
+  Flatten,
+  GELU,
+  LayerNorm,
+  Linear,
+  MaxPool2d,
+  Module,
+  ReLU,
+  Sequential,
+  Sigmoid,
+  SiLU,
+  Tanh,
+} from './nn/index.js';
 import { currentExecutor, setExecutor } from './ops/apply.js';
 import * as functions from './ops/functions.js';
 import { installMethods } from './ops/index.js';
-import './optim/index.js';
+import { Adam, AdamW, SGD } from './optim/index.js';
 import { updates } from './optim/update.js';
+import type { Executable } from './program/backend.js';
+import type { Program } from './program/program.js';
 import { enableGrad } from './tensor/autograd.js';
 import { ones } from './tensor/creation.js';
 import { withDevice } from './tensor/device.js';
@@ -14,18 +33,23 @@ import type { Tensor } from './tensor/tensor.js';
 /** An expression list that the engine's build prints to C++; see scripts/printAot.mjs. Anything else runs on the block VM. */
 export interface AotProgram {
   readonly exprs: readonly Expr[];
+  /** Only in the native engine: what goes over a network is kept small. */
+  readonly nativeOnly: boolean;
 }
 
-/** The expressions of everyday training: found by running it, forward and backward, and writing down what reaches the map family. */
+/** The expressions of everyday training: found by running it, forward and backward, eagerly and compiled, and writing down its kernels. */
 export function aotPrograms(): AotProgram[] {
   installMethods();
   const found = new Map<string, AotProgram>();
-  const add = (exprs: readonly Expr[]): void => void found.set(exprs.map((e) => e.id).join(), { exprs });
-  for (const { outputs } of updates) add(Object.values<Expr>(outputs));
+  const add = (exprs: readonly Expr[], nativeOnly: boolean): void => {
+    const key = exprs.map((e) => e.id).join();
+    if (!found.has(key)) found.set(key, { exprs, nativeOnly });
+  };
+  for (const { outputs } of updates) add(Object.values<Expr>(outputs), false);
   const inner = currentExecutor();
   setExecutor({
     run(plan, inputs, scalars, into) {
-      if (plan.kernel.family === 'map' && plan.kernel.compute === 'float32') add(plan.kernel.exprs);
+      if (plan.kernel.family === 'map' && plan.kernel.compute === 'float32') add(plan.kernel.exprs, false);
       return inner.run(plan, inputs, scalars, into);
     },
   });
@@ -34,7 +58,22 @@ export function aotPrograms(): AotProgram[] {
   } finally {
     setExecutor(inner);
   }
+  withDevice(new Listening((exprs) => add(exprs, true)), () => enableGrad(compiledTraining));
   return [...found.values()];
+}
+
+/** Tells of the expressions of every kernel that it is given to compile. */
+class Listening extends ReferenceBackend {
+  constructor(private readonly hear: (exprs: readonly Expr[]) => void) {
+    super();
+  }
+  override compile(program: Program): Executable {
+    for (const { kernel } of program.steps) {
+      if (kernel.family === 'map' && kernel.compute === 'float32') this.hear(kernel.exprs);
+      else if (kernel.family === 'reduce' && kernel.compute === 'float32' && kernel.expr !== input(0)) this.hear([kernel.expr]);
+    }
+    return super.compile(program);
+  }
 }
 
 type UnaryCall = (x: Tensor) => Tensor;
@@ -81,3 +120,73 @@ function everydayTraining(): void {
 }
 
 const leaf = (shape: readonly number[]): Tensor => ones(shape).requiresGrad_();
+
+/** Small forms of the networks that most people train: what counts is which layers follow which. */
+function compiledTraining(): void {
+  const image = (): Module[] => [new Conv2d(1, 3, 3, { padding: 1 }), new BatchNorm2d(3)];
+  const models: readonly (readonly [Module, readonly number[]])[] = [
+    [new Sequential(new Linear(3, 4), new ReLU(), new Dropout(0.5), new Linear(4, 3)), [2, 3]],
+    [new Sequential(new Linear(3, 4), new Tanh(), new Linear(4, 3), new Sigmoid(), new Linear(3, 3)), [2, 3]],
+    [new Sequential(new Linear(3, 4), new GELU(), new LayerNorm(4), new SiLU(), new Linear(4, 3)), [2, 3]],
+    [new Sequential(...image(), new ReLU(), new MaxPool2d(2), new Flatten(), new Linear(12, 3)), [2, 1, 4, 4]],
+    [new Residual(), [2, 3, 4, 4]],
+    [new Transformer(), [2, 3, 4]],
+  ];
+  for (const [model, shape] of models) {
+    const weights = model.parameters();
+    for (const optimizer of [new AdamW(weights), new Adam(weights), new SGD(weights, { lr: 0.1, momentum: 0.9, weightDecay: 1e-4 })]) {
+      const step = compile((x: Tensor, target: Tensor) => {
+        optimizer.zeroGrad();
+        const loss = functions.crossEntropy(model.forward(x).reshape([-1, 3]), target);
+        loss.backward();
+        optimizer.step();
+        return loss;
+      });
+      const rows = model instanceof Transformer ? 6 : 2;
+      step(ones(shape), ones([rows]).int());
+    }
+  }
+}
+
+/** A block of a residual network behind a stem, and a head. */
+class Residual extends Module {
+  readonly stem: Conv2d = new Conv2d(3, 4, 3, { padding: 1, bias: false });
+  readonly norm: BatchNorm2d = new BatchNorm2d(4);
+  readonly blocks: readonly Module[] = [1, 2].map(
+    (stride) => new Sequential(new Conv2d(4, 4, 3, { padding: 1, stride, bias: false }), new BatchNorm2d(4)),
+  );
+  readonly inner: readonly Module[] = [1, 2].map(
+    () => new Sequential(new Conv2d(4, 4, 3, { padding: 1, bias: false }), new BatchNorm2d(4)),
+  );
+  readonly shortcut: Module = new Sequential(new Conv2d(4, 4, 1, { stride: 2, bias: false }), new BatchNorm2d(4));
+  readonly head: Linear = new Linear(4, 3);
+
+  override forward(x: Tensor): Tensor {
+    let h = this.norm.forward(this.stem.forward(x)).relu();
+    this.blocks.forEach((block, i) => {
+      const deep = (this.inner[i] as Module).forward(block.forward(h).relu());
+      h = deep.add(i === 0 ? h : this.shortcut.forward(h)).relu();
+    });
+    return this.head.forward(h.mean({ dim: [2, 3] }));
+  }
+}
+
+/** A pre-norm transformer block; attention has a kernel of its own. */
+class Transformer extends Module {
+  readonly norm1: LayerNorm = new LayerNorm(4);
+  readonly mix: Linear = new Linear(4, 4);
+  readonly norm2: LayerNorm = new LayerNorm(4);
+  readonly up: Linear = new Linear(4, 8);
+  readonly down: Linear = new Linear(8, 4);
+  readonly norm: LayerNorm = new LayerNorm(4);
+  readonly head: Linear = new Linear(4, 3);
+
+  override forward(x: Tensor): Tensor {
+    let h = x;
+    for (let i = 0; i < 2; i++) {
+      h = h.add(functions.dropout(this.mix.forward(this.norm1.forward(h)), { p: 0.5, training: i > 0 }));
+      h = h.add(this.down.forward(this.up.forward(this.norm2.forward(h)).gelu()));
+    }
+    return this.head.forward(this.norm.forward(h));
+  }
+}

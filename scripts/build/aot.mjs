@@ -15,7 +15,7 @@ static const AotLoop aot_loops[] = {nullptr};
 export function buildAot() {
   const target = inRoot('build', 'aot.h');
   const printer = inRoot('scripts', 'printAot.mjs');
-  const rooms = ['expr', 'ops', 'nn', 'optim', 'tensor'].flatMap((room) => filesBelow(inRoot('dist', room)));
+  const rooms = ['expr', 'program', 'ops', 'nn', 'optim', 'tensor', 'capture'].flatMap((room) => filesBelow(inRoot('dist', room)));
   const key = hash(...[printer, inRoot('dist', 'aot.js'), ...rooms].map((file) => readFileSync(file)));
   const known = stamp('aot');
   const size = () => `build/aot.h, ${Math.ceil(statSync(target).size / 1024)} kB`;

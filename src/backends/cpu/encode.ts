@@ -40,7 +40,7 @@ function writeStep(tape: TapeWriter, step: Step, findAot: FindAot): void {
     case 'map':
       return writeMap(tape, step, kernel, findAot);
     case 'reduce':
-      return writeReduce(tape, step, kernel);
+      return writeReduce(tape, step, kernel, findAot);
     case 'gemm':
       return kernel.views === 'dense' ? writeGemm(tape, step, kernel) : writeConv(tape, step, kernel);
     case 'window':
@@ -134,7 +134,7 @@ const [ROWS, COLUMNS] = [0, 1];
  * Kept dims are walked outside, reduced ones inside (ROWS), unless memory runs fastest along a kept dim: then a stretch of that
  * dim is folded at once (COLUMNS). argmax and argmin keep the order of the reduced dims, for it gives the index.
  */
-function writeReduce(tape: TapeWriter, { inputs, outputs, scalarBase }: Step, kernel: ReduceKernel): void {
+function writeReduce(tape: TapeWriter, { inputs, outputs, scalarBase }: Step, kernel: ReduceKernel, findAot: FindAot): void {
   const { by, dims, shape, expr, finish, compute } = kernel;
   const [out] = outputs;
   if (out === undefined) throw internal('a reduction without output');
@@ -150,10 +150,12 @@ function writeReduce(tape: TapeWriter, { inputs, outputs, scalarBase }: Step, ke
   if (folds.some((d) => shape[d] === 0)) reduced.dims.splice(0, reduced.dims.length, ...reduced.dims.map(() => 0));
   tape.begin('reduce', scalarBase);
   tape.ints(reducers[by], computeCodes[compute], layoutOf(kept.strides.slice(0, -1), kept.dims, reduced.strides, reduced.dims));
-  tape.ints(inputs.length, kept.dims.length, reduced.dims.length, ...kept.dims, ...reduced.dims);
+  const isPlain = expr === input(0) && inputs.length === 1;
+  const aot = compute === 'float32' && !isPlain ? findAot(...toBytecode([expr], compute).hash) : -1;
+  tape.ints(aot, inputs.length, kept.dims.length, reduced.dims.length, ...kept.dims, ...reduced.dims);
   inputs.forEach((o, k) => tape.view(o, [...(kept.strides[k] ?? []), ...(reduced.strides[k] ?? [])]));
   tape.view(out, kept.strides[inputs.length]);
-  writePart(tape, expr === input(0) && inputs.length === 1 ? undefined : expr, kernel, inputs.length);
+  writePart(tape, isPlain ? undefined : expr, kernel, inputs.length);
   writePart(tape, finish, kernel, 1);
   tape.end();
 }
