@@ -24,6 +24,7 @@ export * from './largeVocabulary.js';
 export { Identity, Linear, type LinearOptions } from './linear.js';
 export * from './lora.js';
 export * from './loss.js';
+export * from './lossCheck.js';
 export * from './lossHelpers.js';
 export * from './lossPairing.js';
 export * from './module.js';

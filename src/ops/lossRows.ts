@@ -1,6 +1,8 @@
 import { LibError } from '../core/errors.js';
 import { formatShape, sameShape } from '../core/shape.js';
+import { warnOnce } from '../core/warning.js';
 import { constant, type Expr, input } from '../expr/expr.js';
+import { capturing } from '../tensor/capturing.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { defineCustom, type Op } from './define.js';
 import { fuse, fuseSum, maxOver, range } from './fused.js';
@@ -103,6 +105,7 @@ const entropy: Op<[x: Tensor, target: Tensor, params: EntropyParams]> = defineCu
     const sum = fuseSum('crossEntropy', tensors, each, allDims(t));
     if (reduction === 'sum') return [sum, most, total];
     const count = fuseSum('crossEntropy', [t], counted, allDims(t), { dtype: logits.dtype });
+    warnOfNone('crossEntropy', count);
     return [fuse('crossEntropy', [sum, count], ratio), most, total, count];
   },
   saves: [0, 1],
@@ -121,6 +124,12 @@ const entropy: Op<[x: Tensor, target: Tensor, params: EntropyParams]> = defineCu
   },
   *samples() {},
 });
+
+/** The mean of no targets is NaN, as in PyTorch; that it comes from there is said where counts can be read at once. */
+function warnOfNone(op: string, count: Tensor): void {
+  if (capturing() !== null || count.device.downloadNow === undefined) return;
+  if (count.detach().itemNow() === 0) warnOnce(op, `${op}: every target is ignored or weighs nothing, so the mean is NaN.`);
+}
 
 const pick = gatherRow('crossEntropy');
 
@@ -159,7 +168,10 @@ export function negativeLogLikelihood(op: string, x: Tensor, target: Tensor, opt
   const each = b.equal(0).select(0, a.mul(b).neg());
   if (reduction === 'none') return fuse(op, [picked, weights], each).reshape(target.shape);
   const sum = fuseSum(op, [picked, weights], each, allDims(t));
-  return reduction === 'sum' ? sum : sum.div(fuseSum(op, [weights], a, allDims(t)));
+  if (reduction === 'sum') return sum;
+  const total = fuseSum(op, [weights], a, allDims(t));
+  warnOfNone(op, total);
+  return sum.div(total);
 }
 
 /** Class targets with weights or smoothing: (1 - s) · nll + s / C · Σ over classes of -weight · log p. */

@@ -129,3 +129,34 @@ test('the scaled softmax of a linear map is the geometric mean of all sub-networ
     1,
   );
 });
+
+describe('a loss of your own is tried', () => {
+  const [p, t] = [tensor([[0.5, -1, 0.2]]), tensor([1], { dtype: 'int32' })];
+  test('cross entropy passes and goes with the logit of the target', () => {
+    const got = nn.checkLoss((x, y) => library.crossEntropy(x, y), p, t, { metric: (x) => values(x.softmax())[1] as number });
+    assert.ok(got.passed && got.convex && got.correlation > 0.99, got.problems.join());
+  });
+  test('what is wrong is said: no gradient, no number, no relation, no convexity', () => {
+    assert.deepEqual(nn.checkLoss((x) => x.detach().sum(), p, t).problems, ['no gradient reaches the prediction']);
+    assert.match(nn.checkLoss((x) => x.log().sum(), p, t).problems.join(), /the loss is NaN/);
+    const against = nn.checkLoss((x) => x.square().sum(), p, t, { metric: (x) => value(x.square().sum()) });
+    assert.match(against.problems.join(), /rank correlation of -1\.00, below 0\.5/);
+    assert.ok(!nn.checkLoss((x) => x.sin().sum(), p, t, { noise: 8 }).convex);
+  });
+});
+
+test('the mean of targets that are all ignored is NaN, with a warning', () => {
+  const said: string[] = [];
+  const before = library.setWarningListener((text) => said.push(text));
+  try {
+    const targets = tensor([-100, -100], { dtype: 'int32' });
+    assert.ok(Number.isNaN(value(library.crossEntropy(randn([2, 3]), targets))));
+    assert.ok(Number.isNaN(value(library.nllLoss(randn([2, 3]), targets))));
+    assert.deepEqual(
+      said.map((text) => text.split(':')[0]),
+      ['crossEntropy', 'nllLoss'],
+    );
+  } finally {
+    library.setWarningListener(before);
+  }
+});
