@@ -90,6 +90,8 @@ template <class S> void move_tiles(const CopyStep& c) {
 }
 
 void move(const CopyStep& c) {
+  // Onto itself: a scatter in place begins with a copy of its tensor.
+  if (c.x.data == c.out.data && c.row_stride(c.x) == c.row_stride(c.out) && c.column_stride(c.x) == c.column_stride(c.out)) return;
   switch (bytes_of(c.out.dtype)) {
     case 1: return move_tiles<uint8_t>(c);
     case 2: return move_tiles<uint16_t>(c);

@@ -17,7 +17,9 @@ export { readIdx } from './idx.js';
 export { decodeIdx, type IdxOptions } from './idxFormat.js';
 export type { IdxFiles } from './idxSource.js';
 export { DataLoader, type DataLoaderOptions, type LoaderState } from './loader.js';
+export * from './mix.js';
 export { type ImageDataset, type Mnist, type MnistOptions, mnist } from './mnist.js';
+export * from './replay.js';
 export {
   BatchSampler,
   balancedWeights,

@@ -47,6 +47,7 @@ export * from './parametrize.js';
 export * from './patch.js';
 export * from './pool.js';
 export * from './positions.js';
+export * as prune from './prune.js';
 export * from './recurrent.js';
 export * from './recurrentCells.js';
 export * from './residual.js';
@@ -59,6 +60,7 @@ export {
   statisticsOf,
   syncBatchNorm,
 } from './syncNorm.js';
+export { SparseRows } from './sparseRows.js';
 export * from './transformer.js';
 export * from './transformerBlock.js';
 export {

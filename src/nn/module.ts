@@ -3,6 +3,7 @@ import { formatShape, sameShape } from '../core/shape.js';
 import { noGrad } from '../tensor/autograd.js';
 import { capturing } from '../tensor/capturing.js';
 import { isTensor, Tensor } from '../tensor/tensor.js';
+import type { SparseRows } from './sparseRows.js';
 
 /** A tensor that is learned. Assigning one to a public field of a {@link Module} is all the registration there is. */
 export class Parameter extends Tensor {
@@ -11,6 +12,8 @@ export class Parameter extends Tensor {
     super(data.spec, data.storage, data.offset, data.device);
     this.requiresGrad = requiresGrad;
   }
+  /** The gradient of some rows, where a layer was asked for it: see the option `sparse` of Embedding. */
+  sparseGrad: SparseRows | null = null;
 }
 
 /** A tensor that belongs to a module's state but is not learned: running statistics, masks. */
@@ -126,7 +129,10 @@ export abstract class Module<Inputs extends readonly unknown[] = readonly [Tenso
 
   /** Forgets all gradients. */
   zeroGrad(): void {
-    for (const p of this.parameters()) p.grad = null;
+    for (const p of this.parameters()) {
+      p.grad = null;
+      p.sparseGrad = null;
+    }
   }
 
   /** Calls `fn` with every module inside, each after its own children, and then with this one. */

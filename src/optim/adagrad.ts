@@ -1,8 +1,11 @@
+import { LibError } from '../core/errors.js';
 import type { Parameter } from '../nn/module.js';
+import type { SparseRows } from '../nn/sparseRows.js';
 import type { LiveScalars } from '../ops/define.js';
 import { fullLike } from '../tensor/creation.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { checkNonNegative, type Group, Optimizer, type Params, withDefaults } from './optimizer.js';
+import { runOnRows } from './sparse.js';
 import { defineUpdate, runUpdate, type Update } from './update.js';
 
 export interface AdagradOptions {
@@ -57,5 +60,11 @@ export class Adagrad extends Optimizer<Full> {
   protected update(p: Parameter, grad: Tensor, group: Group<Full>): void {
     const state = this.stateOf(p, () => ({ step: 0, sum: fullLike(p, group.initialAccumulatorValue) }));
     runUpdate(adagrad, { param: p, grad, sum: state.sum }, nextNumbers(state, group));
+  }
+
+  protected override updateRows(p: Parameter, grad: SparseRows, group: Group<Full>): void {
+    if (group.weightDecay !== 0) throw new LibError('option', 'Adagrad: weightDecay needs dense gradients, got rows of an embedding.');
+    const state = this.stateOf(p, () => ({ step: 0, sum: fullLike(p, group.initialAccumulatorValue) }));
+    runOnRows(adagrad, p, grad, { sum: state.sum }, nextNumbers(state, group));
   }
 }

@@ -1,7 +1,9 @@
 import { LibError } from '../core/errors.js';
 import type { Parameter } from '../nn/module.js';
+import { SparseRows } from '../nn/sparseRows.js';
 import { stack } from '../ops/join.js';
-import { noGrad } from '../tensor/autograd.js';
+import { grad, noGrad } from '../tensor/autograd.js';
+import { zerosLike } from '../tensor/creation.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { checkNumber } from './optimizer.js';
 
@@ -24,7 +26,7 @@ export function clipGradNorm_(
   checkNumber('clipGradNorm_', 'maxNorm', maxNorm, (v) => v >= 0, 'a finite number >= 0');
   const grads = gradsOf('clipGradNorm_', parameters);
   return noGrad(() => {
-    const total = stack(grads.map((g) => g.norm({ p: normType }))).norm({ p: normType });
+    const total = stack(grads.map((g) => sizeOf(g).norm({ p: normType }))).norm({ p: normType });
     if (errorIfNonfinite && !Number.isFinite(total.itemNow())) {
       throw new LibError(
         'value',
@@ -33,22 +35,84 @@ export function clipGradNorm_(
       );
     }
     const factor = total.add(1e-6).reciprocal().mul(maxNorm).clamp({ max: 1 });
-    for (const g of grads) g.mul_(factor);
+    for (const g of grads) valuesOf(g).mul_(factor);
     return total;
   });
+}
+
+/** The norm of all gradients together, as {@link clipGradNorm_} takes it (PyTorch: torch.nn.utils.get_total_norm). */
+export function gradNorm(parameters: Iterable<Parameter>, { normType = 2 }: Pick<ClipGradNormOptions, 'normType'> = {}): Tensor {
+  const grads = gradsOf('gradNorm', parameters);
+  return noGrad(() => stack(grads.map((g) => sizeOf(g).norm({ p: normType }))).norm({ p: normType }));
+}
+
+type Gradient = Tensor | SparseRows;
+const valuesOf = (g: Gradient): Tensor => (g instanceof SparseRows ? g.values : g);
+
+/** What a norm is taken of: a row that comes several times counts once, as the sum. */
+function sizeOf(g: Gradient): Tensor {
+  if (!(g instanceof SparseRows)) return g;
+  const { values, first } = g.totals();
+  return values.mul(first.unsqueeze(1));
 }
 
 /** Clamps every element of every gradient to [-clipValue, clipValue] (PyTorch: torch.nn.utils.clip_grad_value_). */
 export function clipGradValue_(parameters: Iterable<Parameter>, clipValue: number): void {
   checkNumber('clipGradValue_', 'clipValue', clipValue, (v) => v >= 0, 'a finite number >= 0');
   noGrad(() => {
-    for (const g of gradsOf('clipGradValue_', parameters)) g.clamp_({ min: -clipValue, max: clipValue });
+    for (const p of withGradients('clipGradValue_', parameters)) {
+      p.grad?.clamp_({ min: -clipValue, max: clipValue });
+      if (p.sparseGrad === null) continue;
+      // Its sums are what is clamped, each told once.
+      const { indices, values, first } = p.sparseGrad.totals();
+      p.sparseGrad = new SparseRows(indices, values.clamp({ min: -clipValue, max: clipValue }).mul(first.unsqueeze(1)), p.shape);
+    }
   });
 }
 
-function gradsOf(op: string, parameters: Iterable<Parameter>): Tensor[] {
-  const grads = [...parameters].flatMap((p) => (p.grad === null ? [] : [p.grad]));
-  if (grads.length === 0)
-    throw new LibError('grad', `${op}: some parameter must have a gradient, got none.`, 'call it after loss.backward().');
-  return grads;
+/**
+ * Sets `.grad` to the mean of the gradients of each sample's loss, of which each was first scaled to a joint norm of at most `maxNorm`:
+ * no single sample can do more. `losses` is (samples); one backward pass for each. Returns the norms before, (samples).
+ */
+export function clipPerSample_(
+  parameters: Iterable<Parameter>,
+  losses: Tensor,
+  maxNorm: number,
+  { normType = 2 }: Pick<ClipGradNormOptions, 'normType'> = {},
+): Tensor {
+  checkNumber('clipPerSample_', 'maxNorm', maxNorm, (v) => v >= 0, 'a finite number >= 0');
+  if (losses.ndim !== 1 || losses.size === 0) {
+    throw new LibError('shape', `clipPerSample_: there must be one loss for each sample, got shape (${losses.shape.join(', ')}).`);
+  }
+  const params = [...parameters].filter((p) => p.requiresGrad);
+  const count = losses.size;
+  const norms: Tensor[] = [];
+  const sums = params.map((p) => zerosLike(p));
+  for (let i = 0; i < count; i++) {
+    const grads = grad(losses.select(0, i), params, { retainGraph: i < count - 1, allowUnused: true });
+    noGrad(() => {
+      const present = grads.filter((g) => g !== null);
+      if (present.length === 0) throw new LibError('grad', 'clipPerSample_: losses must depend on the parameters, got none that does.');
+      const total = stack(present.map((g) => g.norm({ p: normType }))).norm({ p: normType });
+      const factor = total.add(1e-6).reciprocal().mul(maxNorm).clamp({ max: 1 }).div(count);
+      grads.forEach((g, k) => {
+        if (g !== null) sums[k]?.add_(g.mul(factor));
+      });
+      norms.push(total);
+    });
+  }
+  params.forEach((p, k) => {
+    p.grad = sums[k] as Tensor;
+  });
+  return stack(norms);
 }
+
+function withGradients(op: string, parameters: Iterable<Parameter>): Parameter[] {
+  const params = [...parameters].filter((p) => p.grad !== null || p.sparseGrad !== null);
+  if (params.length === 0)
+    throw new LibError('grad', `${op}: some parameter must have a gradient, got none.`, 'call it after loss.backward().');
+  return params;
+}
+
+const gradsOf = (op: string, parameters: Iterable<Parameter>): Gradient[] =>
+  withGradients(op, parameters).flatMap((p) => [p.grad, p.sparseGrad].filter((g) => g !== null));

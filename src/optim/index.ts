@@ -5,7 +5,17 @@ export { Adagrad, type AdagradOptions } from './adagrad.js';
 export { Adam, type AdamOptions, AdamW } from './adam.js';
 export { Adamax, type AdamaxOptions } from './adamax.js';
 export { ASGD, type ASGDOptions } from './asgd.js';
+export {
+  AveragedModel,
+  type AveragedModelOptions,
+  type AverageFn,
+  getEmaAvgFn,
+  getSwaAvgFn,
+  updateBn,
+} from './averaging.js';
 export * from './clip.js';
+export { EWC, type FisherOptions, fisherDiagonal } from './ewc.js';
+export { GradScaler, type GradScalerOptions, type GradScalerState } from './gradScaler.js';
 export { HessianFree, type HessianFreeObjective, type HessianFreeOptions } from './hessianFree.js';
 export { LAMB, type LAMBOptions, LARS, type LARSOptions } from './lamb.js';
 export { LBFGS, type LBFGSOptions } from './lbfgs.js';
@@ -14,6 +24,7 @@ export { Lookahead, type LookaheadOptions, type LookaheadState } from './lookahe
 export { Muon, type MuonOptions } from './muon.js';
 export { NAdam, type NAdamOptions } from './nadam.js';
 export { Optimizer, type OptimizerState, type ParamGroup, type Params } from './optimizer.js';
+export * from './penalties.js';
 export { type PlateauOptions, ReduceLROnPlateau } from './plateau.js';
 export { RAdam, type RAdamOptions } from './radam.js';
 export { lrRangeTest, type RangeTestOptions, type RangeTestResult } from './rangeTest.js';
@@ -42,6 +53,7 @@ export {
 export * from './schedulesCombine.js';
 export * from './schedulesCycle.js';
 export { SGD, type SGDOptions } from './sgd.js';
+export { SparseAdam, type SparseAdamOptions } from './sparseAdam.js';
 export { fromTorchState, type TorchOptimizerState, toTorchState } from './torchState.js';
 export { defineUpdate, runUpdate, type Update } from './update.js';
 export * from './warmup.js';

@@ -1,10 +1,12 @@
 import { LibError, nearest } from '../core/errors.js';
 import type { Parameter } from '../nn/module.js';
+import { checkOwn, type SparseRows } from '../nn/sparseRows.js';
 import { eagerly } from '../ops/apply.js';
 import { enableGrad, noGrad } from '../tensor/autograd.js';
 import { capturing } from '../tensor/capturing.js';
 import { zerosLike } from '../tensor/creation.js';
 import { isTensor, type Tensor } from '../tensor/tensor.js';
+import { needsDense } from './sparse.js';
 import { fromTorchState, type TorchOptimizerState } from './torchState.js';
 
 /** Parameters that share options; options not given are the optimizer's. */
@@ -90,12 +92,24 @@ export abstract class Optimizer<Options extends CommonOptions = CommonOptions> {
     noGrad(() => {
       for (const group of this.paramGroups) {
         this.check(group);
-        for (const p of group.params) if (p.grad !== null) this.update(p, group.maximize === true ? p.grad.neg() : p.grad, group);
+        for (const p of group.params) this.updateOne(p, group);
       }
     });
     this.stepCount++;
     this.keepBooks();
     return result;
+  }
+
+  private updateOne(p: Parameter, group: Group<Options>): void {
+    const rows = p.sparseGrad === null ? null : checkOwn(p.sparseGrad);
+    const sign = <T extends { neg(): T }>(g: T): T => (group.maximize === true ? g.neg() : g);
+    if (rows !== null && p.grad === null) this.updateRows(p, sign(rows), group);
+    else if (p.grad !== null) this.update(p, sign<Tensor>(rows === null ? p.grad : p.grad.add(rows.toDense())), group);
+  }
+
+  /** The update of a parameter whose gradient is rows. */
+  protected updateRows(_p: Parameter, _grad: SparseRows, _group: Group<Options>): void {
+    throw needsDense(this.name);
   }
 
   /** Runs a closure that computes loss and gradients. */
@@ -131,6 +145,7 @@ export abstract class Optimizer<Options extends CommonOptions = CommonOptions> {
   zeroGrad({ setToNone = true }: { readonly setToNone?: boolean } = {}): void {
     for (const { params } of this.paramGroups) {
       for (const p of params) {
+        p.sparseGrad = null;
         if (setToNone) p.grad = null;
         else if (p.grad !== null) p.grad = zerosLike(p.grad);
       }

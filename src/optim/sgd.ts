@@ -1,11 +1,13 @@
 import { LibError } from '../core/errors.js';
 import type { Expr } from '../expr/expr.js';
 import type { Parameter } from '../nn/module.js';
+import type { SparseRows } from '../nn/sparseRows.js';
 import type { LiveScalars } from '../ops/define.js';
 import { noGrad } from '../tensor/autograd.js';
 import { zerosLike } from '../tensor/creation.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { checkNonNegative, checkNumber, type Group, Optimizer, type Params, withDefaults } from './optimizer.js';
+import { runOnRows } from './sparse.js';
 import { defineUpdate, runUpdate, type Update } from './update.js';
 
 export interface SGDOptions {
@@ -165,6 +167,12 @@ export class SGD extends Optimizer<Full> {
       out[at] = rateOf(group) * group.momentum;
     });
     return was;
+  }
+
+  /** Without momentum and decay, rows that have no gradient stay as they are; otherwise all rows move. */
+  protected override updateRows(p: Parameter, grad: SparseRows, group: Group<Full>): void {
+    if (group.momentum !== 0 || group.weightDecay !== 0) this.update(p, grad.toDense(), group);
+    else runOnRows(plain, p, grad, {}, nextNumbers(group, false));
   }
 
   protected update(p: Parameter, grad: Tensor, group: Group<Full>): void {

@@ -1,3 +1,4 @@
+export * from './advice.js';
 // The entry `chainrule/train`: the training loop, metrics, callbacks, experiments and run folders.
 
 export { loadRun, openRecorder, readEvents } from '#recorder';
