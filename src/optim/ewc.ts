@@ -60,7 +60,7 @@ function nextLabel(labels: Iterator<number>, classes: number): number {
  * const w = new Parameter(tensor([1, 2]));
  * const memory = new EWC([w], [tensor([1, 10])]);
  * noGrad(() => w.add_(1));
- * memory.penalty(2); // 11
+ * console.assert(memory.penalty(2).itemNow() === 11);
  */
 export class EWC {
   private readonly params: readonly Parameter[];
