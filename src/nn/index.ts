@@ -52,6 +52,7 @@ export * from './recurrent.js';
 export * from './recurrentCells.js';
 export * from './residual.js';
 export * from './shape.js';
+export { SparseRows } from './sparseRows.js';
 export { type Summary, type SummaryOptions, type SummaryRow, summary } from './summary.js';
 export {
   type BatchStatistics,
@@ -60,7 +61,6 @@ export {
   statisticsOf,
   syncBatchNorm,
 } from './syncNorm.js';
-export { SparseRows } from './sparseRows.js';
 export * from './transformer.js';
 export * from './transformerBlock.js';
 export {
