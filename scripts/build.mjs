@@ -1,6 +1,7 @@
 // Builds dist/ from what is in git: TypeScript, the engine's printed kernels, its WASM builds and, where a compiler is found, the addon.
 // Every step is skipped when nothing that it reads has changed.   node scripts/build.mjs [--quiet] [--no-wasm] [--no-native]
 import { buildAot } from './build/aot.mjs';
+import { buildBrowser } from './build/browser.mjs';
 import { buildNative } from './build/native.mjs';
 import { buildTypescript } from './build/typescript.mjs';
 import { buildWasm } from './build/wasm.mjs';
@@ -15,6 +16,7 @@ for (const flag of flags) {
 
 const steps = [
   { name: 'typescript', run: buildTypescript },
+  { name: 'browser', run: buildBrowser },
   { name: 'kernels', run: buildAot, skip: flags.has('--no-wasm') && flags.has('--no-native') },
   { name: 'wasm', run: buildWasm, skip: flags.has('--no-wasm') },
   { name: 'native', run: buildNative, skip: flags.has('--no-native') },

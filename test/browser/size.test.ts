@@ -8,17 +8,25 @@ const KB = 1000;
 const engines = ['simd', 'simdThreads', 'relaxed', 'relaxedThreads'] as const;
 
 describe('sizes in a browser', () => {
-  test('core bundle, minified and gzipped, without WASM: below 150 kB', async (t) => {
-    const files = await bundleForBrowser(['core.ts'], { minify: true });
-    const loaded = new Set(['core.js']);
-    for (const name of loaded) for (const needed of files.get(name)?.imports ?? []) loaded.add(needed);
-    const whole = Buffer.concat([...loaded].map((name) => files.get(name)?.bytes ?? new Uint8Array()));
-    const { length } = gzipSync(whole, { level: 9 });
-    t.diagnostic(`${(length / KB).toFixed(1)} kB gzipped, ${(whole.length / KB).toFixed(1)} kB minified`);
-    assert.ok(whole.length > 50 * KB, 'the bundle holds the library');
-    assert.ok(!whole.includes('AGFzbQ'), 'no WASM in the core bundle'); // '\0asm' in base64
-    assert.ok(length < 150 * KB, `${length} bytes`);
-  });
+  const bundles = [
+    { name: 'core bundle', entry: 'core', limit: 150 },
+    { name: 'a page that trains with fit()', entry: 'program', limit: 150 },
+    { name: 'all exports of all entries', entry: 'everything', limit: 200 },
+  ];
+  for (const { name, entry, limit } of bundles) {
+    test(`${name}, minified and gzipped, without WASM: below ${limit} kB`, async (t) => {
+      const files = await bundleForBrowser([`${entry}.ts`], { minify: true });
+      const loaded = new Set([`${entry}.js`]);
+      for (const file of loaded) for (const needed of files.get(file)?.imports ?? []) loaded.add(needed);
+      const whole = Buffer.concat([...loaded].map((file) => files.get(file)?.bytes ?? new Uint8Array()));
+      const { length } = gzipSync(whole, { level: 9 });
+      t.diagnostic(`${(length / KB).toFixed(1)} kB gzipped, ${(whole.length / KB).toFixed(1)} kB minified`);
+      assert.ok(whole.length > 50 * KB, 'the bundle holds the library');
+      assert.ok(!whole.includes('AGFzbQ'), 'no WASM in the core bundle'); // '\0asm' in base64
+      assert.ok(!whole.includes('random.integers'), 'samples of ops stay outside');
+      assert.ok(length < limit * KB, `${length} bytes`);
+    });
+  }
 
   for (const name of engines) {
     test(`engine ${name}: below 400 kB`, async (t) => {

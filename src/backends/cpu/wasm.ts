@@ -134,10 +134,10 @@ function availableIsas(): readonly string[] {
 
 /** Each is loaded only when it is used. */
 const binaries: Readonly<Record<string, () => Promise<{ readonly default: string }>>> = {
-  simd: () => import('../../wasm/simd.js'),
-  simdThreads: () => import('../../wasm/simdThreads.js'),
-  relaxed: () => import('../../wasm/relaxed.js'),
-  relaxedThreads: () => import('../../wasm/relaxedThreads.js'),
+  simd: () => import('#wasm/simd'),
+  simdThreads: () => import('#wasm/simdThreads'),
+  relaxed: () => import('#wasm/relaxed'),
+  relaxedThreads: () => import('#wasm/relaxedThreads'),
 };
 
 /** The engine as WASM. Runs wherever WASM with SIMD does. */

@@ -1,17 +1,17 @@
 // The engine's WASM builds, as scripts/build/wasm.mjs writes them to dist/wasm.
-declare module '*/wasm/simd.js' {
+declare module '#wasm/simd' {
   const base64: string;
   export default base64;
 }
-declare module '*/wasm/simdThreads.js' {
+declare module '#wasm/simdThreads' {
   const base64: string;
   export default base64;
 }
-declare module '*/wasm/relaxed.js' {
+declare module '#wasm/relaxed' {
   const base64: string;
   export default base64;
 }
-declare module '*/wasm/relaxedThreads.js' {
+declare module '#wasm/relaxedThreads' {
   const base64: string;
   export default base64;
 }
