@@ -65,23 +65,12 @@ struct Attention {
   }
 };
 
-// Lanes below `count` of a row that is read from `j` on.
-INLINE vi lanes_below(int j, int count) {
-  vi lane;
-  for (int i = 0; i < LANES; ++i) lane[i] = i;
-  return lane < broadcast(count - j);
-}
-// e^x, and zero below the smallest normal number: masked scores are common, and results that are not normal slow.
-INLINE vf exp_or_zero(vf x) {
-  const vf low = broadcast(-87.0f);
-  return select(x < low, vf{}, exp(max(low, x)));
-}
 // s[j] = e^(s[j] - base) for j < count, zero up to `width`; returns their sum.
 NOINLINE float powers(float* s, int count, int width, float base) {
   vf sums = {};
   for (int j = 0; j < width; j += LANES) {
     vf p = {};
-    if (j < count) p = select(lanes_below(j, count), exp_or_zero(load(s + j) - base), p);
+    if (j < count) p = select(lanes_below(j, count), exp(load(s + j) - base), p);
     sums += p;
     store<float>(s + j, p);
   }
@@ -104,7 +93,7 @@ struct Forward {
     const float before = top;
     top = max(lane_max(highest), before);
     const float base = top == -infinity ? 0.0f : top;
-    decay = before == top ? 1.0f : exp_or_zero(broadcast(before - base))[0];
+    decay = before == top ? 1.0f : exp(broadcast(before - base))[0];
     return powers(s, count, width, base);
   }
 

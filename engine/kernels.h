@@ -30,6 +30,7 @@ int32_t copy(const Step&);
 int32_t attention(const Step&);
 int32_t recurrent(const Step&);
 int32_t loop(const Step&);
+int32_t layer_norm(const Step&);
 int32_t probe(const Step&);
 extern const Kernels kernels;
 }  // namespace chainrule::VARIANT

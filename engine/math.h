@@ -75,13 +75,15 @@ template <class V> INLINE V reduce_exp(V x, V& n) {
 }
 
 // e^(x - low) / 2^halvings, where low is a correction of a few ulp of x. (Subtracting a constant zero costs nothing.)
+// What underflows to zero, above all the -inf of masks, is not computed: results below the normal numbers are slow.
 template <class V> INLINE V exp_scaled(V x, V low, ScalarOf<V> halvings) {
   typedef Real<V> R;
-  x = min(all_lanes<V>(R::EXP_MAX), max(all_lanes<V>(R::EXP_MIN), x));
+  const auto vanishes = x < all_lanes<V>(R::EXP_MIN);
+  x = min(all_lanes<V>(R::EXP_MAX), select(vanishes, V{}, x));
   V n;
   const V r = reduce_exp(x, n) - low;
   const V p = fma(r * r, R::exp_tail(r), r) + R::ONE;
-  return scale_by_power(p, n - halvings);
+  return select(vanishes, V{}, scale_by_power(p, n - halvings));
 }
 
 template <class V> INLINE V exp(V x) { return exp_scaled(x, V{}, 0); }

@@ -35,6 +35,9 @@
 //   RECURRENT backward, cell (0 LSTM, 1 GRU, 2 tanh, 3 ReLU), reverse, time, batch, hidden, extra (a bias; a gradient of the last
 //            cells), weight view k=2, states, [kept: LSTM and GRU], [cells: LSTM], forward: x, first state, [first cells], [bias],
 //            backward: states' gradient, [gradient of the last cells], x gradient, first state's, [first cells'], [sums': GRU]
+//   LAYER_NORM backward, centered (0: RMS norm), weighted, biased, rows, row size, all operands dense (scalar: eps):
+//            forward: x, [weight], [bias], y, [mean], deviation's inverse, [variance],
+//            backward: y gradient, x, [mean], inverse, [weight], x gradient, [weight's], [bias's]
 //   PROBE    iterations, out operand (two floats)        (scalars: factor, addend)
 //
 //   LOOP     turns, views, scratch bytes, [buffer or -1 (scratch), dtype, offset, stride (from turn to turn)] of views, then the
@@ -51,7 +54,8 @@
 namespace chainrule {
 
 enum Family : int32_t {
-  END, MAP, REDUCE, GEMM, CONV, WINDOW, GATHER, SCATTER, SCAN, SORT, RANDOM, COPY, PROBE, ATTENTION, RECURRENT, LOOP, FAMILIES
+  END, MAP, REDUCE, GEMM, CONV, WINDOW, GATHER, SCATTER, SCAN, SORT, RANDOM, COPY, PROBE, ATTENTION, RECURRENT, LOOP, LAYER_NORM,
+  FAMILIES
 };
 enum Compute : int32_t { COMPUTE_FLOAT32, COMPUTE_FLOAT64, COMPUTE_INT32 };
 

@@ -12,6 +12,13 @@ template <class T> INLINE void store_part(T* p, Vec<T> v, int count) {
   else store_first(p, v, count);
 }
 
+// The lanes of a row's vector at j that lie before `count`.
+INLINE vi lanes_below(int j, int count) {
+  vi lane;
+  for (int i = 0; i < LANES; ++i) lane[i] = i;
+  return lane < broadcast(count - j);
+}
+
 template <class T> INLINE void copy(const T* from, T* to, int64_t count) {
   for (int64_t i = 0; i < count; i += lanes<T>) {
     const int part = int(min<int64_t>(lanes<T>, count - i));

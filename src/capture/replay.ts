@@ -11,6 +11,7 @@ import { shareCommon } from '../program/passes/common.js';
 import { removeDeadCode } from '../program/passes/deadCode.js';
 import { type BufferFacts, fusePointwise } from '../program/passes/fuse.js';
 import { gatherLoops } from '../program/passes/loops.js';
+import { writeInPlace } from '../program/passes/place.js';
 import { rematerialize } from '../program/passes/rematerialize.js';
 import type { Program, ProgramOperand } from '../program/program.js';
 import { getDefaultDtype } from '../tensor/creation.js';
@@ -285,7 +286,7 @@ function optimized(steps: readonly TracedStep[], { scalars, live }: Tracer, fact
     return [region, ...scalars.slice(scalarBase, scalarBase + count)];
   };
   const shared = shareCommon(steps, { ...facts, scalarsOf: (step) => numbers(step as TracedStep) });
-  return batchUpdates(fusePointwise(shared, facts), facts);
+  return batchUpdates(writeInPlace(fusePointwise(shared, facts), facts), facts);
 }
 
 const leafIn = (leaf: Leaf, tensors: readonly Tensor[]): Tensor => (typeof leaf === 'number' ? (tensors[leaf] as Tensor) : leaf);

@@ -2,9 +2,10 @@ import { computeType } from '../core/dtype.js';
 import { type Expr, input, scalar } from '../expr/expr.js';
 import { isRecomputing } from '../tensor/recomputing.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { setGradEnabled } from './apply.js';
+import { isGradEnabled, setGradEnabled } from './apply.js';
 import { defineCustom, type Op } from './define.js';
 import { fuse, fuseSum, meanOver } from './fused.js';
+import { hasLayerNorm, layerNormBackward, layerNormForward, type NormWalk } from './layerNormRows.js';
 import { map } from './map.js';
 import { sumToShape } from './reduce.js';
 
@@ -52,6 +53,8 @@ const normalized: Op<[x: Tensor, weight: Tensor | null, bias: Tensor | null, par
     const x = inputs[0] as Tensor;
     const weight = weighted ? (inputs[1] as Tensor) : null;
     const bias = biased ? (inputs.at(-1) as Tensor) : null;
+    const walk = { dims, centered: true, weighted, biased };
+    if (hasLayerNorm(x, walk, weight, bias)) return layerNormForward(inputs, walk, eps);
     const mean = meanOver(name, [x], first, dims);
     const variance = meanOver(name, [x, mean], squareOff, dims);
     const rstd = fuse(name, [variance], rsqrtPlus, [eps]);
@@ -67,6 +70,10 @@ const normalized: Op<[x: Tensor, weight: Tensor | null, bias: Tensor | null, par
     const [, mean, rstd] = outputs as readonly [Tensor, Tensor, Tensor];
     const weight = weighted ? (inputs[1] as Tensor) : null;
     const bias = biased ? (inputs.at(-1) as Tensor) : null;
+    const walk = { dims, centered: true, weighted, biased };
+    if (g && !gMean && !gRstd && !isGradEnabled() && hasLayerNorm(x, walk, weight)) {
+      return layerNormBackward([g, x, mean, rstd, ...(weight ? [weight] : [])], walk);
+    }
     const saved = { op: `${name}Backward`, x, mean, rstd, weight, dims };
     if (!g) return [needs[0] ? statisticsGradient(gMean ?? null, gRstd ?? null, saved) : null, ...inputs.slice(1).map(() => null)];
     const sums = sumsOf(g, saved);
@@ -221,12 +228,19 @@ interface RmsParams {
   readonly weighted: boolean;
 }
 
+const rmsWalk = (dims: readonly number[], weight: Tensor | undefined): NormWalk => ({
+  dims,
+  ...{ centered: false, weighted: weight !== undefined, biased: false },
+});
+
 /** y = x · r · weight with r = 1/√(mean(x²) + eps); r is an output so that its gradient is taken in. */
 const rms: Op<[x: Tensor, weight: Tensor | null, params: RmsParams]> = defineCustom({
   name: 'rmsNorm',
   args: (x: Tensor, weight: Tensor | null, params: RmsParams) => ({ inputs: weight ? [x, weight] : [x], params }),
   forward: ([x, weight], { dims, eps }: RmsParams) => {
     const a = x as Tensor;
+    const walk = rmsWalk(dims, weight);
+    if (hasLayerNorm(a, walk, weight ?? null)) return layerNormForward(weight ? [a, weight] : [a], walk, eps);
     const meanSquare = meanOver('rmsNorm', [a], square, dims);
     const r = fuse('rmsNorm', [meanSquare], rsqrtPlus, [eps]);
     const y = weight ? fuse('rmsNorm', [a, r, weight], first.mul(second).mul(third)) : fuse('rmsNorm', [a, r], first.mul(second));
@@ -236,6 +250,10 @@ const rms: Op<[x: Tensor, weight: Tensor | null, params: RmsParams]> = defineCus
   keeps: [1],
   grad: ([g, gR], { inputs: [x, weight], outputs: [, r], params: { dims }, needs }) => {
     if (!x || !r) return [];
+    const walk = rmsWalk(dims, weight);
+    if (g && !gR && !isGradEnabled() && hasLayerNorm(x, walk, weight ?? null)) {
+      return layerNormBackward([g, x, r, ...(weight ? [weight] : [])], walk);
+    }
     const op = 'rmsNormBackward';
     const h = g ? (weight ? fuse(op, [g, weight], first.mul(second)) : g) : null;
     const along = h && total(op, [h, x], first.mul(second), dims);

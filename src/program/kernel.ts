@@ -20,9 +20,10 @@ export type Kernel =
   | CopyKernel
   | FusedKernel;
 
-/** What a backend may have beyond the families. */
-export type FusedKernel = AttentionKernel | RecurrentKernel | LoopKernel;
-export const isFused = (family: Kernel['family']): boolean => family === 'attention' || family === 'recurrent' || family === 'loop';
+/** What a backend may have beyond the families. All but loops are float32 only, but for masks. */
+export type FusedKernel = AttentionKernel | RecurrentKernel | LayerNormKernel | LoopKernel;
+const fused: readonly Kernel['family'][] = ['attention', 'recurrent', 'layerNorm', 'loop'];
+export const isFused = (family: Kernel['family']): boolean => fused.includes(family);
 
 /**
  * outputs[k][i] = exprs[k](inputs[..][i], scalars), inputs broadcast to the outputs' shape. Outputs may alias inputs exactly.
@@ -217,4 +218,15 @@ export interface LoopView {
   readonly operand: number;
   readonly offset: number;
   readonly stride: number;
+ * Layer norm (`centered`) and RMS norm over the last `dims` dims of dense tensors: y = (x - mean) · r · weight + bias, r = 1/√(variance + eps),
+ * or x · r · weight with r = 1/√(mean(x²) + eps). Scalar: eps. `forward`: x, [weight], [bias] → y, [mean], r, [variance]. `backward`:
+ * gradient of y, x, [mean], r, [weight] → gradients of x, [weight], [bias].
+ */
+export interface LayerNormKernel {
+  readonly family: 'layerNorm';
+  readonly by: 'forward' | 'backward';
+  readonly dims: number;
+  readonly centered: boolean;
+  readonly weighted: boolean;
+  readonly biased: boolean;
 }

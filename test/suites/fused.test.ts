@@ -1,7 +1,19 @@
 // Fused kernels at the sizes where they split their work: values and gradients are those of the reference, which composes the rows.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { arange, compile, grad, manualSeed, rand, randn, scaledDotProductAttention, type Tensor, withDevice } from '../../dist/index.js';
+import {
+  arange,
+  compile,
+  grad,
+  layerNorm,
+  manualSeed,
+  rand,
+  randn,
+  rmsNorm,
+  scaledDotProductAttention,
+  type Tensor,
+  withDevice,
+} from '../../dist/index.js';
 import type { AttentionOptions } from '../../dist/ops/attention.js';
 import { gruLayer, lstmLayer, rnnLayer } from '../../dist/ops/recurrentLayers.js';
 import type { Backend } from '../../dist/program/backend.js';
@@ -94,6 +106,33 @@ for (const { name, backend, why } of everyVariant) {
         for (const size of sizes) agrees(device, () => attend(size, options), Math.max(...size));
       });
     }
+
+    test(`layer norm and RMS norm on ${name}`, () => {
+      for (const [rows, size] of [
+        [1, 1],
+        [3, 7],
+        [50, 33],
+        [700, 130],
+        [2, 3001],
+      ] as const) {
+        for (const [norm, biased] of [
+          [layerNorm, true],
+          [layerNorm, false],
+          [rmsNorm, false],
+        ] as const) {
+          const normed = (): readonly Tensor[] => {
+            manualSeed(1);
+            const leaves = [randn([rows, size]).add(3), randn([size]), ...(biased ? [randn([size])] : [])].map((t) =>
+              t.detach().requiresGrad_(),
+            );
+            const [x, weight, bias] = leaves as [Tensor, Tensor, Tensor?];
+            const y = norm(x, [size], { weight, ...(bias && { bias }), eps: 1e-5 });
+            return [y, ...grad(y, leaves, { gradient: randn(y.shape) })];
+          };
+          agrees(device, normed, rows + size);
+        }
+      }
+    });
 
     for (const [what, layer] of Object.entries(layers)) {
       test(`a walk over ${what} cells on ${name}`, () => {

@@ -1,7 +1,7 @@
 // Passes over captured programs: what they drop and join, and that nothing else changes.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { compile, manualSeed, Parameter, randn, type Tensor, tensor } from '../../dist/index.js';
+import { cat, compile, manualSeed, Parameter, randn, stack, type Tensor, tensor } from '../../dist/index.js';
 import { Adam, type Optimizer, SGD } from '../../dist/optim/index.js';
 import { withDevice } from '../../dist/tensor/device.js';
 import { everyBackend } from '../support/backends.js';
@@ -83,4 +83,48 @@ describe('updates of all parameters in one step', () => {
       });
     }
   }
+});
+
+describe('values that are only joined are written where they belong', () => {
+  const x = randn([4, 6]);
+  const w = randn([6, 6]);
+  test('products and pointwise results, beside others, in any layout of the join', () => {
+    const joins: readonly ((t: Tensor, u: Tensor) => Tensor)[] = [
+      (t, u) => cat([t.matmul(u), t.mul(2), t.matmul(u.t())], { dim: 1 }).cumsum(0),
+      (t, u) => cat([t.matmul(u).reshape([2, 2, 6]), t.exp().reshape([2, 2, 6])], { dim: 2 }).cumsum(1),
+      (t, u) => cat([t, t.matmul(u)]).matmul(u),
+      (t, u) => stack([t.exp(), t.matmul(u)], { dim: 2 }).cumsum(0), // every second number: copied
+    ];
+    for (const { backend } of everyBackend) {
+      if (backend === null) continue;
+      for (const fn of joins) {
+        const [t, u]: readonly Tensor[] = [x.to(backend), w.to(backend)];
+        assert.deepEqual(
+          [...compile(fn)(t as Tensor, u as Tensor).toArray()],
+          [...compile(fn, { fuse: false })(t as Tensor, u as Tensor).toArray()],
+        );
+      }
+    }
+    const count = (fn: (t: Tensor) => Tensor): number => steps(fn, x);
+    assert.equal(
+      count((t) => cat([t.matmul(w), t.matmul(w.t())], { dim: 1 }).cumsum(0)),
+      3,
+    );
+    assert.equal(
+      count((t) => cat([t, t.matmul(w)]).cumsum(0)),
+      3,
+    );
+  });
+
+  test('what is read elsewhere, or returned, stays where it is', () => {
+    const shared = compile((t: Tensor) => {
+      const y = t.matmul(w);
+      return [cat([y, t.exp()], { dim: 1 }).cumsum(0), y.cumsum(1)];
+    });
+    const plain = compile((t: Tensor) => [cat([t.matmul(w), t.exp()], { dim: 1 }).cumsum(0), t.matmul(w).cumsum(1)], { fuse: false });
+    assert.deepEqual(
+      shared(x).map((y) => [...y.toArray()]),
+      plain(x).map((y) => [...y.toArray()]),
+    );
+  });
 });

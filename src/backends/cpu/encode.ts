@@ -15,7 +15,7 @@ import type {
 } from '../../program/kernel.js';
 import type { Program, ProgramOperand, Step } from '../../program/program.js';
 import { computeCodes, writeExprs } from './encodeExpr.js';
-import { writeAttention, writeRecurrent } from './encodeFused.js';
+import { writeAttention, writeLayerNorm, writeRecurrent } from './encodeFused.js';
 import { writeConv, writeGemm, writeScan, writeSort, writeWindow } from './encodeHeavy.js';
 import { coalesce, isInjective, outerLoops, pairTransposed, slabsDisjoint, sortedDims } from './encodeLoops.js';
 import { TapeWriter } from './tapeWriter.js';
@@ -63,6 +63,8 @@ function writeStep(tape: TapeWriter, step: Step, findAot: FindAot): void {
       return writeAttention(tape, step, kernel);
     case 'recurrent':
       return writeRecurrent(tape, step, kernel);
+    case 'layerNorm':
+      return writeLayerNorm(tape, step, kernel);
   }
 }
 

@@ -1,5 +1,6 @@
 import { internal } from '../../core/errors.js';
-import type { AttentionKernel, RecurrentKernel } from '../../program/kernel.js';
+import { sizeOf } from '../../core/shape.js';
+import type { AttentionKernel, LayerNormKernel, RecurrentKernel } from '../../program/kernel.js';
 import type { ProgramOperand, Step } from '../../program/program.js';
 import type { TapeWriter } from './tapeWriter.js';
 
@@ -47,5 +48,19 @@ export function writeRecurrent(tape: TapeWriter, { inputs, outputs, scalarBase }
   tape.ints(Number(backward), cells[cell], Number(reverse), steps - 1, batch, hidden, Number(extra));
   tape.view(weight, weight.spec.strides);
   for (const o of backward ? [...others, ...outputs] : [...outputs, ...others]) tape.operand(o);
+  tape.end();
+}
+
+export function writeLayerNorm(tape: TapeWriter, { inputs, outputs, scalarBase }: Step, kernel: LayerNormKernel): void {
+  const { by, dims, centered, weighted, biased } = kernel;
+  const x = inputs[by === 'forward' ? 0 : 1];
+  if (x === undefined) throw internal('a norm needs an input');
+  const size = sizeOf(x.spec.shape.slice(-dims));
+  tape.begin('layerNorm', scalarBase);
+  tape.ints(Number(by === 'backward'), Number(centered), Number(weighted), Number(biased), x.spec.size / size, size);
+  for (const o of [...inputs, ...outputs]) {
+    if (!o.spec.contiguous) throw internal('a norm reads and writes dense tensors');
+    tape.operand(o);
+  }
   tape.end();
 }

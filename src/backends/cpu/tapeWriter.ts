@@ -19,6 +19,7 @@ export const families = {
   attention: 13,
   recurrent: 14,
   loop: 15,
+  layerNorm: 16,
 } as const;
 
 const real = new Float64Array(1);

@@ -101,6 +101,7 @@ function prepare(kernel: Kernel): Run {
     case 'attention':
     case 'recurrent':
     case 'loop':
+    case 'layerNorm':
       throw internal(`the reference backend was given a fused kernel, ${kernel.family}`);
   }
 }

@@ -59,11 +59,28 @@ export function lifetimesOf(steps: readonly Step[], sizeOf: (buffer: number) => 
   return lifetimes;
 }
 
-/** An input of a map whose place its output may take: the kernel reads each element before it writes it. */
-function dyingTwin({ kernel, inputs }: Step, out: ProgramOperand, bytes: number, dies: (buffer: number) => boolean): number | undefined {
-  if (kernel.family !== 'map' || out.spec.bytes !== bytes) return undefined;
+/** An input whose place an output may take, since it is not needed any more. */
+function dyingTwin(step: Step, out: ProgramOperand, bytes: number, dies: (buffer: number) => boolean): number | undefined {
+  if (out.spec.bytes !== bytes) return undefined;
   const fits = (x: ProgramOperand): boolean => x.spec === out.spec && x.offset === out.offset;
-  return inputs.find((x) => fits(x) && dies(x.buffer) && inputs.every((y) => y.buffer !== x.buffer || fits(y)))?.buffer;
+  const isFree = (x: ProgramOperand): boolean => step.inputs.every((y) => y.buffer !== x.buffer || fits(y));
+  return readFirst(step, out).find((x) => fits(x) && dies(x.buffer) && isFree(x))?.buffer;
+}
+
+/** Inputs of which the kernel reads each element before it writes the output's there. */
+function readFirst({ kernel, inputs, outputs }: Step, out: ProgramOperand): readonly ProgramOperand[] {
+  switch (kernel.family) {
+    case 'map':
+      return inputs;
+    case 'layerNorm':
+      return out === outputs[0] ? inputs.slice(0, kernel.by === 'forward' ? 1 : 2) : [];
+    case 'recurrent': {
+      const [made, read] = kernel.by === 'forward' ? [outputs[1], inputs[0]] : [outputs[0], inputs[2]];
+      return kernel.cell === 'lstm' && out === made && read !== undefined ? [read] : [];
+    }
+    default:
+      return [];
+  }
 }
 
 function lowestGap(taken: Slot[], bytes: number): Slot {
