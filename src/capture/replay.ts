@@ -101,7 +101,8 @@ export class Replay {
     const shorter = fuse ? optimized(needed, tracer, { isTemporary, mayMeet }) : needed;
     const newBuffer = (bytes: number): number => this.layout.addTemporary(bytes);
     const lean = rematerialize(shorter, memoryBudget, { sizeOf: (b) => this.temporaryBytes(b), mayMeet, newBuffer });
-    this.steps = fuse && this.device.supports(anyLoop, []) ? gatherLoops(lean, { isTemporary, mayMeet }) : lean;
+    const looped = fuse && this.device.supports(anyLoop, []) ? gatherLoops(lean, { isTemporary, mayMeet }) : lean;
+    this.steps = fuse ? writeInPlace(looped, { isTemporary }) : looped;
     const arena = planArena(this.steps, (b) => this.temporaryBytes(b));
     this.arenaBytes = arena.bytes;
     const { program, positions } = numbered(this.steps, arena.offsets, tracer.scalars.length);
@@ -286,7 +287,7 @@ function optimized(steps: readonly TracedStep[], { scalars, live }: Tracer, fact
     return [region, ...scalars.slice(scalarBase, scalarBase + count)];
   };
   const shared = shareCommon(steps, { ...facts, scalarsOf: (step) => numbers(step as TracedStep) });
-  return batchUpdates(writeInPlace(fusePointwise(shared, facts), facts), facts);
+  return batchUpdates(fusePointwise(shared, facts), facts);
 }
 
 const leafIn = (leaf: Leaf, tensors: readonly Tensor[]): Tensor => (typeof leaf === 'number' ? (tensors[leaf] as Tensor) : leaf);

@@ -218,6 +218,9 @@ export interface LoopView {
   readonly operand: number;
   readonly offset: number;
   readonly stride: number;
+}
+
+/**
  * Layer norm (`centered`) and RMS norm over the last `dims` dims of dense tensors: y = (x - mean) · r · weight + bias, r = 1/√(variance + eps),
  * or x · r · weight with r = 1/√(mean(x²) + eps). Scalar: eps. `forward`: x, [weight], [bias] → y, [mean], r, [variance]. `backward`:
  * gradient of y, x, [mean], r, [weight] → gradients of x, [weight], [bias].
