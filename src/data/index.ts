@@ -30,6 +30,7 @@ export {
   WeightedRandomSampler,
   type WeightedRandomSamplerOptions,
 } from './samplers.js';
+export * from './synthetic.js';
 export { compose, normalize, type Transform, toFloat } from './transforms.js';
 export type { HostDataset } from './worker.js';
 export { WorkerDataset, type WorkerDatasetOptions } from './workerDataset.js';
