@@ -37,6 +37,9 @@ const other = {
   block_diag: (...tensors) => cr.blockDiag(tensors.flat()),
   cartesian_prod: (...tensors) => cr.cartesianProd(tensors.flat()),
   einsum: (operands, equation) => cr.einsum(equation, ...operands),
+  'nn.functional.unfold': (...args) => cr.unfold(...args),
+  unfold: (x, ...rest) => x.unfold(...rest),
+  unfold_copy: (x, ...rest) => x.unfoldCopy(...rest),
   item: (x) => x.itemNow(),
   where: (x, mask, y) => cr.where(mask, x, y),
 };
@@ -111,9 +114,12 @@ const leavesOf = (v) =>
   isTensor(v) || v === null || typeof v !== 'object' || ArrayBuffer.isView(v) ? [v] : Object.values(v).flatMap(leavesOf);
 
 /** The ways to call us: by the schemas, then with more or fewer arguments as options. */
-function* waysOf({ a: given, k, forms }) {
+function* waysOf(line) {
+  yield* waysFrom(line, line.a);
   // A number where we want a tensor: PyTorch takes it for one of no dims.
-  const a = typeof given[0] === 'number' && given.length > 1 ? [scalarTensor(given[0]), ...given.slice(1)] : given;
+  if (typeof line.a[0] === 'number' && line.a.length > 1) yield* waysFrom(line, [scalarTensor(line.a[0]), ...line.a.slice(1)]);
+}
+function* waysFrom({ k, forms }, a) {
   const options = (names) => {
     const entries = Object.entries(names).map(([key, v]) => [camel(key), v]);
     return entries.length ? [{ map: Object.fromEntries(entries) }] : [];

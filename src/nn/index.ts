@@ -4,8 +4,10 @@ export * from './bptt.js';
 export * from './containers.js';
 export * from './conv.js';
 export * from './ctc.js';
+export * from './distance.js';
 export * from './dropout.js';
 export * from './embedding.js';
+export * from './embeddingBag.js';
 export * from './experts.js';
 export {
   FeedForward,
@@ -46,10 +48,12 @@ export {
 export * from './parametrize.js';
 export * from './patch.js';
 export * from './pool.js';
+export * from './poolMore.js';
 export * from './positions.js';
 export * as prune from './prune.js';
 export * from './recurrent.js';
 export * from './recurrentCells.js';
+export * from './resample.js';
 export * from './residual.js';
 export * from './shape.js';
 export { SparseRows } from './sparseRows.js';

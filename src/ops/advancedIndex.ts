@@ -139,7 +139,8 @@ export function trueRows(x: Tensor): Tensor {
     }
     rows.push(...row);
   }
-  return upload(x, [x.ndim === 0 ? 0 : rows.length / x.ndim, x.ndim], Int32Array.from(rows));
+  const count = x.ndim === 0 ? Number(values[0] !== 0) : rows.length / x.ndim;
+  return upload(x, [count, x.ndim], Int32Array.from(rows));
 }
 
 function upload({ device }: Tensor, shape: Shape, values: Int32Array): Tensor {

@@ -2,6 +2,8 @@
 
 import type { Tensor } from '../tensor/tensor.js';
 
+/** As functions, fold and unfold are torch.nn.functional's; the method x.unfold(dim, size, step) is Tensor's. */
+export { im2col as unfold } from './columns.js';
 export * from './einsum.js';
 export * from './join.js';
 export * from './joinForms.js';
@@ -9,6 +11,5 @@ export * from './lossTasks.js';
 export * from './numeric.js';
 export { bernoulli, dropout, multinomial, normal, randintLike, randLike, randnLike } from './random.js';
 export * from './structural.js';
-
 /** PyTorch's order of arguments: the tensor comes last. */
 export const polygamma = (n: number, x: Tensor): Tensor => x.polygamma(n);

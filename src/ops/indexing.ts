@@ -256,12 +256,17 @@ export const indexCopy: Op<[x: Tensor, dim: number, index: Tensor, source: Tenso
   torch: { call: 'torch.index_copy(a[0], a[1], a[2].long(), a[3])' },
 });
 
-/** A copy of x with a number in those entries of a dim that a 1-D int tensor names. */
-export const indexFill: Op<[x: Tensor, dim: number, index: Tensor, value: number]> = defineComposite({
+/** A copy of x with a number (or a 0-d tensor) in those entries of a dim that a 1-D int tensor names. */
+export const indexFill: Op<[x: Tensor, dim: number, index: Tensor, value: number | Tensor]> = defineComposite({
   name: 'indexFill',
-  compose: (x: Tensor, dim: number, index: Tensor, value: number) => indexWrite('indexFill', x, dim, index, value),
+  compose(x: Tensor, dim: number, index: Tensor, value: number | Tensor) {
+    if (!isTensor(value)) return indexWrite('indexFill', x, dim, index, value);
+    const places = withAt(x.shape, resolveDim('indexFill', dim, x.ndim), index.size);
+    return indexWrite('indexFill', x, dim, index, value.to(x.dtype).expand(places));
+  },
   *samples(random) {
     yield [random([4, 3]), 1, random.integers([2], 0, 3), -1.5];
+    yield [random([4, 3]), 1, random.integers([1], 0, 3), random([])];
   },
   *errors(random) {
     yield [[random([4, 3]), 1, random.integers([2], 3, 4), 0], 'out of range'];
@@ -285,16 +290,18 @@ export const take: Op<[x: Tensor, index: Tensor]> = defineComposite({
   torch: { call: 'torch.take(a[0], a[1].long())' },
 });
 
+const alongRow = gatherRow('takeAlongDim');
+
 export interface TakeAlongDimOptions {
   /** Default: the flattened tensors. */
   readonly dim?: number;
 }
 
-/** {@link gather} with an index that broadcasts against x outside `dim`: undoes what argsort or argmax found. */
+/** {@link gather} with an index that broadcasts against x outside `dim`; negative indices count from the end. */
 export const takeAlongDim: Op<[x: Tensor, index: Tensor, options?: TakeAlongDimOptions]> = defineComposite({
   name: 'takeAlongDim',
   compose(x: Tensor, index: Tensor, { dim }: TakeAlongDimOptions = {}) {
-    if (dim === undefined) return gather(x.reshape([x.size]), 0, index.reshape([index.size]));
+    if (dim === undefined) return takeRow(x.reshape([x.size]), 0, asIndex('takeAlongDim', index).reshape([index.size]), true);
     const d = resolveDim('takeAlongDim', dim, x.ndim);
     if (index.ndim !== x.ndim) {
       throw new LibError(
@@ -303,12 +310,13 @@ export const takeAlongDim: Op<[x: Tensor, index: Tensor, options?: TakeAlongDimO
       );
     }
     const around = broadcastShapes('takeAlongDim', withAt(x.shape, d, 1), withAt(index.shape, d, 1));
-    return gather(x.expand(withAt(around, d, x.shape[d] ?? 1)), d, index.expand(withAt(around, d, index.shape[d] ?? 1)));
+    const ids = asIndex('takeAlongDim', index).expand(withAt(around, d, index.shape[d] ?? 1));
+    return alongRow(x.expand(withAt(around, d, x.shape[d] ?? 1)), d, ids, true);
   },
   *samples(random): Iterable<[x: Tensor, index: Tensor, options?: TakeAlongDimOptions]> {
     yield [random([3, 4]), random.integers([3, 1], 0, 4), { dim: 1 }];
     yield [random([3, 4]), random.integers([5], 0, 12)];
-    yield [random([3, 4]), random.integers([1, 2], 0, 4), { dim: -1 }];
+    yield [random([3, 4]), random.integers([1, 2], -4, 4), { dim: -1 }];
   },
   *errors(random): Iterable<readonly [[x: Tensor, index: Tensor, options?: TakeAlongDimOptions], string]> {
     yield [[random([3, 4]), random.integers([3], 0, 4), { dim: 1 }], 'equally many dims'];

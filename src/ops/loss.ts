@@ -1,6 +1,6 @@
 import { computeType, isFloat } from '../core/dtype.js';
 import { LibError } from '../core/errors.js';
-import { formatShape, sameShape } from '../core/shape.js';
+import { broadcastShapes, formatShape, sameShape } from '../core/shape.js';
 import { constant, type Expr, input } from '../expr/expr.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { defineComposite, type Op } from './define.js';
@@ -477,8 +477,8 @@ export const cosineSimilarity: Op<[x1: Tensor, x2: Tensor, options?: CosineOptio
     const across = dim < 0 ? dim + rank : dim;
     if (across < 0 || across >= rank)
       throw new LibError('index', `cosineSimilarity: dim must be in ${-rank}..${rank - 1}, got dim ${dim} is out of range.`);
-    const shape = x1.ndim === x2.ndim ? null : (x1.ndim > x2.ndim ? x1 : x2).shape;
-    const [u, v] = shape ? [x1.expand(shape), x2.expand(shape)] : [x1, x2];
+    const shape = broadcastShapes('cosineSimilarity', x1.shape, x2.shape);
+    const [u, v] = [x1, x2].map((x) => (sameShape(x.shape, shape) ? x : x.expand(shape))) as [Tensor, Tensor];
     const inner = fuseSum('cosineSimilarity', [u, v], a.mul(b), [across]);
     const square = (t: Tensor): Tensor => fuseSum('cosineSimilarity', [t], a.mul(a), [across]);
     const length = (s: Expr): Expr =>

@@ -49,8 +49,25 @@ function scaled(name: string, plain: Binary, sign: 1 | -1): Scaled {
 export const add: Scaled = scaled('add', plainAdd, 1);
 /** a - alpha · b. */
 export const sub: Scaled = scaled('sub', plainSub, -1);
-/** b - a. */
-export const rsub: Binary = binary('rsub', { expr: (a, b) => b.sub(a) });
+const plainRsub: Binary = binary('rsub', { expr: (a, b) => b.sub(a) });
+/** b - alpha · a. */
+export const rsub: Scaled = Object.assign(
+  defineComposite({
+    name: 'rsub',
+    compose: (a: Tensor, b: TensorOrNumber, { alpha = 1 }: AlphaOptions = {}) => plainRsub(alpha === 1 ? a : mul(a, alpha), b),
+    *samples(random): Iterable<[a: Tensor, b: TensorOrNumber, options?: AlphaOptions]> {
+      yield* plainRsub.row.samples(random) as Iterable<[a: Tensor, b: TensorOrNumber]>;
+      yield [random([2, 3]), random([3]), { alpha: 2.5 }];
+    },
+    *errors(random): Iterable<readonly [[a: Tensor, b: TensorOrNumber], string]> {
+      yield [[random([2, 3]), random([4])], 'do not broadcast'];
+    },
+  }),
+  {
+    inPlace: (a: Tensor, b: TensorOrNumber, { alpha = 1 }: AlphaOptions = {}) =>
+      plainRsub.inPlace(alpha === 1 ? a : mul.inPlace(a, alpha), b),
+  },
+);
 /** a · b. */
 export const mul: Binary = binary('mul', { expr: (a, b) => a.mul(b) });
 
@@ -156,8 +173,9 @@ export const hypot: Binary = binary('hypot', {
     const [x, y] = [a.abs(), b.abs()];
     const [long, short] = [x.max(y), x.min(y)];
     const ratio = short.div(long);
-    const easy = long.equal(0).max(long.equal(Number.POSITIVE_INFINITY));
-    return easy.select(long, long.mul(ratio.mul(ratio).add(1).sqrt()));
+    const easy = long.equal(0);
+    const far = x.equal(Number.POSITIVE_INFINITY).max(y.equal(Number.POSITIVE_INFINITY)); // even beside NaN
+    return far.select(Number.POSITIVE_INFINITY, easy.select(long, long.mul(ratio.mul(ratio).add(1).sqrt())));
   },
   grad: (g, a, b, y) => [y.equal(0).select(0, g.mul(a).div(y)), y.equal(0).select(0, g.mul(b).div(y))],
   points: [
@@ -422,7 +440,7 @@ export interface LogitOptions {
 export const logit: Pointwise<[x: Tensor, options?: LogitOptions]> = tuned('logit', {
   numbers: (_, { eps = -1 }: LogitOptions = {}) => (eps < 0 ? [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY] : [eps, 1 - eps]),
   expr: (x, low, high) => {
-    const p = x.max(low).min(high);
+    const p = x.less(low).select(low, high.less(x).select(high, x)); // the lower bound wins, as in PyTorch
     return p.div(p.neg().add(1)).log();
   },
   grad: (g, x, _, low, high) => {

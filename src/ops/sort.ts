@@ -1,3 +1,4 @@
+import { isFloat } from '../core/dtype.js';
 import { LibError } from '../core/errors.js';
 import { formatShape, resolveDim, sameShape } from '../core/shape.js';
 import { type NestedData, ones, tensor, zeros } from '../tensor/creation.js';
@@ -177,7 +178,8 @@ export const bincount: Op<[x: Tensor, options?: BincountOptions]> = defineCompos
         `bincount: weights must have the tensor's shape, got ${formatShape(weights.shape)} for ${formatShape(x.shape)}.`,
       );
     }
-    const counted = weights ?? ones(x.shape, { dtype: 'int32', device: x.device });
+    const wide = weights && !isFloat(weights.dtype) ? weights.double() : weights;
+    const counted = wide ?? ones(x.shape, { dtype: 'int32', device: x.device });
     return zeros([Math.max(most + 1, minlength)], { dtype: counted.dtype, device: x.device }).scatterAdd(0, x.int(), counted);
   },
   *samples(random): Iterable<[x: Tensor, options?: BincountOptions]> {
@@ -231,13 +233,23 @@ export interface SearchOptions {
   /** Count elements ≤ v instead of < v. Default false. */
   readonly right?: boolean;
 }
+export interface SearchsortedOptions extends SearchOptions {
+  /** The same as `right`, in words. */
+  readonly side?: 'left' | 'right';
+  /** Where the elements come from that make the sequence sorted: the indices of `argsort`, of its shape. */
+  readonly sorter?: Tensor;
+}
 /**
  * For each v, how many elements of the sorted last dim are < v (≤ v with `right`): where v would be inserted. int32.
  * `sorted` is (n) or has the leading dims of `values`.
  */
-export const searchsorted: Op<[sorted: Tensor, values: Tensor, options?: SearchOptions]> = defineComposite({
+export const searchsorted: Op<[sorted: Tensor, values: Tensor, options?: SearchsortedOptions]> = defineComposite({
   name: 'searchsorted',
-  compose(sorted: Tensor, values: Tensor, { right = false }: SearchOptions = {}) {
+  compose(sequence: Tensor, values: Tensor, options: SearchsortedOptions = {}) {
+    const { side, right = side === 'right', sorter } = options;
+    if (side !== undefined && (side === 'right') !== right)
+      throw new LibError('option', `searchsorted: side and right must say the same, got side ${side} and right ${right}.`);
+    const sorted = sorter ? sequence.detach().gather(-1, sorter) : sequence;
     const n = sorted.shape.at(-1) ?? 1;
     const lead = values.shape.slice(0, -1);
     if (sorted.ndim !== 1 && !sameShape(sorted.shape.slice(0, -1), lead)) {
@@ -260,9 +272,10 @@ export const searchsorted: Op<[sorted: Tensor, values: Tensor, options?: SearchO
     return place.reshape(values.shape);
   },
   differentiable: false,
-  *samples(random): Iterable<[sorted: Tensor, values: Tensor, options?: SearchOptions]> {
+  *samples(random): Iterable<[sorted: Tensor, values: Tensor, options?: SearchsortedOptions]> {
     yield [tensor([-1, 0, 0, 1, 2]), random([2, 3])];
     yield [tensor([-1, 0, 0, 1, 2]), tensor([0, 2, 3, -4]), { right: true }];
+    yield [tensor([2, 0, 1]), tensor([0, 1.5]), { side: 'right', sorter: tensor([1, 2, 0], { dtype: 'int32' }) }];
     yield [
       tensor([
         [0, 1, 2],
@@ -271,6 +284,11 @@ export const searchsorted: Op<[sorted: Tensor, values: Tensor, options?: SearchO
       random([2, 4]),
     ];
   },
+  *errors(random): Iterable<readonly [[sorted: Tensor, values: Tensor, options?: SearchsortedOptions], string]> {
+    yield [[random([2, 3]), random([4])], 'leading dims must agree'];
+    yield [[random([3]), random([4]), { side: 'left', right: true }], 'must say the same'];
+  },
+  torch: { call: 'torch.searchsorted(a[0], a[1], **{k: v.long() if k == "sorter" else v for k, v in o.items()})' },
 });
 
 /** The index of the bucket of each value between sorted boundaries: {@link searchsorted} with the arguments turned round. */

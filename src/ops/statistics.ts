@@ -39,14 +39,14 @@ export const cov: Op<[x: Tensor, options?: CovOptions]> = defineComposite({
     const count = data.sizeAt(1);
     checkWeights('fweights', fweights, count);
     checkWeights('aweights', aweights, count);
-    const weights = fweights && aweights ? aweights.mul(fweights) : (aweights ?? fweights?.to(data.dtype));
+    const [f, a] = [fweights?.to(data.dtype), aweights?.to(data.dtype)];
+    const weights = f && a ? a.mul(f) : (a ?? f);
     const total = weights?.sum();
     const mean = weights && total ? data.mul(weights).sum({ dim: 1, keepdim: true }).div(total) : data.mean({ dim: 1, keepdim: true });
     const off = data.sub(mean);
     const left = weights ? off.mul(weights) : off;
     const product = left.matmul(off.t());
-    const square =
-      weights && total ? product.div(divisor(weights, total, correction, aweights)) : product.div(Math.max(0, count - correction));
+    const square = weights && total ? product.div(divisor(weights, total, correction, a)) : product.div(Math.max(0, count - correction));
     return square.squeeze();
   },
   *samples(random): Iterable<[x: Tensor, options?: CovOptions]> {

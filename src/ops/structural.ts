@@ -2,6 +2,7 @@
 export * from './activations.js';
 
 export * from './attention.js';
+export * from './columns.js';
 export * from './conv.js';
 export * from './copies.js';
 export * from './dropouts.js';

@@ -149,7 +149,7 @@ export interface SqueezeOptions {
 export const squeeze: Op<[x: Tensor, options?: SqueezeOptions]> = defineComposite({
   name: 'squeeze',
   compose(x: Tensor, { dim }: SqueezeOptions = {}) {
-    const dims = resolveDims('squeeze', dim, x.ndim);
+    const dims = typeof dim === 'object' && dim.length === 0 ? [] : resolveDims('squeeze', dim, x.ndim);
     return reshape(
       x,
       x.shape.filter((size, i) => size !== 1 || !dims.includes(i)),
