@@ -18,8 +18,10 @@
 //   CONV     kind (0 forward, 1 input gradient, 2 weight gradient), batch, inChannels, outChannels, groups,
 //            input x3, kernel x3, output x3, stride x3, padding x3, dilation x3, a operand, b operand, out operand,
 //            bias (0, 1), bias operand                                     (all operands dense)
-//   WINDOW   by (0 max, 1 mean, 2 meanAdjoint), adaptive, divisor kind (0 padded, 1 real, 2 given), divisor real, planes,
-//            input x3, kernel x3, output x3, stride x3, padding x3, dilation x3, outputs, input operand, [output operand]
+//   WINDOW   by (0 max, 1 mean, 2 meanAdjoint, 3 maxAdjoint), adaptive, divisor kind (0 padded, 1 real, 2 given), divisor real, planes,
+//            planes side by side (views: stride from one such row of planes to the next),
+//            input x3, kernel x3, output x3, stride x3, padding x3, dilation x3, operands after the first, input view k=1, output view k=1,
+//            [indices view k=1]
 //   GATHER   wrap, size (of the indexed dim), stride (of x along it), rank, dims, x view (stride 0 along it), index view, out view
 //   SCATTER  by (0 set, 1 sum, 2 prod, 3 max, 4 min), wrap, size, stride (of out along the dim), outer rank, inner rank,
 //            dims (outer.., dim, inner..), out view (stride 0 along the dim), index view (stride 0 in inner), src view

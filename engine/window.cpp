@@ -2,11 +2,12 @@
 #include "convert.h"
 #include "kernels.h"
 #include "pool.h"
+#include "views.h"
 
 namespace chainrule::VARIANT {
 namespace {
 
-enum By : int32_t { MAX, MEAN, MEAN_ADJOINT };
+enum By : int32_t { MAX, MEAN, MEAN_ADJOINT, MAX_ADJOINT };
 enum Divisor : int32_t { PADDED, REAL, GIVEN };
 
 constexpr int64_t GRAIN = 1 << 15;     // elements read by a task, at least
@@ -21,14 +22,22 @@ struct Span {
 struct Window {
   int32_t by, adaptive, divisor;
   double given;
-  int32_t planes;
+  int32_t planes, side;                // side: planes that follow each other in memory, before a jump
   const int32_t *input, *kernel, *output, *stride, *padding, *dilation;
-  Operand x, y, winners;
+  View x, y, winners;                  // stride: of the jumps
   bool indexed;
   const Span* spans[3];                // of each axis' outputs
   int64_t inputs, outputs;             // elements of a plane
 
   int32_t step(int axis) const { return adaptive ? 1 : dilation[axis]; }
+  bool is_adjoint() const { return by == MEAN_ADJOINT || by == MAX_ADJOINT; }
+  // Where a plane of this many elements begins, in elements.
+  int64_t start(const View& v, int64_t plane, int64_t size) const {
+    const int64_t jumps = quotient(plane, side);
+    return jumps * v.strides[0] + (plane - jumps * side) * size;
+  }
+  int64_t reads() const { return is_adjoint() ? outputs : inputs; }
+  int64_t writes() const { return is_adjoint() ? inputs : outputs; }
 };
 
 Window read_window(const Step& step) {
@@ -36,12 +45,12 @@ Window read_window(const Step& step) {
   Window w = {};
   w.by = in.next(), w.adaptive = in.next(), w.divisor = in.next();
   w.given = in.real();
-  w.planes = in.next();
+  w.planes = in.next(), w.side = in.next();
   w.input = in.ints(3), w.kernel = in.ints(3), w.output = in.ints(3);
   w.stride = in.ints(3), w.padding = in.ints(3), w.dilation = in.ints(3);
   w.indexed = in.next() > 1;
-  w.x = in.operand(), w.y = in.operand();
-  if (w.indexed) w.winners = in.operand();
+  w.x = in.view(1), w.y = in.view(1);
+  if (w.indexed) w.winners = in.view(1);
   w.inputs = product(w.input, 3), w.outputs = product(w.output, 3);
   return w;
 }
@@ -66,7 +75,7 @@ Span span_of(const Window& w, int axis, int32_t o) {
 // Fills in the spans, in memory that lasts until the next kernel.
 bool make_spans(Window& w) {
   const size_t count = size_t(w.output[0]) + size_t(w.output[1]) + size_t(w.output[2]);
-  Span* next = static_cast<Span*>(pool_scratch(0, count * sizeof(Span), SHARED));
+  Span* next = static_cast<Span*>(pool_scratch(pool_this_worker(), count * sizeof(Span), SHARED));
   if (next == nullptr) return false;
   for (int axis = 0; axis < 3; ++axis) {
     w.spans[axis] = next;
@@ -298,28 +307,73 @@ template <class T> void plane_adjoint(const Window& w, const T* gradients, T* pl
       for (int32_t i = 0; i < w.output[2]; ++i) scatter_mean(w, plane, w.spans[0][k], w.spans[1][j], w.spans[2][i], *next++);
 }
 
+// Gives each window's gradient to its winner, in order, the rest of the plane being zero.
+template <class T> void give_to_winners(const Window& w, const T* gradients, const int32_t* winners, T* plane) {
+  fill(plane, T(0), w.inputs);
+  for (int64_t i = 0; i < w.outputs; ++i)
+    if (winners[i] >= 0) plane[winners[i]] += gradients[i];
+}
+
+// Windows of 2 x 2 that do not meet, without gaps: every element is written once, next to its neighbour.
+INLINE bool is_two_by_two(const Window& w) {
+  const auto halves = [&](int axis) {
+    return w.kernel[axis] == 2 && w.stride[axis] == 2 && w.padding[axis] == 0 && w.dilation[axis] == 1 && w.input[axis] == 2 * w.output[axis];
+  };
+  return !w.adaptive && w.input[0] == 1 && w.kernel[0] == 1 && halves(1) && halves(2);
+}
+void give_two_by_two(const Window& w, const float* gradients, const int32_t* winners, float* plane) {
+  const int32_t wide = w.output[2], line = w.input[2];
+  for (int32_t y = 0; y < w.output[1]; ++y, gradients += wide, winners += wide) {
+    float* row = plane + 2 * int64_t(y) * line;
+    int32_t x = 0;
+    for (; x + LANES <= wide; x += LANES) {
+      const vf g = load(gradients + x);
+      const vi at = load(winners + x) - (iota() * 2 + (2 * y * line + 2 * x));
+      for (int32_t down = 0; down < 2; ++down) {
+        const vf left = select(at == down * line, g, vf{}), right = select(at == down * line + 1, g, vf{});
+        store(row + down * line + 2 * x, zip_low(left, right));
+        store(row + down * line + 2 * x + LANES, zip_high(left, right));
+      }
+    }
+    for (; x < wide; ++x)
+      for (int32_t corner = 0; corner < 4; ++corner) {
+        const int32_t place = (2 * y + corner / 2) * line + 2 * x + corner % 2;
+        plane[place] = winners[x] == place ? gradients[x] : 0.0f;
+      }
+  }
+}
+
+template <class T> void plane_back(const Window& w, const T* x, const int32_t* winners, T* y) {
+  if (w.by == MEAN_ADJOINT) return plane_adjoint(w, x, y);
+  if constexpr (__is_same(T, float))
+    if (is_two_by_two(w)) return give_two_by_two(w, x, winners, y);
+  give_to_winners(w, x, winners, y);
+}
+
 // Elements in the compute type: planes are used where they lie, or cut into tasks by rows if there are few.
 template <class T> void run_direct(const Window& w) {
   const T* const x = w.x.as<T>();
   T* const y = w.y.as<T>();
-  if (w.by == MEAN_ADJOINT) {
+  int32_t* const winners = w.indexed ? w.winners.as<int32_t>() : nullptr;
+  const auto winners_of = [&](int64_t p) { return winners == nullptr ? nullptr : winners + w.start(w.winners, p, w.outputs); };
+  if (w.is_adjoint()) {
     const int64_t grain = w.inputs >= GRAIN ? 1 : GRAIN / w.inputs + 1;
     parallel((w.planes + grain - 1) / grain, [&](int64_t task, int) {
       const int64_t end = (task + 1) * grain < w.planes ? (task + 1) * grain : w.planes;
-      for (int64_t p = task * grain; p < end; ++p) plane_adjoint(w, x + p * w.outputs, y + p * w.inputs);
+      for (int64_t p = task * grain; p < end; ++p)
+        plane_back(w, x + w.start(w.x, p, w.outputs), winners_of(p), y + w.start(w.y, p, w.inputs));
     });
     return;
   }
-  int32_t* const winners = w.indexed ? w.winners.as<int32_t>() : nullptr;
   const Lanes lanes = lanes_for(w);
+  const T* const readable = x + w.start(w.x, w.planes - 1, w.inputs) + w.inputs;
   const int64_t rows = int64_t(w.output[0]) * w.output[1], cost = w.inputs / rows + w.output[2];
   const int64_t grain = cost >= GRAIN ? 1 : GRAIN / cost + 1, all = rows * w.planes;
   parallel((all + grain - 1) / grain, [&](int64_t task, int) {
     const int64_t end = (task + 1) * grain < all ? (task + 1) * grain : all;
     for (int64_t r = task * grain; r < end;) {
       const int64_t p = r / rows, first = r % rows, last = end - p * rows < rows ? end - p * rows : rows;
-      plane_rows(w, x + p * w.inputs, x + w.planes * w.inputs, y + p * w.outputs, winners == nullptr ? nullptr : winners + p * w.outputs,
-                 first, last, lanes);
+      plane_rows(w, x + w.start(w.x, p, w.inputs), readable, y + w.start(w.y, p, w.outputs), winners_of(p), first, last, lanes);
       r = p * rows + last;
     }
   });
@@ -327,7 +381,7 @@ template <class T> void run_direct(const Window& w) {
 
 // Elements of another type: each plane is converted into scratch memory and back.
 template <class T> bool run_converted(const Window& w) {
-  const int64_t reads = w.by == MEAN_ADJOINT ? w.outputs : w.inputs, writes = w.by == MEAN_ADJOINT ? w.inputs : w.outputs;
+  const int64_t reads = w.reads(), writes = w.writes();
   int32_t* const winners = w.indexed ? w.winners.as<int32_t>() : nullptr;
   const Lanes lanes = lanes_for(w);
   const int64_t rows = int64_t(w.output[0]) * w.output[1];
@@ -336,15 +390,17 @@ template <class T> bool run_converted(const Window& w) {
     T* const x = static_cast<T*>(pool_scratch(worker, size_t(reads + writes) * sizeof(T)));
     if (x == nullptr) return __atomic_store_n(&failed, 1, __ATOMIC_RELAXED);
     T* const y = x + reads;
+    int32_t* const at = winners == nullptr ? nullptr : winners + w.start(w.winners, p, w.outputs);
+    const int64_t from = w.start(w.x, p, reads), to = w.start(w.y, p, writes);
     for (int64_t i = 0; i < reads; i += 4096) {
       const int n = int(reads - i < 4096 ? reads - i : 4096);
-      load_tile(w.x.dtype, w.x.data + (p * reads + i) * bytes_of(w.x.dtype), 0, 1, 1, n, x + i);
+      load_tile(w.x.dtype, w.x.data + (from + i) * bytes_of(w.x.dtype), 0, 1, 1, n, x + i);
     }
-    if (w.by == MEAN_ADJOINT) plane_adjoint(w, x, y);
-    else plane_rows(w, x, x + reads, y, winners == nullptr ? nullptr : winners + p * w.outputs, 0, rows, lanes);
+    if (w.is_adjoint()) plane_back(w, x, at, y);
+    else plane_rows(w, x, x + reads, y, at, 0, rows, lanes);
     for (int64_t i = 0; i < writes; i += 4096) {
       const int n = int(writes - i < 4096 ? writes - i : 4096);
-      store_tile(w.y.dtype, y + i, w.y.data + (p * writes + i) * bytes_of(w.y.dtype), 0, 1, 1, n);
+      store_tile(w.y.dtype, y + i, w.y.data + (to + i) * bytes_of(w.y.dtype), 0, 1, 1, n);
     }
   });
   return failed == 0;

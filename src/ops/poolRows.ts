@@ -5,9 +5,8 @@ import type { WindowGeometry, WindowKernel } from '../program/kernel.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { batched, type PerDim, perDim, triple } from './convShape.js';
 import { defineOp, type Op } from './define.js';
-import { constantView, needFloat } from './fused.js';
+import { needFloat } from './fused.js';
 import type { AvgPoolOptions, MaxPoolOptions, OutputSize } from './pool.js';
-import { scatterOnto } from './scatterRows.js';
 
 /** The window kernels as rows, and the ways from PyTorch's arguments to them. */
 
@@ -34,13 +33,27 @@ const maxWindows: Op<[x: Tensor, params: WindowParams], Indexed> = defineOp({
   kernel: ({ geometry, divisor }: WindowParams) => ({ family: 'window', by: 'max', geometry, divisor }),
   saves: ['output'],
   differentiable: [0],
-  grad: ([g], { inputs: [x], outputs: [, indices], params: { geometry } }) => {
-    if (!g || !x || !indices) return [null];
-    const planes = [geometry.planes, area(geometry.input)];
-    const flat = (t: Tensor): Tensor => t.reshape([geometry.planes, area(geometry.output)]);
-    return [scatterOnto(constantView(g.device, g.dtype, planes, 0), 1, flat(indices), flat(g)).reshape(x.shape)];
-  },
+  grad: ([g], { inputs: [x], outputs: [, indices], params }) => [g && x && indices ? maxAdjoint(g, indices, params, x.shape) : null],
   result: ([values, indices]) => [values as Tensor, indices as Tensor],
+  *samples() {},
+});
+
+/** A gradient of each window, handed to its winner in a tensor of shape `back`. */
+const maxAdjoint: Op<[g: Tensor, indices: Tensor, params: WindowParams, back: Shape]> = defineOp({
+  name: 'maxPoolBackward',
+  args: (g: Tensor, indices: Tensor, params: WindowParams, back: Shape) => ({
+    inputs: [g.contiguous(), indices.contiguous()],
+    params: { ...params, back },
+    key: params.key,
+  }),
+  infer: ([g], { back }: WindowParams & { readonly back: Shape }) => specOf((g as Spec).dtype, back),
+  kernel: ({ geometry, divisor }) => ({ family: 'window', by: 'maxAdjoint', geometry, divisor }),
+  saves: [1],
+  grad: ([g], { inputs: [, indices], params: { geometry, shape } }) => {
+    if (!g || !indices) return [];
+    const flat = (t: Tensor, inner: readonly number[]): Tensor => t.reshape([geometry.planes, area(inner)]);
+    return [flat(g, geometry.input).gather(1, flat(indices, geometry.output)).reshape(shape), null];
+  },
   *samples() {},
 });
 

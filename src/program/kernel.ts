@@ -100,11 +100,13 @@ export interface WindowGeometry {
 /**
  * Pooling. `max`: outputs values and, as int32, the flat index of each winner in its input plane (the first of equals; NaN wins;
  * padding never). `mean`: the mean of a window, divided by `divisor`: the window's size with padding (`padded`), the number of
- * real elements (`real`), or a given number. `meanAdjoint`: the transpose of `mean`, from output planes to input planes.
+ * real elements (`real`), or a given number. `meanAdjoint`: the transpose of `mean`, from output planes to input planes. `maxAdjoint`:
+ * inputs a number for each window and the winners; each winner's element gets the sum of its windows' numbers, all others 0.
+ * Operands are dense, or (batch, channels, …) tensors with dense planes side by side in each item.
  */
 export interface WindowKernel {
   readonly family: 'window';
-  readonly by: 'max' | 'mean' | 'meanAdjoint';
+  readonly by: 'max' | 'mean' | 'meanAdjoint' | 'maxAdjoint';
   readonly geometry: WindowGeometry;
   readonly divisor: 'padded' | 'real' | number;
 }

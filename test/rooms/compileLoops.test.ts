@@ -11,11 +11,19 @@ interface Setup {
   readonly shape: readonly number[];
   readonly model?: () => Module;
   readonly activate: (x: cr.Tensor) => cr.Tensor;
+  /** Of the result; default: the input's. */
+  readonly result?: readonly number[];
 }
 
 const setups: Readonly<Record<string, Setup>> = {
   'batch norm and relu': { shape: [16, 24, 20, 20], model: () => new BatchNorm2d(24), activate: (x) => x.relu() },
   'batch norm of blocks of channels': { shape: [8, 160, 7, 7], model: () => new BatchNorm2d(160), activate: (x) => x.tanh() },
+  'batch norm, relu and max pooling': {
+    shape: [16, 24, 36, 20],
+    model: () => new BatchNorm2d(24),
+    activate: (x) => cr.maxPool2d(x.relu(), 2),
+    result: [16, 24, 18, 10],
+  },
   'layer norm and gelu': { shape: [32, 40, 96], model: () => new LayerNorm(96), activate: (x) => x.gelu() },
   'rms norm': { shape: [512, 200], model: () => new RMSNorm(200), activate: (x) => x.mul(x) },
   'group norm': { shape: [16, 32, 15, 15], model: () => new GroupNorm(4, 32), activate: (x) => x.silu() },
@@ -24,10 +32,13 @@ const setups: Readonly<Record<string, Setup>> = {
 };
 
 /** Result, gradients and running statistics of two training steps. */
-function run({ shape, model, activate }: Setup, fuse: boolean): { readonly values: readonly cr.TensorData[]; readonly steps: number } {
+function run(
+  { shape, model, activate, result = shape }: Setup,
+  fuse: boolean,
+): { readonly values: readonly cr.TensorData[]; readonly steps: number } {
   cr.manualSeed(3);
   const net = model?.();
-  const [x, weight] = [cr.randn(shape).requiresGrad_(), cr.randn(shape)];
+  const [x, weight] = [cr.randn(shape).requiresGrad_(), cr.randn(result)];
   const step = cr.compile(
     (input: cr.Tensor, factor: cr.Tensor) => {
       const y = activate(net?.forward(input) ?? input);

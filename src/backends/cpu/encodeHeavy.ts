@@ -1,5 +1,6 @@
 import { internal } from '../../core/errors.js';
 import { broadcastStrides } from '../../core/shape.js';
+import { specOf } from '../../core/spec.js';
 import type { ConvGeometry, GemmKernel, ScanKernel, SortKernel, WindowKernel } from '../../program/kernel.js';
 import type { ProgramOperand, Step } from '../../program/program.js';
 import { outerLoops, sortedDims } from './encodeLoops.js';
@@ -58,21 +59,31 @@ function writeSizes(tape: TapeWriter, g: Pick<ConvGeometry, 'input' | 'kernel' |
   for (const sizes of [g.input, g.kernel, g.output, g.stride, g.padding, g.dilation]) tape.list(sizes);
 }
 
-const windows = { max: 0, mean: 1, meanAdjoint: 2 } as const;
+const windows = { max: 0, mean: 1, meanAdjoint: 2, maxAdjoint: 3 } as const;
 const divisors = { padded: 0, real: 1 } as const;
 
 export function writeWindow(tape: TapeWriter, { inputs, outputs, scalarBase }: Step, { by, geometry, divisor }: WindowKernel): void {
-  const [x] = inputs;
-  if (x === undefined) throw internal('a window needs an input');
-  for (const o of [x, ...outputs]) if (!o.spec.contiguous) throw internal('windows read and write dense tensors');
+  const [x, winners] = inputs;
+  const [y, indices = winners] = outputs;
+  if (x === undefined || y === undefined) throw internal('a window needs an input and an output');
+  const operands = indices === undefined ? [x, y] : [x, y, indices];
+  const [batch = 1] = x.spec.shape;
+  const dense = operands.every(({ spec }) => spec.contiguous);
   tape.begin('window', scalarBase);
   tape.ints(windows[by], Number(geometry.adaptive), typeof divisor === 'number' ? 2 : divisors[divisor]);
   tape.real(typeof divisor === 'number' ? divisor : 0);
-  tape.ints(geometry.planes);
+  tape.ints(geometry.planes, dense ? geometry.planes : geometry.planes / batch);
   writeSizes(tape, geometry);
-  tape.ints(outputs.length);
-  for (const o of [x, ...outputs]) tape.operand(o);
+  tape.ints(operands.length - 1);
+  for (const o of operands) tape.view(o, [dense ? 0 : jumpOf(o)]);
   tape.end();
+}
+
+/** The step from item to item of a (batch, channels, …) tensor whose items are dense. */
+function jumpOf({ spec }: ProgramOperand): number {
+  const { shape, strides, dtype } = spec;
+  if (!specOf(dtype, shape.slice(1), strides.slice(1)).contiguous) throw internal('windows read and write dense planes');
+  return strides[0] ?? 0;
 }
 
 const scans = { sum: 0, prod: 1, max: 2, min: 3, logSumExp: 4 } as const;

@@ -11,9 +11,10 @@ export function window(kernel: WindowKernel): Run {
   const windows = windowsOf(kernel);
   const { planes, input } = kernel.geometry;
   const area = input[0] * input[1] * input[2];
-  return ([x], [out, winners]) => {
+  return ([x, places], [out, winners]) => {
     const values = (x as View).load();
-    if (kernel.by === 'max') maxima(windows, planes, area, values, out as View, winners);
+    if (kernel.by === 'maxAdjoint') (out as View).store(maximaAdjoint(windows.length, planes, area, values, (places as View).load()));
+    else if (kernel.by === 'max') maxima(windows, planes, area, values, out as View, winners);
     else if (kernel.by === 'mean') (out as View).store(means(windows, planes, area, values));
     else (out as View).store(meansAdjoint(windows, planes, area, values));
   };
@@ -58,6 +59,16 @@ function meansAdjoint(windows: readonly Window[], planes: number, area: number, 
     windows.forEach(({ elements, divisor }, w) => {
       for (const e of elements) (result[p * area + e] as number) += (y[p * windows.length + w] as number) / divisor;
     });
+  }
+  return result;
+}
+
+/** Hands each window's number to its winner. */
+function maximaAdjoint(windows: number, planes: number, area: number, y: Float64Array, winners: Float64Array): Float64Array {
+  const result = new Float64Array(planes * area);
+  for (let i = 0; i < planes * windows; i++) {
+    const winner = winners[i] as number;
+    if (winner >= 0) (result[Math.floor(i / windows) * area + winner] as number) += y[i] as number;
   }
   return result;
 }

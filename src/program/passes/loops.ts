@@ -1,9 +1,9 @@
 import { dtypes } from '../../core/dtype.js';
-import type { LoopKernel, LoopView, MapKernel, ReduceKernel } from '../kernel.js';
+import type { LoopKernel, LoopView } from '../kernel.js';
 import type { ProgramOperand, Step } from '../program.js';
 import { planArena } from './arena.js';
 import type { BufferFacts } from './fuse.js';
-import { type Access, accessOf, blockOf, dimsOf, isSame, type Member, shapeOf, unitBytes } from './slices.js';
+import { type Access, accessOf, blockOf, dimsOf, isMember, isSame, type Member, resized, shapeOf, unitBytes } from './slices.js';
 
 type Named = Step & { readonly name: string };
 
@@ -51,9 +51,6 @@ export function gatherLoops<S extends Named>(steps: readonly S[], facts: BufferF
   });
   return steps.flatMap((step, at) => loops.get(at) ?? (taken.has(at) ? [] : [step]));
 }
-
-const isMember = <S extends Step>(step: S): step is S & Member =>
-  step.kernel.family === 'reduce' || (step.kernel.family === 'map' && step.kernel.parts === undefined);
 
 /** How many steps touch each buffer. */
 function countUsers(steps: readonly Step[]): Map<number, number> {
@@ -165,7 +162,7 @@ function build<S extends Named>(parts: readonly Part<S>[], users: ReadonlyMap<nu
   const body = parts.map((part): Step => {
     const { step, reads, writes } = part;
     return {
-      kernel: resized(step.kernel, part.dim, block),
+      kernel: resized(step.kernel, part.dim, size, block),
       inputs: step.inputs.map((x, k) => table.place(x, reads[k] as Access, false, part)),
       outputs: step.outputs.map((x, k) => table.place(x, writes[k] as Access, true, part)),
       scalarBase: step.scalarBase,
@@ -236,8 +233,4 @@ function placeHidden(body: readonly Step[], buffers: readonly number[]) {
     return { ...step, inputs, outputs };
   });
   return planArena(renamed, (buffer) => sizes.get(buffer));
-}
-
-function resized(kernel: MapKernel | ReduceKernel, dim: number, block: number): MapKernel | ReduceKernel {
-  return kernel.family === 'map' ? kernel : { ...kernel, shape: kernel.shape.map((n, d) => (d === dim ? block : n)) };
 }

@@ -1,10 +1,12 @@
 import { dtypes } from '../../core/dtype.js';
 import { type Spec, specOf } from '../../core/spec.js';
-import type { MapKernel, ReduceKernel } from '../kernel.js';
+import type { MapKernel, ReduceKernel, WindowKernel } from '../kernel.js';
 import type { ProgramOperand, Step } from '../program.js';
 
 /** A step that a loop can hold. */
-export type Member = Step & { readonly kernel: MapKernel | ReduceKernel };
+export type Member = Step & { readonly kernel: LoopedKernel };
+
+export type LoopedKernel = MapKernel | ReduceKernel | WindowKernel;
 
 interface Extent {
   readonly size: number;
@@ -23,9 +25,30 @@ export interface Access {
   readonly bytes: number;
 }
 
-/** The iteration space of a step. */
-export const shapeOf = ({ kernel, outputs }: Member): readonly number[] =>
-  kernel.family === 'reduce' ? kernel.shape : ((outputs[0] as ProgramOperand).spec.shape as readonly number[]);
+/** Whether a loop may hold a step. Of windows, those over planes (batch, channels, …). */
+export function isMember<S extends Step>(step: S): step is S & Member {
+  const { kernel, inputs, outputs } = step;
+  if (kernel.family === 'reduce') return true;
+  if (kernel.family === 'map') return kernel.parts === undefined;
+  if (kernel.family !== 'window') return false;
+  const [batch = 1, channels = 1] = (inputs[0] as ProgramOperand).spec.shape;
+  const isLed = ({ spec: { shape } }: ProgramOperand): boolean => shape.length > 2 && shape[0] === batch && shape[1] === channels;
+  return batch * channels === kernel.geometry.planes && [...inputs, ...outputs].every(isLed);
+}
+
+/** The iteration space of a step; of windows, the dims before the planes'. */
+export const shapeOf = ({ kernel, outputs }: Member): readonly number[] => {
+  if (kernel.family === 'reduce') return kernel.shape;
+  const { shape } = (outputs[0] as ProgramOperand).spec;
+  return kernel.family === 'window' ? shape.slice(0, 2) : shape;
+};
+
+/** A kernel for `block` indices of a dim that has `size`. */
+export function resized(kernel: LoopedKernel, dim: number, size: number, block: number): LoopedKernel {
+  if (kernel.family === 'map') return kernel;
+  if (kernel.family === 'reduce') return { ...kernel, shape: kernel.shape.map((n, d) => (d === dim ? block : n)) };
+  return { ...kernel, geometry: { ...kernel.geometry, planes: (kernel.geometry.planes / size) * block } };
+}
 
 /** Dims that can be walked from outside: those that are not reduced. */
 export const dimsOf = (step: Member): number[] => {
@@ -36,6 +59,7 @@ export const dimsOf = (step: Member): number[] => {
 /** Which dim of an operand is the step's `dim`; -1 where it has none. */
 function dimIn({ spec }: ProgramOperand, step: Member, dim: number, written: boolean): number {
   const { kernel } = step;
+  if (kernel.family === 'window') return dim;
   const rank = shapeOf(step).length;
   const rankOf = spec.shape.length;
   if (!written || kernel.family === 'map' || rankOf === rank) return dim - (rank - rankOf);
