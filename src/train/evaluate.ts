@@ -1,11 +1,11 @@
 import { LibError } from '../core/errors.js';
+import type { Measured, Metric } from '../metrics/metric.js';
 import type { AnyModule } from '../nn/module.js';
 import { autocast } from '../ops/autocast.js';
 import { noGrad } from '../tensor/autograd.js';
 import { isTensor, type Tensor, type TensorData } from '../tensor/tensor.js';
 import { CompiledPart } from './compiled.js';
 import type { Scores } from './events.js';
-import type { Measured, Metric } from './metrics.js';
 import { withMode } from './modes.js';
 import type { Precision } from './options.js';
 import { pause } from './pause.js';

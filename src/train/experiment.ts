@@ -1,10 +1,10 @@
 import { LibError, nearest } from '../core/errors.js';
 import type { Dataset } from '../data/dataset.js';
+import type { Metric } from '../metrics/metric.js';
 import type { AnyModule, Parameter } from '../nn/module.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { Callback } from './callbacks.js';
 import type { ForwardFn, LossFn } from './evaluate.js';
-import type { Metric } from './metrics.js';
 import {
   checkKeys,
   checkRange,

@@ -2,6 +2,8 @@ export * from './advice.js';
 // The entry `chainrule/train`: the training loop, metrics, callbacks, experiments and run folders.
 
 export { loadRun, openRecorder, readEvents } from '#recorder';
+export { type AccuracyOptions, accuracy, confusionMatrix, topK } from '../metrics/classification.js';
+export { type Measured, type Metric, runningMean } from '../metrics/metric.js';
 export {
   type Callback,
   checkpoint,
@@ -28,7 +30,6 @@ export type {
 } from './events.js';
 export { type Experiment, type ExperimentData, type ExperimentOptions, experiment, withValues } from './experiment.js';
 export { type FitResult, fit } from './fit.js';
-export { type AccuracyOptions, accuracy, confusionMatrix, type Measured, type Metric, runningMean, topK } from './metrics.js';
 export { withMode } from './modes.js';
 export type { Batches, DataSource, FitOptions, RunLength, TrainOptimizer, TrainSchedule } from './options.js';
 export { type DataWaiting, type ExperimentProfile, type ProfileExperimentOptions, profileExperiment } from './profileExperiment.js';

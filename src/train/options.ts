@@ -1,6 +1,7 @@
 import { LibError, nearest } from '../core/errors.js';
 import type { AsyncDataset, Dataset } from '../data/dataset.js';
 import { DataLoader } from '../data/loader.js';
+import type { Metric } from '../metrics/metric.js';
 import type { AnyModule } from '../nn/module.js';
 import type { OptimizerState } from '../optim/optimizer.js';
 import type { Schedulable, SchedulerState } from '../optim/scheduler.js';
@@ -8,7 +9,6 @@ import type { Tensor } from '../tensor/tensor.js';
 import type { Callback } from './callbacks.js';
 import type { ForwardFn, LossFn } from './evaluate.js';
 import type { TrainEvent } from './events.js';
-import type { Metric } from './metrics.js';
 import type { Recorder, RunConfig, SavedRun } from './recorder.js';
 
 /** What products are computed in; weights, sums, norms and losses are float32 in any case. */

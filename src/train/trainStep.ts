@@ -1,10 +1,10 @@
 import { LibError } from '../core/errors.js';
+import type { Metric } from '../metrics/metric.js';
 import type { AnyModule } from '../nn/module.js';
 import { clipGradNorm_ } from '../optim/clip.js';
 import { noGrad } from '../tensor/autograd.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { type BatchValues, examplesIn, type ForwardFn, inPrecision, type LossFn, shapesOf } from './evaluate.js';
-import type { Metric } from './metrics.js';
 import type { Precision, TrainOptimizer } from './options.js';
 
 export interface StepValues {

@@ -1,4 +1,5 @@
 import { matchNames } from '../io/names.js';
+import type { Metric } from '../metrics/metric.js';
 import type { AnyModule } from '../nn/module.js';
 import type { OptimizerState } from '../optim/optimizer.js';
 import type { SchedulerState } from '../optim/scheduler.js';
@@ -9,7 +10,6 @@ import type { Callback, RunControl } from './callbacks.js';
 import { CompiledPart, type CompileMode } from './compiled.js';
 import { type BatchValues, type Evaluation, evaluateWith, evaluationStep, type ForwardFn, type LossFn, Tally } from './evaluate.js';
 import type { EpochEvent, Scores, StepEvent, TrainEvent, ValidationEvent } from './events.js';
-import type { Metric } from './metrics.js';
 import { withMode } from './modes.js';
 import type { Batches, Precision, TrainOptimizer, TrainSchedule } from './options.js';
 import { pause } from './pause.js';
