@@ -112,8 +112,8 @@ function envelope(found: readonly Scored[], positives: number, interpolation: 'a
  * Mean average precision of boxes over the classes that occur, with the value of each class. Detections are matched to true boxes of
  * their image and class, the best score first, each true box once.
  * @example
- * const there = [{ boxes: [[0, 0, 2, 2]] }];
- * boxAveragePrecision([{ boxes: [[0, 0, 2, 2]], scores: [0.9] }], there).mean // 1
+ * const there: TrueBoxes[] = [{ boxes: [[0, 0, 2, 2]] }];
+ * console.assert(boxAveragePrecision([{ boxes: [[0, 0, 2, 2]], scores: [0.9] }], there).mean === 1);
  */
 export function boxAveragePrecision(
   predicted: readonly Detections[],

@@ -48,7 +48,7 @@ function unit(x: readonly number[]): number[] {
 
 /**
  * The share of examples with one of their own class among the `k` nearest others. Outputs are embeddings (examples, dims).
- * @example recallAtK([[0, 0], [0, 1], [5, 5], [0, 2]], [0, 0, 1, 1]) // 0.5
+ * @example recallAtK([[0, 0], [0, 1], [5, 5], [0, 2]], [0, 0, 1, 1]) // 0.75
  */
 export const recallAtK: MetricForms<RecallAtOptions> = forms(({ k = 1, distance = 'euclidean' }) => {
   if (!Number.isInteger(k) || k < 1) throw new LibError('value', `recallAtK: k must be a positive integer, got ${k}.`);

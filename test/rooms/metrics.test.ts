@@ -94,7 +94,7 @@ describe('classification', () => {
   });
 
   const { precision, recall, f1, iou } = metrics;
-  for (const [name, metric] of Object.entries({ precision, recall, f1, iou }) as ['f1', typeof f1][]) {
+  for (const [name, metric] of Object.entries({ precision, recall, f1, iou }) as ['f1' | 'iou', typeof f1][]) {
     test(`${name}: macro, weighted, micro and binary`, () => {
       const each = Array.from({ length: C }, (_, c) => perClass(P, T, c));
       near(metric(logits, classes), mean(each.map((e) => e[name])));
