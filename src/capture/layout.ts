@@ -79,6 +79,12 @@ export class Layout {
     return this.sources.push({ kind: 'temporary', bytes }) - 1;
   }
 
+  /** Whether another buffer from outside may show the same bytes. */
+  isBrought(buffer: number): boolean {
+    const kind = this.sources[buffer]?.kind;
+    return kind === 'argument' || kind === 'grad';
+  }
+
   /** Whether two buffers may show the same bytes: a caller may pass one tensor twice, or a parameter. */
   mayMeet(a: number, b: number): boolean {
     if (a === b) return true;

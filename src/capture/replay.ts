@@ -98,10 +98,11 @@ export class Replay {
     const isTemporary = (b: number): boolean => sources[b]?.kind === 'temporary';
     const needed = removeDeadCode(this.layout.steps, (b) => !isTemporary(b));
     const mayMeet = (a: number, b: number): boolean => this.layout.mayMeet(a, b);
-    const shorter = fuse ? optimized(needed, tracer, { isTemporary, mayMeet }) : needed;
+    const facts: BufferFacts = { isTemporary, mayMeet, isBrought: (b) => this.layout.isBrought(b) };
+    const shorter = fuse ? optimized(needed, tracer, facts) : needed;
     const newBuffer = (bytes: number): number => this.layout.addTemporary(bytes);
     const lean = rematerialize(shorter, memoryBudget, { sizeOf: (b) => this.temporaryBytes(b), mayMeet, newBuffer });
-    const looped = fuse && this.device.supports(anyLoop, []) ? gatherLoops(lean, { isTemporary, mayMeet }) : lean;
+    const looped = fuse && this.device.supports(anyLoop, []) ? gatherLoops(lean, facts) : lean;
     this.steps = fuse ? writeInPlace(looped, { isTemporary }) : looped;
     const arena = planArena(this.steps, (b) => this.temporaryBytes(b));
     this.arenaBytes = arena.bytes;

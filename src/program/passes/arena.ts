@@ -29,19 +29,26 @@ export function planArena(steps: readonly Step[], sizeOf: (buffer: number) => nu
   const lifetimes = lifetimesOf(steps, sizeOf);
   const offsets = new Map<number, number>();
   const slots = new Map<number, Slot>(); // of the temporaries that are alive
+  const taken: Slot[] = []; // the same, by offset
   let bytes = 0;
   steps.forEach((step, at) => {
     for (const out of step.outputs) {
       if (lifetimes.get(out.buffer)?.first !== at || slots.has(out.buffer)) continue;
       const size = sizeOf(out.buffer) ?? 0;
       const heir = dyingTwin(step, out, size, (b) => slots.has(b) && lifetimes.get(b)?.last === at && sizeOf(b) === size);
-      const slot = (heir !== undefined && slots.get(heir)) || lowestGap([...slots.values()], size);
+      const slot = (heir !== undefined && slots.get(heir)) || lowestGap(taken, size);
       if (heir !== undefined) slots.delete(heir);
+      else taken.splice(placeOf(taken, slot.offset), 0, slot);
       slots.set(out.buffer, slot);
       offsets.set(out.buffer, slot.offset);
       bytes = Math.max(bytes, slot.end);
     }
-    for (const { buffer } of [...step.inputs, ...step.outputs]) if (lifetimes.get(buffer)?.last === at) slots.delete(buffer);
+    for (const { buffer } of [...step.inputs, ...step.outputs]) {
+      const slot = lifetimes.get(buffer)?.last === at ? slots.get(buffer) : undefined;
+      if (slot === undefined) continue;
+      slots.delete(buffer);
+      taken.splice(taken.indexOf(slot, placeOf(taken, slot.offset)), 1);
+    }
   });
   return { offsets, bytes };
 }
@@ -83,13 +90,23 @@ function readFirst({ kernel, inputs, outputs }: Step, out: ProgramOperand): read
   }
 }
 
-function lowestGap(taken: Slot[], bytes: number): Slot {
+function lowestGap(taken: readonly Slot[], bytes: number): Slot {
   const size = Math.max(ALIGNMENT, Math.ceil(bytes / ALIGNMENT) * ALIGNMENT);
-  taken.sort((a, b) => a.offset - b.offset);
   let offset = 0;
   for (const slot of taken) {
     if (slot.offset - offset >= size) break;
     offset = Math.max(offset, slot.end);
   }
   return { offset, end: offset + size };
+}
+
+/** Where a slot with this offset stands, or would stand. */
+function placeOf(taken: readonly Slot[], offset: number): number {
+  let [low, high] = [0, taken.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((taken[middle] as Slot).offset < offset) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }

@@ -11,14 +11,18 @@ type MapStep = Step & { readonly kernel: MapKernel };
 export function batchUpdates<S extends Step>(steps: readonly S[], facts: BufferFacts): S[] {
   const out: S[] = [];
   let open: S[] = [];
+  let touched = new Touched(facts);
   const close = (): void => {
     if (open.length > 0) out.push(open.length === 1 ? (open[0] as S) : merged(open));
     open = [];
+    touched = new Touched(facts);
   };
   for (const step of steps) {
-    if (open.length > 0 && (!isAlike(open[0] as S, step) || meets(open, step, facts))) close();
-    if (isUpdate(step, facts)) open.push(step);
-    else out.push(step);
+    if (open.length > 0 && (!isAlike(open[0] as S, step) || touched.meets(step))) close();
+    if (isUpdate(step, facts)) {
+      open.push(step);
+      touched.add(step);
+    } else out.push(step);
   }
   close();
   return out;
@@ -47,11 +51,29 @@ function isAlike(a: Step, b: Step): boolean {
   );
 }
 
-/** Parts run in any order: none may touch what another one writes. */
-function meets(open: readonly Step[], step: Step, { mayMeet }: BufferFacts): boolean {
-  const touches = (a: Step, b: Step): boolean =>
-    a.outputs.some((y) => [...b.inputs, ...b.outputs].some((x) => x.buffer === y.buffer || mayMeet(x.buffer, y.buffer)));
-  return open.some((other) => touches(other, step) || touches(step, other));
+/** What the parts read and write: they run in any order, so none may touch what another one writes. */
+class Touched {
+  private readonly read = new Set<number>();
+  private readonly written = new Set<number>();
+  private brings = false;
+
+  constructor(private readonly facts: BufferFacts) {}
+
+  add({ inputs, outputs }: Step): void {
+    for (const { buffer } of inputs) this.read.add(buffer);
+    for (const { buffer } of outputs) this.written.add(buffer);
+    this.brings ||= this.isBringing({ inputs, outputs });
+  }
+
+  meets(step: Step): boolean {
+    if (this.brings || this.isBringing(step)) return true; // any other part writes to tensors from outside
+    const isWritten = ({ buffer }: ProgramOperand): boolean => this.written.has(buffer);
+    return step.inputs.some(isWritten) || step.outputs.some((y) => isWritten(y) || this.read.has(y.buffer));
+  }
+
+  private isBringing({ inputs, outputs }: Pick<Step, 'inputs' | 'outputs'>): boolean {
+    return [...inputs, ...outputs].some((x) => this.facts.isBrought(x.buffer));
+  }
 }
 
 function merged<S extends Step>(steps: readonly S[]): S {

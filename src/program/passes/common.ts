@@ -17,7 +17,7 @@ export function shareCommon<S extends Step>(steps: readonly S[], facts: CommonFa
   for (const { outputs } of steps) for (const { buffer } of outputs) writes.set(buffer, (writes.get(buffer) ?? 0) + 1);
   const isOwn = ({ outputs }: Step): boolean =>
     outputs.every(({ buffer, offset }) => facts.isTemporary(buffer) && offset === 0 && writes.get(buffer) === 1);
-  const versions = new Map<number, number>();
+  const versions = new Versions(facts);
   const known = new Map<string, S>();
   const moved = new Map<number, number>(); // buffers of dropped results, and those that hold the same
   const kept: S[] = [];
@@ -31,7 +31,7 @@ export function shareCommon<S extends Step>(steps: readonly S[], facts: CommonFa
     }
     if (key !== null) known.set(key, step);
     kept.push(step);
-    for (const { buffer } of step.outputs) bump(versions, buffer, facts);
+    for (const { buffer } of step.outputs) versions.bump(buffer);
   }
   return kept;
 }
@@ -41,19 +41,39 @@ function redirected(x: ProgramOperand, moved: ReadonlyMap<number, number>): Prog
   return buffer === undefined ? x : { ...x, buffer };
 }
 
-/** A write makes every value that may share its bytes another one. */
-function bump(versions: Map<number, number>, written: number, { isTemporary, mayMeet }: CommonFacts): void {
-  versions.set(written, (versions.get(written) ?? 0) + 1);
-  if (isTemporary(written)) return;
-  for (const [buffer, version] of versions) if (buffer !== written && mayMeet(buffer, written)) versions.set(buffer, version + 1);
+/** How often each buffer was written so far, by itself or through another one. */
+class Versions {
+  private readonly versions = new Map<number, number>();
+  /** Buffers from outside that were read or written. */
+  private readonly outside = new Set<number>();
+  private readonly brought = new Set<number>();
+
+  constructor(private readonly facts: CommonFacts) {}
+
+  of(buffer: number): number {
+    const known = this.versions.get(buffer);
+    if (known !== undefined) return known;
+    this.versions.set(buffer, 0);
+    if (this.facts.isTemporary(buffer)) return 0;
+    this.outside.add(buffer);
+    if (this.facts.isBrought(buffer)) this.brought.add(buffer);
+    return 0;
+  }
+
+  /** A write makes every value that may share its bytes another one. */
+  bump(buffer: number): void {
+    this.versions.set(buffer, this.of(buffer) + 1);
+    if (this.facts.isTemporary(buffer)) return;
+    const others = this.facts.isBrought(buffer) ? this.outside : this.brought;
+    for (const other of others) if (other !== buffer) this.versions.set(other, this.of(other) + 1);
+  }
 }
 
-function keyOf(step: Step, versions: Map<number, number>, facts: CommonFacts): string | null {
+function keyOf(step: Step, versions: Versions, facts: CommonFacts): string | null {
   const scalars = facts.scalarsOf(step);
   if (scalars === null) return null;
   const inputs = step.inputs.map(({ buffer, spec, offset }) => {
-    if (!versions.has(buffer)) versions.set(buffer, 0);
-    return `${buffer}.${versions.get(buffer)}.${spec.id}.${offset}`;
+    return `${buffer}.${versions.of(buffer)}.${spec.id}.${offset}`;
   });
   return `${kernelKey(step.kernel)}|${inputs}|${step.outputs.map(({ spec }) => spec.id)}|${scalars}`;
 }

@@ -9,6 +9,8 @@ export interface BufferFacts {
   isTemporary(buffer: number): boolean;
   /** Two buffers that may show the same bytes. */
   mayMeet(a: number, b: number): boolean;
+  /** The caller brings it: of all buffers from outside, only such ones may show the bytes of another one. */
+  isBrought(buffer: number): boolean;
 }
 
 /** Engines keep inputs, registers, constants and scalars of an expression in one small table. */
