@@ -65,7 +65,7 @@ class Versions {
     this.versions.set(buffer, this.of(buffer) + 1);
     if (this.facts.isTemporary(buffer)) return;
     const others = this.facts.isBrought(buffer) ? this.outside : this.brought;
-    for (const other of others) if (other !== buffer) this.versions.set(other, this.of(other) + 1);
+    for (const other of others) if (other !== buffer && this.facts.mayMeet(other, buffer)) this.versions.set(other, this.of(other) + 1);
   }
 }
 
