@@ -1,0 +1,13 @@
+export * from './cnn.js';
+export * from './densenet.js';
+export * from './efficientnet.js';
+export * from './googlenet.js';
+export * from './linearModels.js';
+export * from './maxoutNetwork.js';
+export * from './mlp.js';
+export * from './mobilenet.js';
+export * from './resnet.js';
+export * from './resnetCifar.js';
+export * from './selfNormalizing.js';
+export * from './task.js';
+export { tinyTasks } from './zoo.js';
