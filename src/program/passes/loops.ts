@@ -3,7 +3,7 @@ import type { LoopKernel, LoopView } from '../kernel.js';
 import type { ProgramOperand, Step } from '../program.js';
 import { planArena } from './arena.js';
 import type { BufferFacts } from './fuse.js';
-import { type Access, accessOf, blockOf, dimsOf, isMember, isSame, type Member, resized, shapeOf, unitBytes } from './slices.js';
+import { type Access, accessOf, blockOf, dimsOf, isMember, isSame, isTorn, type Member, resized, shapeOf, unitBytes } from './slices.js';
 
 type Named = Step & { readonly name: string };
 
@@ -64,7 +64,7 @@ function countUsers(steps: readonly Step[]): Map<number, number> {
 function partOf<S extends Named>(step: S & Member, at: number, dim: number): Part<S> | null {
   const reads = step.inputs.map((x) => accessOf(x, step, dim, false));
   const writes = step.outputs.map((x) => accessOf(x, step, dim, true));
-  if ([...reads, ...writes].some((a) => a === null) || writes.some((a) => a?.stride === 0)) return null;
+  if ([...reads, ...writes].some((a) => a === null || isTorn(a)) || writes.some((a) => a?.stride === 0)) return null;
   return { at, step, dim, reads: reads as Access[], writes: writes as Access[] };
 }
 

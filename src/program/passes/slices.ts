@@ -97,6 +97,12 @@ export const isSame = (a: Access, b: Access): boolean =>
   a.inner.length === b.inner.length &&
   a.inner.every(({ size, stride }, i) => size === b.inner[i]?.size && stride === b.inner[i]?.stride);
 
+/** Elements in a cache line: what lies closer together than that should be touched together. */
+const LINE = 16;
+
+/** Whether one index after another goes over the same lines of memory: a loop along the columns of rows. */
+export const isTorn = ({ stride, inner }: Access): boolean => stride !== 0 && stride < LINE && inner.some((e) => e.stride > stride);
+
 /** Bytes that are touched for one index. */
 export const unitBytes = ({ inner, spec }: Access): number => inner.reduce((n, { size }) => n * size, dtypes[spec.dtype].bytes);
 
