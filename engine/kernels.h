@@ -32,6 +32,7 @@ int32_t recurrent(const Step&);
 int32_t loop(const Step&);
 int32_t layer_norm(const Step&);
 int32_t probe(const Step&);
+int32_t factor(const Step&);
 extern const Kernels kernels;
 }  // namespace chainrule::VARIANT
 #endif

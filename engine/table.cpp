@@ -8,6 +8,6 @@
 namespace chainrule::VARIANT {
 extern const Kernels kernels = {
     TEXT(VARIANT),
-    {nullptr, map, reduce, gemm, conv, window, gather, scatter, scan, sort, random, copy, probe, attention, recurrent, loop, layer_norm},
+    {nullptr, map, reduce, gemm, conv, window, gather, scatter, scan, sort, random, copy, probe, attention, recurrent, loop, layer_norm, factor},
 };
 }

@@ -44,6 +44,9 @@
 //
 //   LOOP     turns, views, scratch bytes, [buffer or -1 (scratch), dtype, offset, stride (from turn to turn)] of views, then the
 //            tape of a turn, whose buffers are the views and whose scalars are the program's
+//   FACTOR   by (0 cholesky, 1 lu, 2 qr, 3 eigh, 4 svd, 5 triangularSolve, 6 permutation, 7 exp),
+//            flags (1 upper, 2 unit, 4 vectors, 8 strict), m, n (of the first input), columns (of the last output), rank, dims (of the
+//            batch), operands, [view k=rank+2] (inputs, then outputs; the last two strides: row, column; 0 where a vector has none)
 //
 // Dims of size 1 are gone, dims are coalesced and sorted by the encoder, the last is the fastest, and no step is empty.
 #pragma once

@@ -18,6 +18,8 @@ export class KernelError extends Error {
   constructor(
     readonly code: ErrorCode,
     readonly facts: string,
+    /** What was asked of the data, where the code does not say it. */
+    readonly rule?: string,
   ) {
     super(facts);
     this.name = 'KernelError';

@@ -101,7 +101,8 @@ function compilePlan(plan: Plan): Executable {
 /** @internal The error of a kernel, as the user of an op sees it. */
 export function named(op: string, error: unknown): unknown {
   if (!(error instanceof KernelError)) return error;
-  const rule = error.code === 'index' ? 'indices must lie inside the tensor' : 'the engine must be able to run the call';
+  const fallback = error.code === 'index' ? 'indices must lie inside the tensor' : 'the engine must be able to run the call';
+  const { rule = fallback } = error;
   return new LibError(error.code, `${op}: ${rule}, got ${error.facts}.`);
 }
 

@@ -3,7 +3,7 @@ import type { Expr } from '../expr/expr.js';
 import type { Step } from './program.js';
 
 /**
- * The ten kernel families: everything a backend must be able to run. Backends implement these, never ops. The fused families are
+ * The eleven kernel families: everything a backend must be able to run. Backends implement these, never ops. The fused families are
  * more: a row uses one where the backend `supports` it, and is composed of other rows elsewhere.
  * Shapes, strides and element types are not here but in the operands' specs; transposes and broadcasts are strides.
  */
@@ -17,6 +17,7 @@ export type Kernel =
   | ScanKernel
   | SortKernel
   | RandomKernel
+  | FactorKernel
   | CopyKernel
   | FusedKernel;
 
@@ -146,6 +147,33 @@ export interface SortKernel {
   readonly dim: number;
   readonly descending: boolean;
   readonly k?: number;
+}
+
+/**
+ * Factors of dense matrices (the last two dims; float32 or float64), one by one over the batch dims, which inputs broadcast to. Outputs
+ * are dense. What is only read of an input follows LAPACK.
+ *
+ * `cholesky`: a → l, info. L Lᵀ from the lower triangle of a.
+ * `lu`: a (m, n) → lu, pivots (min(m, n)), info. P L U: the factors in one matrix, row swaps counted from 1.
+ * `qr`: a (m, n) → packed, tau (min(m, n)). R and the vectors of Householder's reflections below it.
+ * `eigh`: a → w ascending, and with `vectors` v (columns), from the lower triangle of a.
+ * `svd`: a (m, n) → s descending, or with `vectors` u (m, k), s (k), vh (k, n), k = min(m, n).
+ * `triangularSolve`: a (n, n), b (n, k) → x with a x = b; reads the lower triangle, or the upper one, with ones for a diagonal if `unit`.
+ * `permutation`: pivots (k) → the order of `rows` rows after those swaps, counted from 0.
+ * `exp`: a → Σ aᵏ / k!.
+ *
+ * Eigenvectors and pairs of singular vectors have a sign of their own choice: the first entry (of u) that has at least half the
+ * largest magnitude is positive. `info` (int32) is 0, or the order of the first minor that is not positive definite (cholesky) or of
+ * the first pivot that is 0 (lu). With `strict` a failure is a KernelError of code 'value'; factors of failures are undefined.
+ */
+export interface FactorKernel {
+  readonly family: 'factor';
+  readonly by: 'cholesky' | 'lu' | 'qr' | 'eigh' | 'svd' | 'triangularSolve' | 'permutation' | 'exp';
+  readonly strict?: boolean;
+  readonly vectors?: boolean;
+  readonly upper?: boolean;
+  readonly unit?: boolean;
+  readonly rows?: number;
 }
 
 /**

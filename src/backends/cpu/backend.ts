@@ -1,10 +1,12 @@
 import { type DType, dtypes } from '../../core/dtype.js';
 import { internal, KernelError, LibError } from '../../core/errors.js';
 import { type Backend, type Executable, nextBackendId, type Storage } from '../../program/backend.js';
+import { factorError } from '../../program/factor.js';
 import { isFused, type Kernel } from '../../program/kernel.js';
 import type { Program } from '../../program/program.js';
 import { type Binding, MAILBOX_HEADER, outcomes } from './binding.js';
 import { encodeProgram } from './encode.js';
+import { factorNames } from './encodeFactor.js';
 import { CpuStorage } from './storage.js';
 import { families } from './tapeWriter.js';
 
@@ -167,6 +169,7 @@ class CpuExecutable implements Executable {
     if (code === outcomes.ok) return;
     if (code === outcomes.index) throw new KernelError('index', `index ${a} at element ${c} is out of range for dimension of size ${b}`);
     if (code === outcomes.memory) throw new KernelError('device', 'out of memory for intermediate results');
+    if (code === outcomes.factor) throw factorError(factorNames[a ?? 0] ?? 'lu', b ?? 0, c ?? 0);
     throw internal(`the engine stopped with code ${code} (${a})`);
   }
 }

@@ -27,4 +27,4 @@ export interface Binding {
 export const MAILBOX_HEADER = 4;
 
 /** Results of a run, as in engine/abi.h. */
-export const outcomes = { ok: 0, index: 1, memory: 2, tape: 3 } as const;
+export const outcomes = { ok: 0, index: 1, memory: 2, tape: 3, factor: 4 } as const;

@@ -16,6 +16,8 @@ import type {
 import type { Program, ProgramOperand, Step } from '../../program/program.js';
 import { computeCodes, writeExprs } from './encodeExpr.js';
 import { writeAttention, writeLayerNorm, writeRecurrent } from './encodeFused.js';
+import { writeFactor } from './encodeFactor.js';
+import { writeAttention, writeRecurrent } from './encodeFused.js';
 import { writeConv, writeGemm, writeScan, writeSort, writeWindow } from './encodeHeavy.js';
 import { coalesce, isInjective, outerLoops, pairTransposed, slabsDisjoint, sortedDims } from './encodeLoops.js';
 import { TapeWriter } from './tapeWriter.js';
@@ -55,6 +57,8 @@ function writeStep(tape: TapeWriter, step: Step, findAot: FindAot): void {
       return writeSort(tape, step, kernel);
     case 'random':
       return writeRandom(tape, step, kernel);
+    case 'factor':
+      return writeFactor(tape, step, kernel);
     case 'copy':
       return writeCopy(tape, step, kernel);
     case 'loop':

@@ -20,6 +20,7 @@ export const families = {
   recurrent: 14,
   loop: 15,
   layerNorm: 16,
+  factor: 17,
 } as const;
 
 const real = new Float64Array(1);

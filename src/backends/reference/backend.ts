@@ -3,6 +3,7 @@ import { type Backend, type Executable, nextBackendId, type Storage } from '../.
 import { isFused, type Kernel } from '../../program/kernel.js';
 import type { Program, ProgramOperand } from '../../program/program.js';
 import { copy } from './copy.js';
+import { factor } from './factor.js';
 import { gemm } from './gemm.js';
 import { gather, scatter } from './indexing.js';
 import { map, reduce } from './map.js';
@@ -96,6 +97,8 @@ function prepare(kernel: Kernel): Run {
       return sort(kernel);
     case 'random':
       return random(kernel);
+    case 'factor':
+      return factor(kernel);
     case 'copy':
       return copy(kernel);
     case 'attention':

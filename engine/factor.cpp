@@ -1,0 +1,305 @@
+// Factorizations of batches of dense matrices: the step itself, and Cholesky, LU, triangular systems and the exponential.
+#include "factor.h"
+#include "kernels.h"
+#include "simd.h"
+
+namespace chainrule::VARIANT {
+
+double dot(const double* x, const double* y, int n) {
+  vd sums[4] = {};
+  int i = 0;
+  for (; i + 4 * LANES_D <= n; i += 4 * LANES_D)
+    for (int k = 0; k < 4; ++k) sums[k] = fma(load(x + i + k * LANES_D), load(y + i + k * LANES_D), sums[k]);
+  const vd all = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+  double sum = 0;
+  for (int k = 0; k < LANES_D; ++k) sum += all[k];
+  for (; i < n; ++i) sum += x[i] * y[i];
+  return sum;
+}
+
+void axpy(double factor, const double* x, double* y, int n) {
+  const vd f = broadcast(factor);
+  int i = 0;
+  for (; i + LANES_D <= n; i += LANES_D) store(y + i, fma(f, load(x + i), load(y + i)));
+  for (; i < n; ++i) y[i] += factor * x[i];
+}
+
+void scale(double factor, double* x, int n) {
+  for (int i = 0; i < n; ++i) x[i] *= factor;
+}
+
+void multiply(const Matrix& c, int m, int n, const Matrix& a, int k, const Matrix& b, bool accumulate) {
+  if (m == 0 || n == 0) return;
+  Gemm g;
+  g.dtype = g.cdtype = DType(c.dtype);
+  g.m = m, g.n = n, g.k = k;
+  g.a = a.data, g.b = b.data, g.c = c.data;
+  g.as.row = a.row, g.as.col = a.col, g.bs.row = b.row, g.bs.col = b.col, g.cs.row = c.row, g.cs.col = c.col;
+  g.accumulate = accumulate;
+  gemm_run(g);
+}
+
+namespace {
+
+INLINE void copy_matrix(const Matrix& from, const Matrix& to, int rows, int cols) {
+  load_tile(compute_of(from.dtype), from.dtype, from.data, from.row, from.col, rows, cols, to.data);
+}
+
+// X (n x cols, dense) = D^-1 X for a triangle D in rows of `ld`.
+void solve_rows(const double* d, int ld, int n, int32_t flags, double* x, int cols) {
+  const bool upper = (flags & UPPER) != 0;
+  for (int k = 0; k < n; ++k) {
+    const int i = upper ? n - 1 - k : k;
+    double* const row = x + int64_t(i) * cols;
+    for (int j = upper ? i + 1 : 0; j < (upper ? n : i); ++j) axpy(-d[int64_t(i) * ld + j], x + int64_t(j) * cols, row, cols);
+    if ((flags & UNIT) != 0) continue;
+    const double pivot = d[int64_t(i) * ld + i];
+    for (int c = 0; c < cols; ++c) row[c] /= pivot;
+  }
+}
+
+// The same on a matrix in memory, in strips of columns. `negated`, if there is any, becomes -X.
+void solve_strips(const double* d, int n, int32_t flags, const Matrix& x, int cols, double* room, const Matrix* negated) {
+  constexpr int STRIP = 64;
+  parallel((cols + STRIP - 1) / STRIP, [&](int64_t task, int) {
+    const int first = int(task) * STRIP, width = cols - first < STRIP ? cols - first : STRIP;
+    double* const strip = room + int64_t(first) * n;
+    read(x.at(0, first), n, width, strip);
+    solve_rows(d, n, n, flags, strip, width);
+    write(strip, x.at(0, first), n, width);
+    if (negated == nullptr) return;
+    scale(-1, strip, n * width);
+    write(strip, negated->at(0, first), n, width);
+  });
+}
+
+// Room for a block, a strip of BLOCK rows in float64, and its negative in any type.
+INLINE size_t strip_bytes(int64_t rows) { return size_t(BLOCK) * size_t(BLOCK + 2 * rows) * 8; }
+INLINE Matrix dense_at(void* memory, int32_t dtype, int64_t cols) { return {static_cast<char*>(memory), dtype, cols, 1}; }
+
+int cholesky_block(double* d, int n) {
+  for (int i = 0; i < n; ++i) {
+    double* const row = d + int64_t(i) * n;
+    for (int j = 0; j < i; ++j) row[j] = (row[j] - dot(row, d + int64_t(j) * n, j)) / d[int64_t(j) * n + j];
+    const double rest = row[i] - dot(row, row, i);
+    if (!(rest > 0)) return i + 1;
+    row[i] = __builtin_sqrt(rest);
+  }
+  return 0;
+}
+
+// L L^T = A, from A's lower triangle.
+int cholesky(const Matrix* o, int n) {
+  const Matrix& l = o[1];
+  copy_matrix(o[0], l, n, n);
+  const Room room(strip_bytes(n));
+  if (room.memory == nullptr) return OUT_OF_MEMORY;
+  double* const block = room.doubles();
+  double* const strip = block + BLOCK * BLOCK;
+  int info = 0;
+  for (int j = 0; j < n && info == 0; j += BLOCK) {
+    const int size = n - j < BLOCK ? n - j : BLOCK, rest = n - j - size;
+    read(l.at(j, j), size, size, block);
+    info = cholesky_block(block, size);
+    if (info != 0) info += j;
+    write(block, l.at(j, j), size, size);
+    if (info != 0 || rest == 0) continue;
+    const Matrix below = l.at(j + size, j), negated = dense_at(strip + int64_t(BLOCK) * rest, l.dtype, rest);
+    solve_strips(block, size, 0, below.transposed(), rest, strip, &negated);
+    for (int c = 0; c < rest; c += 4 * BLOCK) {            // the lower triangle, in steps
+      const int width = rest - c < 4 * BLOCK ? rest - c : 4 * BLOCK;
+      multiply(l.at(j + size + c, j + size + c), rest - c, width, below.at(c, 0), size, negated.at(0, c), true);
+    }
+  }
+  for (int i = 0; i + 1 < n; ++i) __builtin_memset(l.at(i, i + 1).data, 0, size_t(n - 1 - i) * bytes_of(l.dtype));
+  return info;
+}
+
+void swap_rows(const Matrix& a, int r, int s, int from, int to) {
+  if (r == s || from >= to) return;
+  char *x = a.at(r, from).data, *y = a.at(s, from).data;
+  for (int64_t i = 0; i < int64_t(to - from) * bytes_of(a.dtype); i += 4) {
+    uint32_t u, v;
+    __builtin_memcpy(&u, x + i, 4), __builtin_memcpy(&v, y + i, 4);
+    __builtin_memcpy(x + i, &v, 4), __builtin_memcpy(y + i, &u, 4);
+  }
+}
+
+// P L U of a panel of `cols` columns with partial pivoting; the first column without a pivot, from 1.
+int lu_panel(double* p, int rows, int cols, int32_t* pivots) {
+  int info = 0;
+  for (int c = 0; c < cols && c < rows; ++c) {
+    int best = c;
+    for (int r = c + 1; r < rows; ++r)
+      if (magnitude(p[int64_t(r) * cols + c]) > magnitude(p[int64_t(best) * cols + c])) best = r;
+    pivots[c] = best;
+    double* const row = p + int64_t(c) * cols;
+    double* const other = p + int64_t(best) * cols;
+    for (int k = 0; k < cols && best != c; ++k) {
+      const double kept = row[k];
+      row[k] = other[k], other[k] = kept;
+    }
+    if (row[c] == 0 && info == 0) info = c + 1;
+    if (row[c] == 0) continue;
+    for (int r = c + 1; r < rows; ++r) {
+      double* const to = p + int64_t(r) * cols;
+      to[c] /= row[c];
+      axpy(-to[c], row + c + 1, to + c + 1, cols - c - 1);
+    }
+  }
+  return info;
+}
+
+int lu(const Matrix* o, int m, int n) {
+  const Matrix& w = o[1];
+  copy_matrix(o[0], w, m, n);
+  const Room room(size_t(BLOCK) * size_t(int64_t(m) + 2 * int64_t(n)) * 8);
+  if (room.memory == nullptr) return OUT_OF_MEMORY;
+  double* const panel = room.doubles();
+  double* const strip = panel + int64_t(BLOCK) * m;
+  int32_t* const pivots = reinterpret_cast<int32_t*>(o[2].data);
+  const int count = m < n ? m : n;
+  int info = 0;
+  for (int j = 0; j < count; j += BLOCK) {
+    const int size = count - j < BLOCK ? count - j : BLOCK, rest = n - j - size;
+    read(w.at(j, j), m - j, size, panel);
+    const int failed = lu_panel(panel, m - j, size, pivots + j);
+    if (failed != 0 && info == 0) info = j + failed;
+    write(panel, w.at(j, j), m - j, size);
+    for (int c = j; c < j + size; ++c) {
+      const int other = pivots[c] += j;
+      swap_rows(w, c, other, 0, j);
+      swap_rows(w, c, other, j + size, n);
+    }
+    if (rest == 0) continue;
+    const Matrix negated = dense_at(strip + int64_t(BLOCK) * rest, w.dtype, rest);
+    solve_strips(panel, size, UNIT, w.at(j, j + size), rest, strip, &negated);
+    multiply(w.at(j + size, j + size), m - j - size, rest, w.at(j + size, j), size, negated, true);
+  }
+  for (int c = 0; c < count; ++c) ++pivots[c];              // counted from 1, as in LAPACK
+  return info;
+}
+
+int triangular(const Matrix* o, int n, int cols, int32_t flags) {
+  const Matrix &a = o[0], &x = o[2];
+  copy_matrix(o[1], x, n, cols);
+  const Room room(strip_bytes(cols));
+  if (room.memory == nullptr) return OUT_OF_MEMORY;
+  double* const block = room.doubles();
+  double* const strip = block + BLOCK * BLOCK;
+  const Matrix negated = dense_at(strip + int64_t(BLOCK) * cols, x.dtype, cols);
+  const int blocks = (n + BLOCK - 1) / BLOCK;
+  for (int k = 0; k < blocks; ++k) {
+    const int j = (flags & UPPER ? blocks - 1 - k : k) * BLOCK, size = n - j < BLOCK ? n - j : BLOCK, next = j + size;
+    read(a.at(j, j), size, size, block);
+    solve_strips(block, size, flags, x.at(j, 0), cols, strip, &negated);
+    if (flags & UPPER) multiply(x, j, cols, a.at(0, j), size, negated, true);
+    else multiply(x.at(next, 0), n - next, cols, a.at(next, j), size, negated, true);
+  }
+  return 0;
+}
+
+// The order of rows after the swaps (counted from 1); the position of a pivot outside, from 1.
+int permutation(const Matrix* o, int rows, int count) {
+  const int32_t* const pivots = reinterpret_cast<const int32_t*>(o[0].data);
+  int32_t* const order = reinterpret_cast<int32_t*>(o[1].data);
+  for (int i = 0; i < rows; ++i) order[i] = i;
+  for (int i = 0; i < count; ++i) {
+    const int32_t other = pivots[i * o[0].row] - 1;
+    if (other < 0 || other >= rows) return i + 1;
+    const int32_t kept = order[i];
+    order[i] = order[other], order[other] = kept;
+  }
+  return 0;
+}
+
+// exp(A) = exp(A / 2^s)^(2^s): the Taylor series of degree 16 in powers of the fourth power, where the norm is at most 1/2.
+int exponential(const Matrix* o, int n) {
+  const int64_t size = int64_t(n) * n;
+  const Room room(size_t(6 * size) * 8);
+  double* const p = room.doubles();                          // p[0..4]: powers, of which the 0th is the sum; p[5]: a product
+  if (p == nullptr) return OUT_OF_MEMORY;
+  const auto power = [&](int k) { return dense_at(p + k * size, FLOAT64, n); };
+  read(o[0], n, n, p + size);
+  double norm = 0;
+  for (int r = 0; r < n; ++r) {
+    double sum = 0;
+    for (int c = 0; c < n; ++c) sum += magnitude(p[size + int64_t(r) * n + c]);
+    if (!(sum <= norm)) norm = sum;
+  }
+  const bool finite = norm - norm == 0;
+  int squarings = 0;
+  for (; finite && norm > 0.5; norm /= 2) ++squarings, scale(0.5, p + size, int(size));
+  for (int k = 2; k <= 4; ++k) multiply(power(k), n, n, power(1), n, power(k - 1), false);
+  double inverse[17] = {1};
+  for (int k = 1; k <= 16; ++k) inverse[k] = inverse[k - 1] / k;
+  for (int64_t i = 0; i < size; ++i) p[i] = finite ? inverse[16] * p[4 * size + i] : norm - norm;
+  for (int at = 12; at >= 0; at -= 4) {
+    if (at < 12) multiply(power(5), n, n, power(0), n, power(4), false), __builtin_memcpy(p, p + 5 * size, size_t(size) * 8);
+    for (int64_t i = 0; i < size; ++i)
+      p[i] += inverse[at + 3] * p[3 * size + i] + inverse[at + 2] * p[2 * size + i] + inverse[at + 1] * p[size + i];
+    for (int r = 0; r < n; ++r) p[int64_t(r) * n + r] += inverse[at];
+  }
+  for (; squarings > 0; --squarings) multiply(power(5), n, n, power(0), n, power(0), false), __builtin_memcpy(p, p + 5 * size, size_t(size) * 8);
+  write(p, o[1], n, n);
+  return 0;
+}
+
+struct Factor {
+  int32_t by, flags, m, n, columns, rank, operands;
+  const int32_t* dims;
+  View views[4];
+};
+
+int factor_one(const Factor& f, const Matrix* o) {
+  switch (f.by) {
+    case CHOLESKY: return cholesky(o, f.n);
+    case LU: return lu(o, f.m, f.n);
+    case QR: return factor_qr(o, f.m, f.n);
+    case EIGH: return factor_eigh(o, f.n, f.flags);
+    case SVD: return factor_svd(o, f.m, f.n, f.flags);
+    case TRIANGULAR: return triangular(o, f.n, f.columns, f.flags);
+    case PERMUTATION: return permutation(o, f.columns, f.m);
+    default: return exponential(o, f.n);
+  }
+}
+
+}  // namespace
+
+int32_t factor(const Step& step) {
+  Reader in(step);
+  Factor f = {};
+  f.by = in.next(), f.flags = in.next(), f.m = in.next(), f.n = in.next(), f.columns = in.next(), f.rank = in.next();
+  f.dims = in.ints(f.rank);
+  f.operands = in.next();
+  for (int k = 0; k < f.operands; ++k) f.views[k] = in.view(f.rank + 2);
+  const int64_t count = product(f.dims, f.rank);
+  const bool reports = f.by == CHOLESKY || f.by == LU;        // the last output says how each matrix fared
+  const int64_t work = int64_t(f.m) * f.n * (f.m < f.n ? f.m : f.n) + 1;
+  const int64_t grain = work < 20000 ? 20000 / work + 1 : 1;
+  uint64_t first = ~0ull;                                     // failure: the batch element above, the order below
+  parallel((count + grain - 1) / grain, [&](int64_t task, int) {
+    Walk<4> walk = {f.rank, f.dims, {f.views[0].strides, f.views[1].strides, f.views[2].strides, f.views[3].strides}, {}, {}};
+    for (int k = f.operands; k < 4; ++k) walk.strides[k] = f.views[0].strides;
+    walk.seek(task * grain);
+    const int64_t end = (task + 1) * grain < count ? (task + 1) * grain : count;
+    for (int64_t i = task * grain; i < end; ++i, walk.advance()) {
+      Matrix o[4] = {};
+      for (int k = 0; k < f.operands; ++k) {
+        const View& v = f.views[k];
+        o[k] = {v.data + walk.offset[k] * bytes_of(v.dtype), v.dtype, v.strides[f.rank], v.strides[f.rank + 1]};
+      }
+      const int info = factor_one(f, o);
+      if (reports && info >= 0) *reinterpret_cast<int32_t*>(o[f.operands - 1].data) = info;
+      if (info == 0) continue;
+      const uint64_t mine = info < 0 ? 0 : uint64_t(i + 1) << 32 | uint32_t(info);
+      uint64_t known = __atomic_load_n(&first, __ATOMIC_RELAXED);
+      while (mine < known && !__atomic_compare_exchange_n(&first, &known, mine, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {}
+    }
+  });
+  if (first == 0) return step.fail(ENGINE_MEMORY);
+  if (first == ~0ull || (f.flags & STRICT) == 0) return ENGINE_OK;
+  return step.fail(ENGINE_FACTOR, f.by, double((first >> 32) - 1), double(uint32_t(first)));
+}
+
+}  // namespace chainrule::VARIANT

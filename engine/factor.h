@@ -1,0 +1,52 @@
+// Parts shared by the factorizations of dense matrices. Blocks that are factored are float64 for every element type; what is
+// left of a large matrix is brought up to date by products of its own type.
+#pragma once
+#include "convert.h"
+#include "gemm_api.h"
+#include "pool.h"
+
+namespace chainrule::VARIANT {
+
+enum FactorBy : int32_t { CHOLESKY, LU, QR, EIGH, SVD, TRIANGULAR, PERMUTATION, EXP };
+enum FactorFlags : int32_t { UPPER = 1, UNIT = 2, VECTORS = 4, STRICT = 8 };
+
+constexpr int BLOCK = 64;              // rows and columns that are factored at once
+constexpr int OUT_OF_MEMORY = -1;
+
+struct Matrix {
+  char* data;
+  int32_t dtype;
+  int64_t row, col;                    // strides, in elements
+  INLINE Matrix at(int64_t r, int64_t c) const { return {data + (r * row + c * col) * bytes_of(dtype), dtype, row, col}; }
+  INLINE Matrix transposed() const { return {data, dtype, col, row}; }
+};
+
+INLINE void read(const Matrix& a, int rows, int cols, double* to) {
+  load_tile(COMPUTE_FLOAT64, a.dtype, a.data, a.row, a.col, rows, cols, to);
+}
+INLINE void write(const double* from, const Matrix& a, int rows, int cols) {
+  store_tile(COMPUTE_FLOAT64, a.dtype, from, a.data, a.row, a.col, rows, cols);
+}
+INLINE double magnitude(double x) { return x < 0 ? -x : x; }
+
+// What is allocated here lives as long as the call.
+struct Room {
+  void* memory;
+  explicit Room(size_t bytes) : memory(engine_alloc(bytes)) {}
+  ~Room() { if (memory != nullptr) engine_free(memory); }
+  Room(const Room&) = delete;
+  double* doubles() const { return static_cast<double*>(memory); }
+};
+
+double dot(const double* x, const double* y, int n);
+void axpy(double factor, const double* x, double* y, int n);       // y += factor x
+void scale(double factor, double* x, int n);
+// C (m x n) (+)= A (m x k) B (k x n), in C's type.
+void multiply(const Matrix& c, int m, int n, const Matrix& a, int k, const Matrix& b, bool accumulate);
+
+// Each factors one matrix: 0, the order at which it failed (from 1), or OUT_OF_MEMORY. o: input(s), then outputs.
+int factor_qr(const Matrix* o, int m, int n);
+int factor_eigh(const Matrix* o, int n, int32_t flags);
+int factor_svd(const Matrix* o, int m, int n, int32_t flags);
+
+}  // namespace chainrule::VARIANT
