@@ -264,7 +264,9 @@ export class Replay {
 
   /** Ops whose kernels can meet bad indices or matrices. */
   private suspects(): string {
-    const found = this.steps.filter(({ kernel }) => ['gather', 'scatter', 'factor'].includes(kernel.family)).map((s) => s.name);
+    const found = this.steps
+      .filter(({ kernel }) => kernel.family === 'gather' || kernel.family === 'scatter' || ('strict' in kernel && kernel.strict))
+      .map((s) => s.name);
     return [...new Set(found)].join(' or ') || 'compile';
   }
 

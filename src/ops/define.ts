@@ -46,6 +46,11 @@ interface Row<Args extends readonly unknown[], R> {
   readonly expects?: LossInput;
   /** Valid calls. Every suite (gradients, backends, capture, PyTorch) is generated from them. */
   samples(random: Random): Iterable<Args>;
+  /**
+   * Leads a sample's arguments into the op's domain, where that is not all tensors (symmetric matrices, triangles). Suites differentiate
+   * through it, and the torch call must do the same. Errors are not led anywhere.
+   */
+  prepare?(...args: Args): Args;
   /** Calls that must throw, and a phrase that their message must hold. */
   errors?(random: Random): Iterable<readonly [args: Args, says: string]>;
   /** null: PyTorch has no such function. Default: `torch.<snake_case name>` or the method, with the same arguments. */
@@ -123,6 +128,7 @@ export interface AnyRow {
   readonly expects?: LossInput;
   readonly kind: 'kernel' | 'view' | 'composite' | 'custom';
   samples(random: Random): Iterable<readonly unknown[]>;
+  prepare?(...args: readonly unknown[]): readonly unknown[];
   errors?(random: Random): Iterable<readonly [args: readonly unknown[], says: string]>;
   readonly torch?: TorchName | null;
   readonly kinks?: boolean;

@@ -8,6 +8,7 @@ export * from './einsum.js';
 export * from './join.js';
 export * from './joinForms.js';
 export * from './lossTasks.js';
+export { chainMatmul } from './linalgProducts.js';
 export * from './numeric.js';
 export { bernoulli, dropout, multinomial, normal, randintLike, randLike, randnLike } from './random.js';
 export * from './structural.js';

@@ -11,6 +11,7 @@ export * from './embeddingBag.js';
 export * from './grid.js';
 export * from './indexing.js';
 export * from './interpolate.js';
+export * from './linalgRoot.js';
 export * from './loss.js';
 export * from './lossMargin.js';
 export * from './lossSequence.js';

@@ -21,12 +21,12 @@ import type { AnyOp } from './table.js';
 type Arguments = readonly unknown[];
 type Call = (...args: Arguments) => unknown;
 
-/** The op, drawing the same random numbers in every call. */
+/** The op on its samples, drawing the same random numbers in every call. */
 export const callOf =
   (op: AnyOp): Call =>
   (...args) => {
     manualSeed(17);
-    return (op as unknown as Call)(...args);
+    return (op as unknown as Call)(...(op.row.prepare?.(...args) ?? args));
   };
 
 /** The row's sample calls, made on the current default device. */
@@ -242,7 +242,7 @@ export function errorsSpeak(op: AnyOp): void {
   for (const [args, says] of row.errors?.(seededRandom(3)) ?? []) {
     let thrown: unknown = null;
     try {
-      callOf(op)(...args);
+      (op as unknown as Call)(...args);
     } catch (error) {
       thrown = error;
     }
