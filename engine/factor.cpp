@@ -5,7 +5,17 @@
 
 namespace chainrule::VARIANT {
 
-double dot(const double* x, const double* y, int n) {
+NOINLINE Matrix Matrix::at(Index r, Index c) const { return {data + (r * row + c * col) * bytes_of(dtype), dtype, row, col}; }
+
+NOINLINE void read(const Matrix& a, int rows, int cols, double* to) {
+  load_tile(COMPUTE_FLOAT64, a.dtype, a.data, a.row, a.col, rows, cols, to);
+}
+NOINLINE void write(const double* from, const Matrix& a, int rows, int cols) {
+  store_tile(COMPUTE_FLOAT64, a.dtype, from, a.data, a.row, a.col, rows, cols);
+}
+void clear(double* x, Index n) { __builtin_memset(x, 0, size_t(n) * sizeof(double)); }
+
+NOINLINE double dot(const double* x, const double* y, int n) {
   vd sums[4] = {};
   int i = 0;
   for (; i + 4 * LANES_D <= n; i += 4 * LANES_D)
@@ -17,18 +27,18 @@ double dot(const double* x, const double* y, int n) {
   return sum;
 }
 
-void axpy(double factor, const double* x, double* y, int n) {
+NOINLINE void axpy(double factor, const double* x, double* y, int n) {
   const vd f = broadcast(factor);
   int i = 0;
   for (; i + LANES_D <= n; i += LANES_D) store(y + i, fma(f, load(x + i), load(y + i)));
   for (; i < n; ++i) y[i] += factor * x[i];
 }
 
-void scale(double factor, double* x, int n) {
+NOINLINE void scale(double factor, double* x, int n) {
   for (int i = 0; i < n; ++i) x[i] *= factor;
 }
 
-void multiply(const Matrix& c, int m, int n, const Matrix& a, int k, const Matrix& b, bool accumulate) {
+NOINLINE void multiply(const Matrix& c, int m, int n, const Matrix& a, int k, const Matrix& b, bool accumulate) {
   if (m == 0 || n == 0) return;
   Gemm g;
   g.dtype = g.cdtype = DType(c.dtype);
@@ -50,10 +60,10 @@ void solve_rows(const double* d, int ld, int n, int32_t flags, double* x, int co
   const bool upper = (flags & UPPER) != 0;
   for (int k = 0; k < n; ++k) {
     const int i = upper ? n - 1 - k : k;
-    double* const row = x + int64_t(i) * cols;
-    for (int j = upper ? i + 1 : 0; j < (upper ? n : i); ++j) axpy(-d[int64_t(i) * ld + j], x + int64_t(j) * cols, row, cols);
+    double* const row = x + Index(i) * cols;
+    for (int j = upper ? i + 1 : 0; j < (upper ? n : i); ++j) axpy(-d[Index(i) * ld + j], x + Index(j) * cols, row, cols);
     if ((flags & UNIT) != 0) continue;
-    const double pivot = d[int64_t(i) * ld + i];
+    const double pivot = d[Index(i) * ld + i];
     for (int c = 0; c < cols; ++c) row[c] /= pivot;
   }
 }
@@ -63,7 +73,7 @@ void solve_strips(const double* d, int n, int32_t flags, const Matrix& x, int co
   constexpr int STRIP = 64;
   parallel((cols + STRIP - 1) / STRIP, [&](int64_t task, int) {
     const int first = int(task) * STRIP, width = cols - first < STRIP ? cols - first : STRIP;
-    double* const strip = room + int64_t(first) * n;
+    double* const strip = room + Index(first) * n;
     read(x.at(0, first), n, width, strip);
     solve_rows(d, n, n, flags, strip, width);
     write(strip, x.at(0, first), n, width);
@@ -79,8 +89,8 @@ INLINE Matrix dense_at(void* memory, int32_t dtype, int64_t cols) { return {stat
 
 int cholesky_block(double* d, int n) {
   for (int i = 0; i < n; ++i) {
-    double* const row = d + int64_t(i) * n;
-    for (int j = 0; j < i; ++j) row[j] = (row[j] - dot(row, d + int64_t(j) * n, j)) / d[int64_t(j) * n + j];
+    double* const row = d + Index(i) * n;
+    for (int j = 0; j < i; ++j) row[j] = (row[j] - dot(row, d + Index(j) * n, j)) / d[Index(j) * n + j];
     const double rest = row[i] - dot(row, row, i);
     if (!(rest > 0)) return i + 1;
     row[i] = __builtin_sqrt(rest);
@@ -104,7 +114,7 @@ int cholesky(const Matrix* o, int n) {
     if (info != 0) info += j;
     write(block, l.at(j, j), size, size);
     if (info != 0 || rest == 0) continue;
-    const Matrix below = l.at(j + size, j), negated = dense_at(strip + int64_t(BLOCK) * rest, l.dtype, rest);
+    const Matrix below = l.at(j + size, j), negated = dense_at(strip + Index(BLOCK) * rest, l.dtype, rest);
     solve_strips(block, size, 0, below.transposed(), rest, strip, &negated);
     for (int c = 0; c < rest; c += 4 * BLOCK) {            // the lower triangle, in steps
       const int width = rest - c < 4 * BLOCK ? rest - c : 4 * BLOCK;
@@ -118,7 +128,7 @@ int cholesky(const Matrix* o, int n) {
 void swap_rows(const Matrix& a, int r, int s, int from, int to) {
   if (r == s || from >= to) return;
   char *x = a.at(r, from).data, *y = a.at(s, from).data;
-  for (int64_t i = 0; i < int64_t(to - from) * bytes_of(a.dtype); i += 4) {
+  for (Index i = 0; i < Index(to - from) * bytes_of(a.dtype); i += 4) {
     uint32_t u, v;
     __builtin_memcpy(&u, x + i, 4), __builtin_memcpy(&v, y + i, 4);
     __builtin_memcpy(x + i, &v, 4), __builtin_memcpy(y + i, &u, 4);
@@ -131,10 +141,10 @@ int lu_panel(double* p, int rows, int cols, int32_t* pivots) {
   for (int c = 0; c < cols && c < rows; ++c) {
     int best = c;
     for (int r = c + 1; r < rows; ++r)
-      if (magnitude(p[int64_t(r) * cols + c]) > magnitude(p[int64_t(best) * cols + c])) best = r;
+      if (magnitude(p[Index(r) * cols + c]) > magnitude(p[Index(best) * cols + c])) best = r;
     pivots[c] = best;
-    double* const row = p + int64_t(c) * cols;
-    double* const other = p + int64_t(best) * cols;
+    double* const row = p + Index(c) * cols;
+    double* const other = p + Index(best) * cols;
     for (int k = 0; k < cols && best != c; ++k) {
       const double kept = row[k];
       row[k] = other[k], other[k] = kept;
@@ -142,7 +152,7 @@ int lu_panel(double* p, int rows, int cols, int32_t* pivots) {
     if (row[c] == 0 && info == 0) info = c + 1;
     if (row[c] == 0) continue;
     for (int r = c + 1; r < rows; ++r) {
-      double* const to = p + int64_t(r) * cols;
+      double* const to = p + Index(r) * cols;
       to[c] /= row[c];
       axpy(-to[c], row + c + 1, to + c + 1, cols - c - 1);
     }
@@ -153,10 +163,10 @@ int lu_panel(double* p, int rows, int cols, int32_t* pivots) {
 int lu(const Matrix* o, int m, int n) {
   const Matrix& w = o[1];
   copy_matrix(o[0], w, m, n);
-  const Room room(size_t(BLOCK) * size_t(int64_t(m) + 2 * int64_t(n)) * 8);
+  const Room room(size_t(BLOCK) * size_t(Index(m) + 2 * Index(n)) * 8);
   if (room.memory == nullptr) return OUT_OF_MEMORY;
   double* const panel = room.doubles();
-  double* const strip = panel + int64_t(BLOCK) * m;
+  double* const strip = panel + Index(BLOCK) * m;
   int32_t* const pivots = reinterpret_cast<int32_t*>(o[2].data);
   const int count = m < n ? m : n;
   int info = 0;
@@ -172,7 +182,7 @@ int lu(const Matrix* o, int m, int n) {
       swap_rows(w, c, other, j + size, n);
     }
     if (rest == 0) continue;
-    const Matrix negated = dense_at(strip + int64_t(BLOCK) * rest, w.dtype, rest);
+    const Matrix negated = dense_at(strip + Index(BLOCK) * rest, w.dtype, rest);
     solve_strips(panel, size, UNIT, w.at(j, j + size), rest, strip, &negated);
     multiply(w.at(j + size, j + size), m - j - size, rest, w.at(j + size, j), size, negated, true);
   }
@@ -187,7 +197,7 @@ int triangular(const Matrix* o, int n, int cols, int32_t flags) {
   if (room.memory == nullptr) return OUT_OF_MEMORY;
   double* const block = room.doubles();
   double* const strip = block + BLOCK * BLOCK;
-  const Matrix negated = dense_at(strip + int64_t(BLOCK) * cols, x.dtype, cols);
+  const Matrix negated = dense_at(strip + Index(BLOCK) * cols, x.dtype, cols);
   const int blocks = (n + BLOCK - 1) / BLOCK;
   for (int k = 0; k < blocks; ++k) {
     const int j = (flags & UPPER ? blocks - 1 - k : k) * BLOCK, size = n - j < BLOCK ? n - j : BLOCK, next = j + size;
@@ -215,7 +225,7 @@ int permutation(const Matrix* o, int rows, int count) {
 
 // exp(A) = exp(A / 2^s)^(2^s): the Taylor series of degree 16 in powers of the fourth power, where the norm is at most 1/2.
 int exponential(const Matrix* o, int n) {
-  const int64_t size = int64_t(n) * n;
+  const Index size = Index(n) * n;
   const Room room(size_t(6 * size) * 8);
   double* const p = room.doubles();                          // p[0..4]: powers, of which the 0th is the sum; p[5]: a product
   if (p == nullptr) return OUT_OF_MEMORY;
@@ -224,7 +234,7 @@ int exponential(const Matrix* o, int n) {
   double norm = 0;
   for (int r = 0; r < n; ++r) {
     double sum = 0;
-    for (int c = 0; c < n; ++c) sum += magnitude(p[size + int64_t(r) * n + c]);
+    for (int c = 0; c < n; ++c) sum += magnitude(p[size + Index(r) * n + c]);
     if (!(sum <= norm)) norm = sum;
   }
   const bool finite = norm - norm == 0;
@@ -233,12 +243,12 @@ int exponential(const Matrix* o, int n) {
   for (int k = 2; k <= 4; ++k) multiply(power(k), n, n, power(1), n, power(k - 1), false);
   double inverse[17] = {1};
   for (int k = 1; k <= 16; ++k) inverse[k] = inverse[k - 1] / k;
-  for (int64_t i = 0; i < size; ++i) p[i] = finite ? inverse[16] * p[4 * size + i] : norm - norm;
+  for (Index i = 0; i < size; ++i) p[i] = finite ? inverse[16] * p[4 * size + i] : norm - norm;
   for (int at = 12; at >= 0; at -= 4) {
     if (at < 12) multiply(power(5), n, n, power(0), n, power(4), false), __builtin_memcpy(p, p + 5 * size, size_t(size) * 8);
-    for (int64_t i = 0; i < size; ++i)
+    for (Index i = 0; i < size; ++i)
       p[i] += inverse[at + 3] * p[3 * size + i] + inverse[at + 2] * p[2 * size + i] + inverse[at + 1] * p[size + i];
-    for (int r = 0; r < n; ++r) p[int64_t(r) * n + r] += inverse[at];
+    for (int r = 0; r < n; ++r) p[Index(r) * n + r] += inverse[at];
   }
   for (; squarings > 0; --squarings) multiply(power(5), n, n, power(0), n, power(0), false), __builtin_memcpy(p, p + 5 * size, size_t(size) * 8);
   write(p, o[1], n, n);

@@ -13,20 +13,19 @@ enum FactorFlags : int32_t { UPPER = 1, UNIT = 2, VECTORS = 4, STRICT = 8 };
 constexpr int BLOCK = 64;              // rows and columns that are factored at once
 constexpr int OUT_OF_MEMORY = -1;
 
+typedef ptrdiff_t Index;               // 32 bits in WASM, where wider ones would cost room
+
 struct Matrix {
   char* data;
   int32_t dtype;
-  int64_t row, col;                    // strides, in elements
-  INLINE Matrix at(int64_t r, int64_t c) const { return {data + (r * row + c * col) * bytes_of(dtype), dtype, row, col}; }
-  INLINE Matrix transposed() const { return {data, dtype, col, row}; }
+  Index row, col;                      // strides, in elements
+  Matrix at(Index r, Index c) const;
+  Matrix transposed() const { return {data, dtype, col, row}; }
 };
 
-INLINE void read(const Matrix& a, int rows, int cols, double* to) {
-  load_tile(COMPUTE_FLOAT64, a.dtype, a.data, a.row, a.col, rows, cols, to);
-}
-INLINE void write(const double* from, const Matrix& a, int rows, int cols) {
-  store_tile(COMPUTE_FLOAT64, a.dtype, from, a.data, a.row, a.col, rows, cols);
-}
+void read(const Matrix& a, int rows, int cols, double* to);
+void write(const double* from, const Matrix& a, int rows, int cols);
+void clear(double* x, Index n);
 INLINE double magnitude(double x) { return x < 0 ? -x : x; }
 
 // What is allocated here lives as long as the call.

@@ -8,7 +8,7 @@ namespace {
 constexpr int PANEL = 32;
 
 // H = I - tau v v^T with v[0] = 1 that takes x to (beta, 0, ..): v replaces x. As LAPACK does: beta has the other sign than x[0].
-double reflector(double* x, int n, double* tau) {
+NOINLINE double reflector(double* x, int n, double* tau) {
   double largest = 0;
   for (int i = 1; i < n; ++i) largest = magnitude(x[i]) > largest || x[i] != x[i] ? magnitude(x[i]) : largest;
   const double head = x[0];
@@ -23,16 +23,16 @@ double reflector(double* x, int n, double* tau) {
   return beta;
 }
 
-INLINE void reflect(const double* v, double tau, double* x, int n) { axpy(-tau * dot(v, x, n), v, x, n); }
+NOINLINE void reflect(const double* v, double tau, double* x, int n) { axpy(-tau * dot(v, x, n), v, x, n); }
 
 // Reduces `count` columns of `length`, each in a row of p, to the upper triangle; v stays below it. diagonal: of the triangle.
 // The v are left with their leading 1 in place.
-void qr_rows(double* p, int count, int length, double* tau, double* diagonal) {
+NOINLINE void qr_rows(double* p, int count, int length, double* tau, double* diagonal) {
   for (int c = 0; c < count; ++c) {
-    double* const v = p + int64_t(c) * length + c;
+    double* const v = p + Index(c) * length + c;
     if (c >= length) break;
     diagonal[c] = reflector(v, length - c, tau + c);
-    for (int j = c + 1; j < count; ++j) reflect(v, tau[c], p + int64_t(j) * length + c, length - c);
+    for (int j = c + 1; j < count; ++j) reflect(v, tau[c], p + Index(j) * length + c, length - c);
   }
 }
 
@@ -40,7 +40,7 @@ void qr_rows(double* p, int count, int length, double* tau, double* diagonal) {
 void block_factor(const double* vt, int count, int length, const double* tau, double* t) {
   double products[PANEL];
   for (int c = 0; c < count; ++c) {
-    for (int r = 0; r < c; ++r) products[r] = dot(vt + int64_t(r) * length, vt + int64_t(c) * length, length);
+    for (int r = 0; r < c; ++r) products[r] = dot(vt + Index(r) * length, vt + Index(c) * length, length);
     for (int r = 0; r < count; ++r) {
       double sum = 0;
       for (int k = r; k < c; ++k) sum += t[r * count + k] * products[k];
@@ -50,7 +50,7 @@ void block_factor(const double* vt, int count, int length, const double* tau, do
 }
 
 // Rotates two rows: (x, y) becomes (c x - s y, s x + c y).
-void rotate(double* x, double* y, double c, double s, int n) {
+NOINLINE void rotate(double* x, double* y, double c, double s, int n) {
   const vd cs = broadcast(c), sn = broadcast(s);
   int i = 0;
   for (; i + LANES_D <= n; i += LANES_D) {
@@ -81,32 +81,32 @@ void order_by(const double* values, int n, int32_t* order, bool descending) {
   }
 }
 
-bool all_finite(const double* x, int64_t n) {
+bool all_finite(const double* x, Index n) {
   double sum = 0;
-  for (int64_t i = 0; i < n; ++i) sum += x[i] - x[i];
+  for (Index i = 0; i < n; ++i) sum += x[i] - x[i];
   return sum == 0;
 }
 
 // Q^T A Q = T for symmetric A: T's diagonal d and subdiagonal e. The v of the i-th reflection is left in row i of a, from i + 1 on.
 void tridiagonalize(double* a, int n, double* d, double* e, double* tau, double* w) {
   for (int i = 0; i < n; ++i) {
-    d[i] = a[int64_t(i) * n + i];
+    d[i] = a[Index(i) * n + i];
     const int size = n - 1 - i;
     if (size == 0) break;
-    double* const v = a + int64_t(i) * n + i + 1;
+    double* const v = a + Index(i) * n + i + 1;
     e[i] = reflector(v, size, tau + i);
-    double* const below = a + int64_t(i + 1) * n + i + 1;
+    double* const below = a + Index(i + 1) * n + i + 1;
     if (tau[i] == 0) continue;
-    for (int r = 0; r < size; ++r) w[r] = tau[i] * dot(below + int64_t(r) * n, v, size);
+    for (int r = 0; r < size; ++r) w[r] = tau[i] * dot(below + Index(r) * n, v, size);
     axpy(-0.5 * tau[i] * dot(w, v, size), v, w, size);
     for (int r = 0; r < size; ++r) {
-      axpy(-v[r], w, below + int64_t(r) * n, size);
-      axpy(-w[r], v, below + int64_t(r) * n, size);
+      axpy(-v[r], w, below + Index(r) * n, size);
+      axpy(-w[r], v, below + Index(r) * n, size);
     }
   }
 }
 
-double hypotenuse(double a, double b) {
+NOINLINE double hypotenuse(double a, double b) {
   const double x = magnitude(a), y = magnitude(b), most = x > y ? x : y;
   if (most == 0) return 0;
   return most * __builtin_sqrt(x / most * (x / most) + y / most * (y / most));
@@ -139,7 +139,7 @@ bool tridiagonal_ql(double* d, double* e, int n, double* z) {
         const double t = (d[i] - g) * s + 2 * c * b;
         p = s * t;
         d[i + 1] = g + p, g = c * t - b;
-        if (z != nullptr) rotate(z + int64_t(i) * n, z + int64_t(i + 1) * n, c, s, n);
+        if (z != nullptr) rotate(z + Index(i) * n, z + Index(i + 1) * n, c, s, n);
       }
       if (i >= l) continue;
       d[l] -= p, e[l] = g, e[m] = 0;
@@ -150,7 +150,7 @@ bool tridiagonal_ql(double* d, double* e, int n, double* z) {
 
 // The rows p and q of g become orthogonal; `norms` are their squared lengths. False: they were already.
 bool orthogonalize(double* g, double* v, double* norms, int p, int q, int length, int n) {
-  double *x = g + int64_t(p) * length, *y = g + int64_t(q) * length;
+  double *x = g + Index(p) * length, *y = g + Index(q) * length;
   const double product = dot(x, y, length);
   norms[p] = dot(x, x, length), norms[q] = dot(y, y, length);
   const double bound = 1e-15 * __builtin_sqrt(norms[p]) * __builtin_sqrt(norms[q]);
@@ -159,7 +159,7 @@ bool orthogonalize(double* g, double* v, double* norms, int p, int q, int length
   const double t = (zeta < 0 ? -1 : 1) / (magnitude(zeta) + hypotenuse(1, zeta));
   const double c = 1 / hypotenuse(1, t), s = c * t;
   rotate(x, y, c, s, length);
-  if (v != nullptr) rotate(v + int64_t(p) * n, v + int64_t(q) * n, c, s, n);
+  if (v != nullptr) rotate(v + Index(p) * n, v + Index(q) * n, c, s, n);
   return true;
 }
 
@@ -186,11 +186,11 @@ bool jacobi(double* g, double* v, double* norms, int n) {
 
 // Gives row i, which is zero, a direction orthogonal to all rows before it.
 void complete(double* rows, int i, int n) {
-  double* const x = rows + int64_t(i) * n;
+  double* const x = rows + Index(i) * n;
   for (int k = 0; k < n; ++k) {
-    fill(x, 0.0, n);
+    clear(x, n);
     x[k] = 1;
-    for (int j = 0; j < 2 * i; ++j) axpy(-dot(x, rows + int64_t(j % i) * n, n), rows + int64_t(j % i) * n, x, n);
+    for (int j = 0; j < 2 * i; ++j) axpy(-dot(x, rows + Index(j % i) * n, n), rows + Index(j % i) * n, x, n);
     const double length = __builtin_sqrt(dot(x, x, n));
     if (length * length * (n + 1) < 0.5) continue;
     scale(1 / length, x, n);
@@ -205,13 +205,13 @@ int factor_qr(const Matrix* o, int m, int n) {
   load_tile(compute_of(w.dtype), w.dtype, o[0].data, o[0].row, o[0].col, m, n, w.data);
   const int count = m < n ? m : n;
   // The panel and a copy in w's type; V^T C and T^T V^T C; T, tau and the diagonal.
-  const Room room(size_t(2 * PANEL * int64_t(m) + 2 * PANEL * int64_t(n) + 2 * PANEL * PANEL + 2 * PANEL) * 8);
+  const Room room(size_t(2 * PANEL * Index(m) + 2 * PANEL * Index(n) + 2 * PANEL * PANEL + 2 * PANEL) * 8);
   if (room.memory == nullptr) return OUT_OF_MEMORY;
   double* const p = room.doubles();
-  double* const copy = p + int64_t(PANEL) * m;
-  double* const inner = copy + int64_t(PANEL) * m;
-  double* const turned = inner + int64_t(PANEL) * n;
-  double* const t = turned + int64_t(PANEL) * n;
+  double* const copy = p + Index(PANEL) * m;
+  double* const inner = copy + Index(PANEL) * m;
+  double* const turned = inner + Index(PANEL) * n;
+  double* const t = turned + Index(PANEL) * n;
   double* const t_copy = t + PANEL * PANEL;
   double* const tau = t_copy + PANEL * PANEL;
   double* const diagonal = tau + PANEL;
@@ -220,13 +220,13 @@ int factor_qr(const Matrix* o, int m, int n) {
     const Matrix panel = w.at(j, j).transposed();
     read(panel, size, rows, p);
     qr_rows(p, size, rows, tau, diagonal);
-    for (int c = 0; c < size; ++c) p[int64_t(c) * rows + c] = diagonal[c];
+    for (int c = 0; c < size; ++c) p[Index(c) * rows + c] = diagonal[c];
     write(p, panel, size, rows);
     write(tau, o[2].at(j, 0), size, 1);
     if (rest == 0) continue;
     for (int c = 0; c < size; ++c) {
-      fill(p + int64_t(c) * rows, 0.0, c);
-      p[int64_t(c) * rows + c] = 1;
+      clear(p + Index(c) * rows, c);
+      p[Index(c) * rows + c] = 1;
     }
     block_factor(p, size, rows, tau, t);
     scale(-1, t, size * size);
@@ -244,18 +244,18 @@ int factor_qr(const Matrix* o, int m, int n) {
 // A = V diag(w) V^T from the lower triangle: w ascending, V's columns.
 int factor_eigh(const Matrix* o, int n, int32_t flags) {
   const bool vectors = (flags & VECTORS) != 0;
-  const Room room(size_t((vectors ? 2 : 1) * int64_t(n) * n + 5 * int64_t(n)) * 8);
+  const Room room(size_t((vectors ? 2 : 1) * Index(n) * n + 5 * Index(n)) * 8);
   if (room.memory == nullptr) return OUT_OF_MEMORY;
-  double *d = room.doubles(), *e = d + n, *tau = e + n, *w = tau + n, *a = w + 2 * n, *z = vectors ? a + int64_t(n) * n : nullptr;
+  double *d = room.doubles(), *e = d + n, *tau = e + n, *w = tau + n, *a = w + 2 * n, *z = vectors ? a + Index(n) * n : nullptr;
   int32_t* const order = reinterpret_cast<int32_t*>(w + n);
   read(o[0], n, n, a);
   for (int r = 0; r < n; ++r)
-    for (int c = r + 1; c < n; ++c) a[int64_t(r) * n + c] = a[int64_t(c) * n + r];
-  if (!all_finite(a, int64_t(n) * n)) return 1;
+    for (int c = r + 1; c < n; ++c) a[Index(r) * n + c] = a[Index(c) * n + r];
+  if (!all_finite(a, Index(n) * n)) return 1;
   tridiagonalize(a, n, d, e, tau, w);
   if (vectors) {
-    fill(z, 0.0, int64_t(n) * n);
-    for (int i = 0; i < n; ++i) z[int64_t(i) * n + i] = 1;
+    clear(z, Index(n) * n);
+    for (int i = 0; i < n; ++i) z[Index(i) * n + i] = 1;
   }
   if (!tridiagonal_ql(d, e, n, z)) return n;
   order_by(d, n, order, false);
@@ -263,8 +263,8 @@ int factor_eigh(const Matrix* o, int n, int32_t flags) {
   if (!vectors) return 0;
   parallel((n + 15) / 16, [&](int64_t task, int) {
     for (int r = int(task) * 16; r < n && r < int(task) * 16 + 16; ++r) {
-      double* const row = z + int64_t(order[r]) * n;
-      for (int i = n - 2; i >= 0; --i) reflect(a + int64_t(i) * n + i + 1, tau[i], row + i + 1, n - 1 - i);
+      double* const row = z + Index(order[r]) * n;
+      for (int i = n - 2; i >= 0; --i) reflect(a + Index(i) * n + i + 1, tau[i], row + i + 1, n - 1 - i);
       scale(sign_of(row, n), row, n);
       write(row, o[2].at(0, r), n, 1);
     }
@@ -277,23 +277,23 @@ int factor_svd(const Matrix* given, int rows, int cols, int32_t flags) {
   const bool vectors = (flags & VECTORS) != 0, wide = rows < cols;
   const int m = wide ? cols : rows, n = wide ? rows : cols;
   const Matrix x = wide ? given[0] : given[0].transposed();     // columns as rows
-  const int64_t square = int64_t(n) * n;
-  const Room room(size_t(int64_t(n) * m + 2 * square + m + 5 * int64_t(n)) * 8);
+  const Index square = Index(n) * n;
+  const Room room(size_t(Index(n) * m + 2 * square + m + 5 * Index(n)) * 8);
   if (room.memory == nullptr) return OUT_OF_MEMORY;
   double *norms = room.doubles(), *tau = norms + n, *diagonal = tau + n, *column = diagonal + n, *p = column + m;
-  double *g = p + int64_t(n) * m, *w = vectors ? g + square : nullptr;
+  double *g = p + Index(n) * m, *w = vectors ? g + square : nullptr;
   int32_t* const order = reinterpret_cast<int32_t*>(g + 2 * square);
   read(x, n, m, p);
-  if (!all_finite(p, int64_t(n) * m)) return 1;
+  if (!all_finite(p, Index(n) * m)) return 1;
   qr_rows(p, n, m, tau, diagonal);
   for (int r = 0; r < n; ++r) {
     for (int c = 0; c < n; ++c) {
-      g[int64_t(r) * n + c] = c > r ? p[int64_t(c) * m + r] : c == r ? diagonal[r] : 0;
-      if (vectors) w[int64_t(r) * n + c] = r == c;
+      g[Index(r) * n + c] = c > r ? p[Index(c) * m + r] : c == r ? diagonal[r] : 0;
+      if (vectors) w[Index(r) * n + c] = r == c;
     }
   }
   if (!jacobi(g, w, norms, n)) return n;
-  for (int i = 0; i < n; ++i) norms[i] = __builtin_sqrt(dot(g + int64_t(i) * n, g + int64_t(i) * n, n));
+  for (int i = 0; i < n; ++i) norms[i] = __builtin_sqrt(dot(g + Index(i) * n, g + Index(i) * n, n));
   order_by(norms, n, order, true);
   const Matrix& s = given[vectors ? 2 : 1];
   for (int i = 0; i < n; ++i) write(norms + order[i], s.at(i, 0), 1, 1);
@@ -303,18 +303,18 @@ int factor_svd(const Matrix* given, int rows, int cols, int32_t flags) {
   if (sorted.memory == nullptr) return OUT_OF_MEMORY;
   double* const v = sorted.doubles();
   for (int i = 0; i < n; ++i) {
-    double* const row = v + int64_t(i) * n;
+    double* const row = v + Index(i) * n;
     const double norm = norms[order[i]];
-    __builtin_memcpy(row, g + int64_t(order[i]) * n, size_t(n) * 8);
+    __builtin_memcpy(row, g + Index(order[i]) * n, size_t(n) * 8);
     if (norm > 0) for (int c = 0; c < n; ++c) row[c] /= norm;
     else complete(v, i, n);
   }
   const Matrix left = wide ? given[3].transposed() : given[1], right = wide ? given[1].transposed() : given[3];
   for (int i = 0; i < n; ++i) {
-    fill(column, 0.0, m);
-    __builtin_memcpy(column, w + int64_t(order[i]) * n, size_t(n) * 8);
-    for (int c = n - 1; c >= 0; --c) reflect(p + int64_t(c) * m + c, tau[c], column + c, m - c);
-    double* const row = v + int64_t(i) * n;
+    clear(column, m);
+    __builtin_memcpy(column, w + Index(order[i]) * n, size_t(n) * 8);
+    for (int c = n - 1; c >= 0; --c) reflect(p + Index(c) * m + c, tau[c], column + c, m - c);
+    double* const row = v + Index(i) * n;
     const double sign = wide ? sign_of(row, n) : sign_of(column, m);
     scale(sign, column, m), scale(sign, row, n);
     write(column, left.at(0, i), m, 1);
