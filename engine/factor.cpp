@@ -83,9 +83,9 @@ void solve_strips(const double* d, int n, int32_t flags, const Matrix& x, int co
   });
 }
 
-// Room for a block, a strip of BLOCK rows in float64, and its negative in any type.
-INLINE size_t strip_bytes(int64_t rows) { return size_t(BLOCK) * size_t(BLOCK + 2 * rows) * 8; }
-INLINE Matrix dense_at(void* memory, int32_t dtype, int64_t cols) { return {static_cast<char*>(memory), dtype, cols, 1}; }
+// Room for a block, a strip of as many rows in float64, and its negative in any type.
+INLINE size_t strip_bytes(int width, Index rows) { return size_t(width) * size_t(width + 2 * rows) * 8; }
+INLINE Matrix dense_at(void* memory, int32_t dtype, Index cols) { return {static_cast<char*>(memory), dtype, cols, 1}; }
 
 int cholesky_block(double* d, int n) {
   for (int i = 0; i < n; ++i) {
@@ -102,23 +102,24 @@ int cholesky_block(double* d, int n) {
 int cholesky(const Matrix* o, int n) {
   const Matrix& l = o[1];
   copy_matrix(o[0], l, n, n);
-  const Room room(strip_bytes(n));
+  const int width = block_size(n, BLOCK);
+  const Room room(strip_bytes(width, n));
   if (room.memory == nullptr) return OUT_OF_MEMORY;
   double* const block = room.doubles();
-  double* const strip = block + BLOCK * BLOCK;
+  double* const strip = block + Index(width) * width;
   int info = 0;
-  for (int j = 0; j < n && info == 0; j += BLOCK) {
-    const int size = n - j < BLOCK ? n - j : BLOCK, rest = n - j - size;
+  for (int j = 0; j < n && info == 0; j += width) {
+    const int size = block_size(n - j, BLOCK), rest = n - j - size;
     read(l.at(j, j), size, size, block);
     info = cholesky_block(block, size);
     if (info != 0) info += j;
     write(block, l.at(j, j), size, size);
-    if (info != 0 || rest == 0) continue;
-    const Matrix below = l.at(j + size, j), negated = dense_at(strip + Index(BLOCK) * rest, l.dtype, rest);
+    if (!BLOCKED || info != 0 || rest == 0) continue;
+    const Matrix below = l.at(j + size, j), negated = dense_at(strip + Index(size) * rest, l.dtype, rest);
     solve_strips(block, size, 0, below.transposed(), rest, strip, &negated);
     for (int c = 0; c < rest; c += 4 * BLOCK) {            // the lower triangle, in steps
-      const int width = rest - c < 4 * BLOCK ? rest - c : 4 * BLOCK;
-      multiply(l.at(j + size + c, j + size + c), rest - c, width, below.at(c, 0), size, negated.at(0, c), true);
+      const int columns = rest - c < 4 * BLOCK ? rest - c : 4 * BLOCK;
+      multiply(l.at(j + size + c, j + size + c), rest - c, columns, below.at(c, 0), size, negated.at(0, c), true);
     }
   }
   for (int i = 0; i + 1 < n; ++i) __builtin_memset(l.at(i, i + 1).data, 0, size_t(n - 1 - i) * bytes_of(l.dtype));
@@ -163,26 +164,26 @@ int lu_panel(double* p, int rows, int cols, int32_t* pivots) {
 int lu(const Matrix* o, int m, int n) {
   const Matrix& w = o[1];
   copy_matrix(o[0], w, m, n);
-  const Room room(size_t(BLOCK) * size_t(Index(m) + 2 * Index(n)) * 8);
+  const int count = m < n ? m : n, width = BLOCKED ? block_size(count, BLOCK) : n;
+  const Room room(size_t(width) * size_t(Index(m) + 2 * Index(n)) * 8);
   if (room.memory == nullptr) return OUT_OF_MEMORY;
   double* const panel = room.doubles();
-  double* const strip = panel + Index(BLOCK) * m;
+  double* const strip = panel + Index(width) * m;
   int32_t* const pivots = reinterpret_cast<int32_t*>(o[2].data);
-  const int count = m < n ? m : n;
   int info = 0;
-  for (int j = 0; j < count; j += BLOCK) {
-    const int size = count - j < BLOCK ? count - j : BLOCK, rest = n - j - size;
+  for (int j = 0; j < count; j += width) {
+    const int size = BLOCKED ? block_size(count - j, BLOCK) : n, rest = n - j - size;
     read(w.at(j, j), m - j, size, panel);
     const int failed = lu_panel(panel, m - j, size, pivots + j);
     if (failed != 0 && info == 0) info = j + failed;
     write(panel, w.at(j, j), m - j, size);
-    for (int c = j; c < j + size; ++c) {
+    for (int c = j; BLOCKED && c < j + size; ++c) {
       const int other = pivots[c] += j;
       swap_rows(w, c, other, 0, j);
       swap_rows(w, c, other, j + size, n);
     }
-    if (rest == 0) continue;
-    const Matrix negated = dense_at(strip + Index(BLOCK) * rest, w.dtype, rest);
+    if (!BLOCKED || rest == 0) continue;
+    const Matrix negated = dense_at(strip + Index(size) * rest, w.dtype, rest);
     solve_strips(panel, size, UNIT, w.at(j, j + size), rest, strip, &negated);
     multiply(w.at(j + size, j + size), m - j - size, rest, w.at(j + size, j), size, negated, true);
   }
@@ -193,16 +194,18 @@ int lu(const Matrix* o, int m, int n) {
 int triangular(const Matrix* o, int n, int cols, int32_t flags) {
   const Matrix &a = o[0], &x = o[2];
   copy_matrix(o[1], x, n, cols);
-  const Room room(strip_bytes(cols));
+  const int width = block_size(n, BLOCK);
+  const Room room(strip_bytes(width, cols));
   if (room.memory == nullptr) return OUT_OF_MEMORY;
   double* const block = room.doubles();
-  double* const strip = block + BLOCK * BLOCK;
-  const Matrix negated = dense_at(strip + Index(BLOCK) * cols, x.dtype, cols);
-  const int blocks = (n + BLOCK - 1) / BLOCK;
+  double* const strip = block + Index(width) * width;
+  const Matrix negated = dense_at(strip + Index(width) * cols, x.dtype, cols);
+  const int blocks = n == 0 ? 0 : (n + width - 1) / width;
   for (int k = 0; k < blocks; ++k) {
-    const int j = (flags & UPPER ? blocks - 1 - k : k) * BLOCK, size = n - j < BLOCK ? n - j : BLOCK, next = j + size;
+    const int j = (flags & UPPER ? blocks - 1 - k : k) * width, size = block_size(n - j, BLOCK), next = j + size;
     read(a.at(j, j), size, size, block);
-    solve_strips(block, size, flags, x.at(j, 0), cols, strip, &negated);
+    solve_strips(block, size, flags, x.at(j, 0), cols, strip, BLOCKED ? &negated : nullptr);
+    if (!BLOCKED) continue;
     if (flags & UPPER) multiply(x, j, cols, a.at(0, j), size, negated, true);
     else multiply(x.at(next, 0), n - next, cols, a.at(next, j), size, negated, true);
   }

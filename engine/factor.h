@@ -10,7 +10,14 @@ namespace chainrule::VARIANT {
 enum FactorBy : int32_t { CHOLESKY, LU, QR, EIGH, SVD, TRIANGULAR, PERMUTATION, EXP };
 enum FactorFlags : int32_t { UPPER = 1, UNIT = 2, VECTORS = 4, STRICT = 8 };
 
-constexpr int BLOCK = 64;              // rows and columns that are factored at once
+// Rows and columns that are factored at once. In WASM, where room is dear, a matrix is one block, whatever its size.
+#if defined(__wasm__)
+constexpr bool BLOCKED = false;
+#else
+constexpr bool BLOCKED = true;
+#endif
+constexpr int BLOCK = 64;
+INLINE int block_size(int left, int block) { return BLOCKED && left > block ? block : left; }
 constexpr int OUT_OF_MEMORY = -1;
 
 typedef ptrdiff_t Index;               // 32 bits in WASM, where wider ones would cost room

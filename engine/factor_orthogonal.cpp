@@ -205,25 +205,26 @@ int factor_qr(const Matrix* o, int m, int n) {
   load_tile(compute_of(w.dtype), w.dtype, o[0].data, o[0].row, o[0].col, m, n, w.data);
   const int count = m < n ? m : n;
   // The panel and a copy in w's type; V^T C and T^T V^T C; T, tau and the diagonal.
-  const Room room(size_t(2 * PANEL * Index(m) + 2 * PANEL * Index(n) + 2 * PANEL * PANEL + 2 * PANEL) * 8);
+  const int width = BLOCKED ? block_size(count, PANEL) : n;
+  const Room room(size_t((BLOCKED ? 2 : 1) * Index(width) * m + (BLOCKED ? 2 : 0) * Index(width) * (n + width) + 2 * width) * 8);
   if (room.memory == nullptr) return OUT_OF_MEMORY;
-  double* const p = room.doubles();
-  double* const copy = p + Index(PANEL) * m;
-  double* const inner = copy + Index(PANEL) * m;
-  double* const turned = inner + Index(PANEL) * n;
-  double* const t = turned + Index(PANEL) * n;
-  double* const t_copy = t + PANEL * PANEL;
-  double* const tau = t_copy + PANEL * PANEL;
-  double* const diagonal = tau + PANEL;
-  for (int j = 0; j < count; j += PANEL) {
-    const int size = count - j < PANEL ? count - j : PANEL, rows = m - j, rest = n - j - size;
+  double* const tau = room.doubles();
+  double* const diagonal = tau + width;
+  double* const p = diagonal + width;
+  double* const copy = p + Index(width) * m;
+  double* const inner = copy + Index(width) * m;
+  double* const turned = inner + Index(width) * n;
+  double* const t = turned + Index(width) * n;
+  double* const t_copy = t + Index(width) * width;
+  for (int j = 0; j < count; j += width) {
+    const int size = BLOCKED ? block_size(count - j, PANEL) : n, rows = m - j, rest = n - j - size;
     const Matrix panel = w.at(j, j).transposed();
     read(panel, size, rows, p);
     qr_rows(p, size, rows, tau, diagonal);
-    for (int c = 0; c < size; ++c) p[Index(c) * rows + c] = diagonal[c];
+    for (int c = 0; c < size && c < rows; ++c) p[Index(c) * rows + c] = diagonal[c];
     write(p, panel, size, rows);
-    write(tau, o[2].at(j, 0), size, 1);
-    if (rest == 0) continue;
+    write(tau, o[2].at(j, 0), size < rows ? size : rows, 1);
+    if (!BLOCKED || rest == 0) continue;
     for (int c = 0; c < size; ++c) {
       clear(p + Index(c) * rows, c);
       p[Index(c) * rows + c] = 1;
