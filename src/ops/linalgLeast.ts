@@ -20,7 +20,7 @@ export interface LstsqOptions {
 export interface Lstsq {
   /** (…, n, k), or (…, n) for vectors. */
   readonly solution: Tensor;
-  /** Squared lengths (…, k) of A X − B where m > n; else empty. */
+  /** Squared lengths (…, k) of A X − B where m > n; else, and for 'gelsy', empty. */
   readonly residuals: Tensor;
   /** int32 (…); empty for 'gels'. */
   readonly rank: Tensor;
@@ -58,7 +58,7 @@ export const lstsq: Op<[a: Tensor, b: Tensor, options?: LstsqOptions], Lstsq> = 
     const options = rcond === undefined ? {} : { rtol: rcond };
     const x = driver === 'gels' ? fullRankSolution(a, columns) : pseudoInverse('linalg.lstsq', a, options).matmul(columns);
     const nothing = (): Tensor => a.detach().reshape([-1]).narrow(0, 0, 0);
-    const misses = a.sizeAt(-2) > a.sizeAt(-1) ? a.matmul(x).sub(columns).square().sum({ dim: -2 }) : nothing();
+    const misses = driver !== 'gelsy' && a.sizeAt(-2) > a.sizeAt(-1) ? a.matmul(x).sub(columns).square().sum({ dim: -2 }) : nothing();
     const wantsValues = driver === 'gelsd' || driver === 'gelss';
     return {
       solution: vector ? x.squeeze({ dim: -1 }) : x,
@@ -68,7 +68,7 @@ export const lstsq: Op<[a: Tensor, b: Tensor, options?: LstsqOptions], Lstsq> = 
     };
   },
   torch: {
-    call: '(lambda r: (r.solution, ((a[0] @ r.solution - a[1]) ** 2).sum(-2) if a[0].shape[-2] > a[0].shape[-1] else r.residuals, r.rank, r.singular_values))(torch.linalg.lstsq(*a, **o))',
+    call: '(lambda r: (r.solution, ((a[0] @ r.solution - a[1]) ** 2).sum(-2) if a[0].shape[-2] > a[0].shape[-1] and "driver" in o else r.residuals, r.rank, r.singular_values))(torch.linalg.lstsq(*a, **o))',
   },
   *samples(random): Iterable<[a: Tensor, b: Tensor, options?: LstsqOptions]> {
     yield [random([4, 2]), random([4, 3])];
@@ -76,6 +76,7 @@ export const lstsq: Op<[a: Tensor, b: Tensor, options?: LstsqOptions], Lstsq> = 
     yield [random([4, 2]), random([4, 1]), { driver: 'gels' }];
     yield [random([2, 4]), random([2, 2]), { driver: 'gels' }];
     yield [random([2, 4]), random([2, 2]), { driver: 'gelsd' }];
+    yield [random([4, 2]), random([4, 2]), { driver: 'gelss' }];
   },
   *errors(random): Iterable<readonly [[a: Tensor, b: Tensor, options?: LstsqOptions], string]> {
     yield [[random([3, 2]), random([2, 2])], 'the same number of rows'];

@@ -64,7 +64,8 @@ function matrixNormOf(op: string, x: Tensor, { ord = 'fro', dim = [-2, -1], keep
   const m = x.movedim([r, c], [-2, -1]);
   const [values, op2] =
     ord === 'nuc' || Math.abs(ord) === 2 ? [svdvals(m), ord] : [pNorm(m, { p: 1, dim: Math.abs(ord) === 1 ? -2 : -1 }), ord];
-  const y = op2 === 'nuc' ? values.sum({ dim: -1 }) : op2 > 0 ? values.amax({ dim: -1 }) : values.amin({ dim: -1 });
+  const nothing = values.sizeAt(-1) === 0 && op2 !== 'nuc' && op2 > 0;
+  const y = op2 === 'nuc' || nothing ? values.sum({ dim: -1 }) : op2 > 0 ? values.amax({ dim: -1 }) : values.amin({ dim: -1 });
   return keepdim ? [r, c].sort((p, q) => p - q).reduce((t, d) => t.unsqueeze(d), y) : y;
 }
 

@@ -211,10 +211,11 @@ export const chainMatmul: Op<Tensor[]> = defineComposite({
 /** Rows of powers x⁰, x¹, … of each element of x (…, k): (…, k, N). N defaults to k. */
 export const vander: Op<[x: Tensor, options?: { readonly N?: number }]> = defineComposite({
   name: 'linalg.vander',
-  compose(x: Tensor, { N }: { readonly N?: number } = {}) {
-    const count = N ?? x.shape.at(-1) ?? 0;
-    if (x.ndim === 0 || !Number.isInteger(count) || count < (N === undefined ? 0 : 2)) {
-      throw new LibError('value', `linalg.vander: x must have a dim and N be greater than 1, got shape ${formatShape(x.shape)} and ${N}.`);
+  compose(input: Tensor, { N }: { readonly N?: number } = {}) {
+    const x = input.ndim === 0 ? input.unsqueeze(0) : input;
+    const count = N ?? x.sizeAt(-1);
+    if (!Number.isInteger(count) || count < (N === undefined ? 0 : 2)) {
+      throw new LibError('value', `linalg.vander: N must be a whole number greater than 1, got ${N}.`);
     }
     const column = x.unsqueeze(-1);
     if (count < 2) return column.mul(0).add(1).narrow(-1, 0, count);
@@ -226,8 +227,7 @@ export const vander: Op<[x: Tensor, options?: { readonly N?: number }]> = define
     yield [random([2, 3]), { N: 4 }];
   },
   *errors(random): Iterable<readonly [[x: Tensor, options?: { readonly N?: number }], string]> {
-    yield [[random([])], 'must have a dim'];
-    yield [[random([3]), { N: 1 }], 'N be greater than 1'];
+    yield [[random([3]), { N: 1 }], 'greater than 1'];
   },
 });
 

@@ -197,10 +197,10 @@ export const svdvals: Op<[a: Tensor]> = defineComposite({
 });
 
 export interface RankOptions {
-  /** Singular values up to this count as 0. Default 0. */
-  readonly atol?: number;
+  /** Singular values up to this count as 0: a number, or one for each matrix (…). Default 0. */
+  readonly atol?: number | Tensor;
   /** Or up to this times the largest. Default: max(m, n) times the type's epsilon; 0 if atol is given. */
-  readonly rtol?: number;
+  readonly rtol?: number | Tensor;
   /** A is symmetric: eigenvalues are enough. Default false. */
   readonly hermitian?: boolean;
 }
@@ -210,12 +210,12 @@ const EPSILON = { float32: 2 ** -23, float64: 2 ** -52 } as const;
 /** max(atol, rtol · the largest value), per matrix (…, 1). */
 function cutoff(a: Tensor, values: Tensor, { atol, rtol }: RankOptions): Tensor {
   const epsilon = a.dtype === 'float64' ? EPSILON.float64 : EPSILON.float32;
-  const relative = rtol ?? (atol !== undefined && atol > 0 ? 0 : Math.max(a.sizeAt(-2), a.sizeAt(-1)) * epsilon);
+  const given = atol !== undefined && (typeof atol !== 'number' || atol > 0);
+  const relative = rtol ?? (given ? 0 : Math.max(a.sizeAt(-2), a.sizeAt(-1)) * epsilon);
   if (values.sizeAt(-1) === 0) return values;
-  return values
-    .amax({ dim: -1, keepdim: true })
-    .mul(relative)
-    .clampMin(atol ?? 0);
+  const perMatrix = (x: number | Tensor): number | Tensor => (typeof x === 'number' ? x : x.detach().unsqueeze(-1));
+  const least = values.amax({ dim: -1, keepdim: true }).mul(perMatrix(relative));
+  return atol === undefined ? least : typeof atol === 'number' ? least.clampMin(atol) : least.maximum(atol.detach().unsqueeze(-1));
 }
 
 /** U, S, Vh of a, which are also those of a symmetric matrix's eigenvalues with their signs in Vh. */
