@@ -16,13 +16,14 @@ NOINLINE void write(const double* from, const Matrix& a, int rows, int cols) {
 void clear(double* x, Index n) { __builtin_memset(x, 0, size_t(n) * sizeof(double)); }
 
 NOINLINE double dot(const double* x, const double* y, int n) {
-  vd sums[4] = {};
+  constexpr int CHAINS = BLOCKED ? 4 : 1;
+  vd sums[CHAINS] = {};
   int i = 0;
-  for (; i + 4 * LANES_D <= n; i += 4 * LANES_D)
-    for (int k = 0; k < 4; ++k) sums[k] = fma(load(x + i + k * LANES_D), load(y + i + k * LANES_D), sums[k]);
-  const vd all = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+  for (; i + CHAINS * LANES_D <= n; i += CHAINS * LANES_D)
+    for (int k = 0; k < CHAINS; ++k) sums[k] = fma(load(x + i + k * LANES_D), load(y + i + k * LANES_D), sums[k]);
   double sum = 0;
-  for (int k = 0; k < LANES_D; ++k) sum += all[k];
+  for (const vd& part : sums)
+    for (int k = 0; k < LANES_D; ++k) sum += part[k];
   for (; i < n; ++i) sum += x[i] * y[i];
   return sum;
 }
@@ -68,8 +69,8 @@ void solve_rows(const double* d, int ld, int n, int32_t flags, double* x, int co
   }
 }
 
-// The same on a matrix in memory, in strips of columns. `negated`, if there is any, becomes -X.
-void solve_strips(const double* d, int n, int32_t flags, const Matrix& x, int cols, double* room, const Matrix* negated) {
+// The same on a matrix in memory, in strips of columns; `negated` becomes -X.
+void solve_strips(const double* d, int n, int32_t flags, const Matrix& x, int cols, double* room, const Matrix& negated) {
   constexpr int STRIP = 64;
   parallel((cols + STRIP - 1) / STRIP, [&](int64_t task, int) {
     const int first = int(task) * STRIP, width = cols - first < STRIP ? cols - first : STRIP;
@@ -77,9 +78,8 @@ void solve_strips(const double* d, int n, int32_t flags, const Matrix& x, int co
     read(x.at(0, first), n, width, strip);
     solve_rows(d, n, n, flags, strip, width);
     write(strip, x.at(0, first), n, width);
-    if (negated == nullptr) return;
     scale(-1, strip, n * width);
-    write(strip, negated->at(0, first), n, width);
+    write(strip, negated.at(0, first), n, width);
   });
 }
 
@@ -116,7 +116,7 @@ int cholesky(const Matrix* o, int n) {
     write(block, l.at(j, j), size, size);
     if (!BLOCKED || info != 0 || rest == 0) continue;
     const Matrix below = l.at(j + size, j), negated = dense_at(strip + Index(size) * rest, l.dtype, rest);
-    solve_strips(block, size, 0, below.transposed(), rest, strip, &negated);
+    solve_strips(block, size, 0, below.transposed(), rest, strip, negated);
     for (int c = 0; c < rest; c += 4 * BLOCK) {            // the lower triangle, in steps
       const int columns = rest - c < 4 * BLOCK ? rest - c : 4 * BLOCK;
       multiply(l.at(j + size + c, j + size + c), rest - c, columns, below.at(c, 0), size, negated.at(0, c), true);
@@ -184,7 +184,7 @@ int lu(const Matrix* o, int m, int n) {
     }
     if (!BLOCKED || rest == 0) continue;
     const Matrix negated = dense_at(strip + Index(size) * rest, w.dtype, rest);
-    solve_strips(panel, size, UNIT, w.at(j, j + size), rest, strip, &negated);
+    solve_strips(panel, size, UNIT, w.at(j, j + size), rest, strip, negated);
     multiply(w.at(j + size, j + size), m - j - size, rest, w.at(j + size, j), size, negated, true);
   }
   for (int c = 0; c < count; ++c) ++pivots[c];              // counted from 1, as in LAPACK
@@ -193,6 +193,16 @@ int lu(const Matrix* o, int m, int n) {
 
 int triangular(const Matrix* o, int n, int cols, int32_t flags) {
   const Matrix &a = o[0], &x = o[2];
+  if (!BLOCKED) {
+    const Room room(size_t(n) * size_t(Index(n) + cols) * 8);
+    if (room.memory == nullptr) return OUT_OF_MEMORY;
+    double* const d = room.doubles();
+    double* const rows = d + Index(n) * n;
+    read(a, n, n, d), read(o[1], n, cols, rows);
+    solve_rows(d, n, n, flags, rows, cols);
+    write(rows, x, n, cols);
+    return 0;
+  }
   copy_matrix(o[1], x, n, cols);
   const int width = block_size(n, BLOCK);
   const Room room(strip_bytes(width, cols));
@@ -204,8 +214,7 @@ int triangular(const Matrix* o, int n, int cols, int32_t flags) {
   for (int k = 0; k < blocks; ++k) {
     const int j = (flags & UPPER ? blocks - 1 - k : k) * width, size = block_size(n - j, BLOCK), next = j + size;
     read(a.at(j, j), size, size, block);
-    solve_strips(block, size, flags, x.at(j, 0), cols, strip, BLOCKED ? &negated : nullptr);
-    if (!BLOCKED) continue;
+    solve_strips(block, size, flags, x.at(j, 0), cols, strip, negated);
     if (flags & UPPER) multiply(x, j, cols, a.at(0, j), size, negated, true);
     else multiply(x.at(next, 0), n - next, cols, a.at(next, j), size, negated, true);
   }
@@ -226,35 +235,34 @@ int permutation(const Matrix* o, int rows, int count) {
   return 0;
 }
 
-// exp(A) = exp(A / 2^s)^(2^s): the Taylor series of degree 16 in powers of the fourth power, where the norm is at most 1/2.
+// exp(A) = exp(A / 2^s)^(2^s): the first terms of the series, by Horner's rule, where the norm is at most 1/4.
 int exponential(const Matrix* o, int n) {
   const Index size = Index(n) * n;
-  const Room room(size_t(6 * size) * 8);
-  double* const p = room.doubles();                          // p[0..4]: powers, of which the 0th is the sum; p[5]: a product
-  if (p == nullptr) return OUT_OF_MEMORY;
-  const auto power = [&](int k) { return dense_at(p + k * size, FLOAT64, n); };
-  read(o[0], n, n, p + size);
+  const Room room(size_t(3 * size) * 8);
+  double* const a = room.doubles();
+  if (a == nullptr) return OUT_OF_MEMORY;
+  double *sum = a + size, *next = sum + size;
+  read(o[0], n, n, a);
   double norm = 0;
   for (int r = 0; r < n; ++r) {
-    double sum = 0;
-    for (int c = 0; c < n; ++c) sum += magnitude(p[size + Index(r) * n + c]);
-    if (!(sum <= norm)) norm = sum;
+    double row = 0;
+    for (int c = 0; c < n; ++c) row += magnitude(a[Index(r) * n + c]);
+    if (!(row <= norm)) norm = row;
   }
-  const bool finite = norm - norm == 0;
+  const auto times = [&](const double* left) {
+    multiply(dense_at(next, FLOAT64, n), n, n, dense_at(const_cast<double*>(left), FLOAT64, n), n, dense_at(sum, FLOAT64, n), false);
+    double* const swap = sum;
+    sum = next, next = swap;
+  };
   int squarings = 0;
-  for (; finite && norm > 0.5; norm /= 2) ++squarings, scale(0.5, p + size, int(size));
-  for (int k = 2; k <= 4; ++k) multiply(power(k), n, n, power(1), n, power(k - 1), false);
-  double inverse[17] = {1};
-  for (int k = 1; k <= 16; ++k) inverse[k] = inverse[k - 1] / k;
-  for (Index i = 0; i < size; ++i) p[i] = finite ? inverse[16] * p[4 * size + i] : norm - norm;
-  for (int at = 12; at >= 0; at -= 4) {
-    if (at < 12) multiply(power(5), n, n, power(0), n, power(4), false), __builtin_memcpy(p, p + 5 * size, size_t(size) * 8);
-    for (Index i = 0; i < size; ++i)
-      p[i] += inverse[at + 3] * p[3 * size + i] + inverse[at + 2] * p[2 * size + i] + inverse[at + 1] * p[size + i];
-    for (int r = 0; r < n; ++r) p[Index(r) * n + r] += inverse[at];
+  for (; norm > 0.25 && norm - norm == 0; norm /= 2) ++squarings, scale(0.5, a, int(size));
+  clear(sum, size);
+  for (int k = 13; k >= 1; --k) {                            // sum = I + A sum / k; the first sum is I
+    if (k < 13) times(a), scale(1.0 / k, sum, int(size));
+    for (int r = 0; r < n; ++r) sum[Index(r) * n + r] += 1;
   }
-  for (; squarings > 0; --squarings) multiply(power(5), n, n, power(0), n, power(0), false), __builtin_memcpy(p, p + 5 * size, size_t(size) * 8);
-  write(p, o[1], n, n);
+  for (; squarings > 0; --squarings) times(sum);
+  write(sum, o[1], n, n);
   return 0;
 }
 
@@ -294,9 +302,9 @@ int32_t factor(const Step& step) {
   parallel((count + grain - 1) / grain, [&](int64_t task, int) {
     Walk<4> walk = {f.rank, f.dims, {f.views[0].strides, f.views[1].strides, f.views[2].strides, f.views[3].strides}, {}, {}};
     for (int k = f.operands; k < 4; ++k) walk.strides[k] = f.views[0].strides;
-    walk.seek(task * grain);
     const int64_t end = (task + 1) * grain < count ? (task + 1) * grain : count;
-    for (int64_t i = task * grain; i < end; ++i, walk.advance()) {
+    for (int64_t i = task * grain; i < end; ++i) {
+      walk.seek(i);
       Matrix o[4] = {};
       for (int k = 0; k < f.operands; ++k) {
         const View& v = f.views[k];

@@ -87,6 +87,13 @@ bool all_finite(const double* x, Index n) {
   return sum == 0;
 }
 
+NOINLINE double hypotenuse(double a, double b) {
+  const double x = magnitude(a), y = magnitude(b), most = x > y ? x : y;
+  if (most == 0) return 0;
+  return most * __builtin_sqrt(x / most * (x / most) + y / most * (y / most));
+}
+
+#if !defined(__wasm__)
 // Q^T A Q = T for symmetric A: T's diagonal d and subdiagonal e. The v of the i-th reflection is left in row i of a, from i + 1 on.
 void tridiagonalize(double* a, int n, double* d, double* e, double* tau, double* w) {
   for (int i = 0; i < n; ++i) {
@@ -104,12 +111,6 @@ void tridiagonalize(double* a, int n, double* d, double* e, double* tau, double*
       axpy(-w[r], v, below + Index(r) * n, size);
     }
   }
-}
-
-NOINLINE double hypotenuse(double a, double b) {
-  const double x = magnitude(a), y = magnitude(b), most = x > y ? x : y;
-  if (most == 0) return 0;
-  return most * __builtin_sqrt(x / most * (x / most) + y / most * (y / most));
 }
 
 // Eigenvalues of the tridiagonal matrix, in d, by implicit QL; the rows of z (if any) are rotated along. False: no convergence.
@@ -147,6 +148,7 @@ bool tridiagonal_ql(double* d, double* e, int n, double* z) {
   }
   return true;
 }
+#endif
 
 // The rows p and q of g become orthogonal; `norms` are their squared lengths. False: they were already.
 bool orthogonalize(double* g, double* v, double* norms, int p, int q, int length, int n) {
@@ -176,7 +178,7 @@ bool jacobi(double* g, double* v, double* norms, int n) {
         if (a >= n || b >= n) return;
         if (orthogonalize(g, v, norms, a < b ? a : b, a < b ? b : a, n, n)) __atomic_store_n(&turned, 1, __ATOMIC_RELAXED);
       };
-      if (n >= 192) parallel(pairs, pair);
+      if (BLOCKED && n >= 192) parallel(pairs, pair);
       else for (int k = 0; k < pairs; ++k) pair(k, 0);
     }
     if (turned == 0) return true;
@@ -196,6 +198,12 @@ void complete(double* rows, int i, int n) {
     scale(1 / length, x, n);
     return;
   }
+}
+
+void read_symmetric(const Matrix& from, int n, double* a) {
+  read(from, n, n, a);
+  for (int r = 0; r < n; ++r)
+    for (int c = r + 1; c < n; ++c) a[Index(r) * n + c] = a[Index(c) * n + r];
 }
 
 }  // namespace
@@ -243,15 +251,45 @@ int factor_qr(const Matrix* o, int m, int n) {
 }
 
 // A = V diag(w) V^T from the lower triangle: w ascending, V's columns.
+#if defined(__wasm__)
+// The little code there is for it: moved by its norm, twice, A is positive definite, and the singular values will do.
+int factor_eigh(const Matrix* o, int n, int32_t flags) {
+  const Room room(size_t(Index(n) * n + 3 * Index(n)) * 8);
+  if (room.memory == nullptr) return OUT_OF_MEMORY;
+  double *norms = room.doubles(), *w = norms + n, *a = w + 2 * n;
+  int32_t* const order = reinterpret_cast<int32_t*>(w + n);
+  read_symmetric(o[0], n, a);
+  if (!all_finite(a, Index(n) * n)) return 1;
+  double shift = 0;
+  for (int r = 0; r < n; ++r) {
+    double sum = 0;
+    for (int c = 0; c < n; ++c) sum += magnitude(a[Index(r) * n + c]);
+    if (2 * sum > shift) shift = 2 * sum;
+  }
+  if (shift == 0) shift = 1;
+  for (int r = 0; r < n; ++r) a[Index(r) * n + r] += shift;
+  if (!jacobi(a, nullptr, norms, n)) return n;
+  for (int r = 0; r < n; ++r) {
+    double* const row = a + Index(r) * n;
+    const double length = __builtin_sqrt(dot(row, row, n));
+    w[r] = length - shift;
+    scale(sign_of(row, n) / length, row, n);
+  }
+  order_by(w, n, order, false);
+  for (int i = 0; i < n; ++i) {
+    write(w + order[i], o[1].at(i, 0), 1, 1);
+    if ((flags & VECTORS) != 0) write(a + Index(order[i]) * n, o[2].at(0, i), n, 1);
+  }
+  return 0;
+}
+#else
 int factor_eigh(const Matrix* o, int n, int32_t flags) {
   const bool vectors = (flags & VECTORS) != 0;
   const Room room(size_t((vectors ? 2 : 1) * Index(n) * n + 5 * Index(n)) * 8);
   if (room.memory == nullptr) return OUT_OF_MEMORY;
   double *d = room.doubles(), *e = d + n, *tau = e + n, *w = tau + n, *a = w + 2 * n, *z = vectors ? a + Index(n) * n : nullptr;
   int32_t* const order = reinterpret_cast<int32_t*>(w + n);
-  read(o[0], n, n, a);
-  for (int r = 0; r < n; ++r)
-    for (int c = r + 1; c < n; ++c) a[Index(r) * n + c] = a[Index(c) * n + r];
+  read_symmetric(o[0], n, a);
   if (!all_finite(a, Index(n) * n)) return 1;
   tridiagonalize(a, n, d, e, tau, w);
   if (vectors) {
@@ -272,6 +310,7 @@ int factor_eigh(const Matrix* o, int n, int32_t flags) {
   });
   return 0;
 }
+#endif
 
 // A = U diag(s) V^T with s descending. A = Q R, and Jacobi's rotations on the rows of R: R = W diag(s) V^T, U = Q W.
 int factor_svd(const Matrix* given, int rows, int cols, int32_t flags) {
