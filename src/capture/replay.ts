@@ -258,15 +258,15 @@ export class Replay {
       this.executable?.run(this.buffers, this.bufferOffsets, this.scalars);
     } catch (error) {
       this.unbind();
-      throw error instanceof KernelError ? named(this.suspects(), error) : error;
+      throw error instanceof KernelError ? named(this.suspects(error), error) : error;
     }
   }
 
-  /** Ops whose kernels can meet bad indices or matrices. */
-  private suspects(): string {
-    const found = this.steps
-      .filter(({ kernel }) => kernel.family === 'gather' || kernel.family === 'scatter' || ('strict' in kernel && kernel.strict))
-      .map((s) => s.name);
+  /** Ops whose kernels can meet bad indices, or bad matrices. */
+  private suspects({ code }: KernelError): string {
+    const blamed = ({ kernel }: TracedStep): boolean =>
+      code === 'index' ? kernel.family === 'gather' || kernel.family === 'scatter' : 'strict' in kernel && kernel.strict === true;
+    const found = this.steps.filter(blamed).map((s) => s.name);
     return [...new Set(found)].join(' or ') || 'compile';
   }
 
