@@ -15,9 +15,8 @@ import type {
 } from '../../program/kernel.js';
 import type { Program, ProgramOperand, Step } from '../../program/program.js';
 import { computeCodes, writeExprs } from './encodeExpr.js';
-import { writeAttention, writeLayerNorm, writeRecurrent } from './encodeFused.js';
 import { writeFactor } from './encodeFactor.js';
-import { writeAttention, writeRecurrent } from './encodeFused.js';
+import { writeAttention, writeLayerNorm, writeRecurrent } from './encodeFused.js';
 import { writeConv, writeGemm, writeScan, writeSort, writeWindow } from './encodeHeavy.js';
 import { coalesce, isInjective, outerLoops, pairTransposed, slabsDisjoint, sortedDims } from './encodeLoops.js';
 import { TapeWriter } from './tapeWriter.js';
