@@ -22,6 +22,7 @@ export { broadcastShapes, type Shape } from './core/shape.js';
 export { setWarningListener, type WarningListener } from './core/warning.js';
 export { describeEngine, type EngineOptions, engine, type Selection, setEngine } from './engine.js';
 export { type Expr, input, scalar } from './expr/expr.js';
+export { type Anomaly, AnomalyError, type AnomalyOptions, detectAnomaly } from './nn/anomaly.js';
 export { Buffer, Module, Parameter, type StateDict } from './nn/module.js';
 export { type AutocastDType, type AutocastOptions, type AutocastPolicy, autocast } from './ops/autocast.js';
 export { type Canonical, defineComposite, defineOp, defineView, type KernelRow, type Op, type Random } from './ops/define.js';

@@ -43,7 +43,7 @@ export interface ClassWeightOptions {
 
 /**
  * Weights for losses (`crossEntropy(y, t, { weight })`) that make up for rare classes; 0 for classes that do not occur.
- * @example classWeights([0, 0, 0, 1]).toArray() // [0.6666666865348816, 2]
+ * @example classWeights([0, 0, 0, 1]) // [0.66667, 2]
  */
 export function classWeights(labels: Labels, { numClasses, scheme = 'balanced', beta = 0.999 }: ClassWeightOptions = {}): Tensor {
   if (!(beta >= 0 && beta < 1)) throw new LibError('value', `classWeights: beta must be in [0, 1), got ${beta}.`);

@@ -1,4 +1,5 @@
 export * from './activation.js';
+export { type Anomaly, AnomalyError, type AnomalyOptions, detectAnomaly, type InputFacts } from './anomaly.js';
 export * from './attention.js';
 export * from './bptt.js';
 export * from './containers.js';
@@ -21,6 +22,7 @@ export {
 } from './feedForward.js';
 export { functionalCall } from './functionalCall.js';
 export * from './heads.js';
+export type { BackwardHook, ForwardHook, ForwardPreHook } from './hooks.js';
 export * as init from './initAll.js';
 export * from './largeVocabulary.js';
 export { Identity, Linear, type LinearOptions } from './linear.js';

@@ -3,6 +3,7 @@ import { formatShape, sameShape } from '../core/shape.js';
 import { noGrad } from '../tensor/autograd.js';
 import { capturing } from '../tensor/capturing.js';
 import { isTensor, Tensor } from '../tensor/tensor.js';
+import { addHook, type BackwardHook, type ForwardHook, type ForwardPreHook } from './hooks.js';
 import type { SparseRows } from './sparseRows.js';
 
 /** A tensor that is learned. Assigning one to a public field of a {@link Module} is all the registration there is. */
@@ -28,8 +29,6 @@ export class Buffer extends Tensor {
 
 /** Values by dotted name: of each module its parameters, its buffers and then its modules, in field order. */
 export type StateDict = ReadonlyMap<string, Tensor>;
-
-export type ForwardHook = (module: AnyModule, inputs: readonly unknown[], output: unknown) => unknown;
 
 /** A module whatever its inputs and outputs. */
 export type AnyModule = Module<readonly never[], unknown>;
@@ -188,32 +187,20 @@ export abstract class Module<Inputs extends readonly unknown[] = readonly [Tenso
 
   /** Calls `hook` after every `forward` of this module; what it returns, if anything, replaces the output. Returns a remover. */
   registerForwardHook(hook: ForwardHook): () => void {
-    const hooked = this as unknown as { forward: (...inputs: Inputs) => Output; [HOOKS]?: Set<ForwardHook> };
-    let hooks = hooked[HOOKS];
-    if (hooks === undefined) {
-      const list = new Set<ForwardHook>();
-      const original = this.forward;
-      hooks = list;
-      Object.defineProperty(this, HOOKS, { value: list, configurable: true });
-      Object.defineProperty(this, 'forward', {
-        configurable: true,
-        writable: true,
-        enumerable: false,
-        value: (...inputs: Inputs): Output => {
-          let output = original.call(this, ...inputs);
-          for (const h of list) output = (h(this as unknown as AnyModule, inputs, output) as Output | undefined) ?? output;
-          return output;
-        },
-      });
-    }
-    const list = hooks;
-    list.add(hook);
-    return () => {
-      list.delete(hook);
-      if (list.size > 0) return;
-      Reflect.deleteProperty(this, 'forward');
-      Reflect.deleteProperty(this, HOOKS);
-    };
+    return addHook(this as unknown as AnyModule, 'forward', hook);
+  }
+
+  /** Calls `hook` before every `forward` of this module; what it returns, if anything, replaces the inputs: a list of them, or the only one. */
+  registerForwardPreHook(hook: ForwardPreHook): () => void {
+    return addHook(this as unknown as AnyModule, 'pre', hook);
+  }
+
+  /**
+   * Calls `hook` in backward passes once the gradients by this module's outputs and inputs are known; what it returns, if anything,
+   * replaces the latter. Inputs and outputs are tensors or lists of tensors; the hook sees those that carry gradients.
+   */
+  registerFullBackwardHook(hook: BackwardHook): () => void {
+    return addHook(this as unknown as AnyModule, 'backward', hook);
   }
 
   /** One line of facts for printing: `inFeatures=2, outFeatures=8`. */
@@ -228,8 +215,6 @@ export abstract class Module<Inputs extends readonly unknown[] = readonly [Tenso
     return lines.length === 0 ? `${name}(${this.extraRepr()})` : `${name}(\n${lines.join('\n')}\n)`;
   }
 }
-
-const HOOKS = Symbol('forward hooks');
 
 /** Own public fields, with arrays opened up: { layers: [a, b] } reads as layers.0, layers.1. */
 function* fields(module: object): Generator<readonly [key: string, value: unknown]> {

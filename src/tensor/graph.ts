@@ -46,6 +46,10 @@ let sequence = 0;
 /** @internal The number that the next recorded step will have. */
 export const nextSequence = (): number => sequence;
 
+let running: GradNode | null = null;
+/** @internal The step whose gradient rule is running, for tools that look at what it computes. */
+export const runningNode = (): GradNode | null => running;
+
 /** One recorded step: how to turn gradients of its outputs into gradients of its inputs, and where those go. */
 export class GradNode {
   /** Later steps have higher numbers; edges only lead to lower ones, so sorting by it is a topological order. */
@@ -78,7 +82,13 @@ export class GradNode {
   }
 
   backward(gradOutputs: readonly (Tensor | null)[]): readonly (Tensor | null)[] {
-    return this.recording.rule(gradOutputs, this.context());
+    const before = running;
+    running = this;
+    try {
+      return this.recording.rule(gradOutputs, this.context());
+    } finally {
+      running = before;
+    }
   }
 
   /** @internal What the rule sees: saved values, checked to be unchanged, and stand-ins for the rest. */
