@@ -23,6 +23,23 @@ const published: readonly (readonly [string, () => AnyModule, number, readonly s
   ['EfficientNet-B0', models.efficientnetB0, 5_288_548, ['features.1.0.block.1.fc1.weight', 'features.8.1.weight', 'classifier.1.bias']],
   ['EfficientNet-B1', () => models.efficientnet(1), 7_794_184, []],
   ['MobileNetV2', models.mobilenetV2, 3_504_872, ['features.1.conv.0.0.weight', 'features.18.1.bias']],
+  // With one class and three channels, as of the most used PyTorch implementation.
+  ['U-Net', models.unet, 31_037_633, ['inc.conv1.weight', 'merge.0.norm2.bias']],
+  ['BERT base', models.bertBase, 109_482_240, ['wordEmbeddings.weight', 'pooler.bias']],
+  ['BERT large', models.bertLarge, 335_141_888, []],
+  ['GPT-2 small', models.gpt2Small, 124_439_808, ['token.weight', 'position.weight']],
+  ['GPT-2 medium', models.gpt2Medium, 354_823_168, []],
+  ['GPT-2 large', models.gpt2Large, 774_030_080, []],
+  ['GPT-2 XL', models.gpt2Xl, 1_557_611_200, []],
+  ['Llama 2 7B', models.llama2_7b, 6_738_415_616, []],
+  ['Llama 2 13B', models.llama2_13b, 13_015_864_320, []],
+  ['Llama 3 8B', models.llama3_8b, 8_030_261_248, []],
+  ['Mistral 7B', models.mistral7b, 7_241_732_096, []],
+  // "65 · 10⁶" in the paper: 44,138,496 in the stacks, and 37,000 shared words of 512.
+  ['Transformer base', models.transformerBase, 44_138_496 + 37_000 * 512, []],
+  ['ViT-B/16', models.vitB16, 86_567_656, ['patches.classToken', 'position']],
+  ['ViT-B/32', models.vitB32, 88_224_232, []],
+  ['ViT-L/16', models.vitL16, 304_326_632, []],
 ];
 
 for (const [name, build, count, names] of published) {
