@@ -36,7 +36,10 @@ export const within = (got: number, low: number, high: number, what = 'value'): 
   assert.ok(got >= low && got <= high, `${what}: ${got} is not in [${low}, ${high}]`);
 
 export const mean = (x: readonly number[]): number => x.reduce((a, b) => a + b, 0) / x.length;
-export const variance = (x: readonly number[]): number => mean(x.map((v) => (v - mean(x)) ** 2));
+export function variance(x: readonly number[]): number {
+  const center = mean(x);
+  return mean(x.map((v) => (v - center) ** 2));
+}
 export const range = (count: number, from = 0): number[] => Array.from({ length: count }, (_, i) => i + from);
 
 /** Singular values, largest first, by turning pairs of columns until they are orthogonal (one-sided Jacobi). */
