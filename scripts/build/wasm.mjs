@@ -43,11 +43,13 @@ const binaries = [
 ];
 const fileOf = (name) => inRoot('dist', 'wasm', `${name}.js`);
 
+const worker = readFileSync(new URL('./wasmWorker.mjs', import.meta.url));
+
 /** The four WASM builds, as ES modules that export base64, so that any bundler can carry them. */
 export async function buildWasm() {
   const version = JSON.parse(readFileSync(inRoot('node_modules', '@yowasp', 'clang', 'package.json'), 'utf8')).version;
   const objects = plan(version);
-  const key = hash(version, JSON.stringify([linkArgs, binaries]), ...objects.map((o) => `${o.name}:${o.key}`));
+  const key = hash(version, worker, JSON.stringify([linkArgs, binaries]), ...objects.map((o) => `${o.name}:${o.key}`));
   const known = stamp('wasm');
   if (known.matches(key) && binaries.every(({ name }) => existsSync(fileOf(name)))) return { summary: `${sizes()}, unchanged` };
   const missing = slowestFirst(objects.filter((o) => !o.cache.has(o.name, o.key)));
@@ -90,7 +92,8 @@ async function compile(worker, { source, args, cache, name, key }) {
 async function link(worker, { name, variant, args }, objects) {
   const wanted = objects.filter((o) => o.variant === (relaxed.includes(o.source) ? variant : 'simd'));
   const files = Object.fromEntries(wanted.map((o) => [`${o.name}.o`, readFileSync(o.cache.path(o.name, o.key))]));
-  const binary = await worker.run('wasm-ld', [...linkArgs, ...args, ...Object.keys(files), '-o', 'out.wasm'], files, 'out.wasm');
+  const linked = await worker.run('wasm-ld', [...linkArgs, ...args, ...Object.keys(files), '-o', 'out.wasm'], files, 'out.wasm');
+  const binary = await worker.run('optimize', [], { 'out.wasm': linked }, 'out.wasm');
   const text = `export default '${Buffer.from(binary).toString('base64')}';\n`;
   writeWhole(fileOf(name), text);
 }

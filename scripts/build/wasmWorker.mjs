@@ -4,6 +4,19 @@ import { commands, runLLVM } from '@yowasp/clang';
 const quiet = () => {};
 const ready = runLLVM(null, {}, { fetchProgress: quiet });
 
+/** Rewrites a module to a smaller one that does the same. */
+async function optimize(bytes) {
+  const { default: binaryen } = await import('binaryen');
+  const module = binaryen.readBinary(bytes);
+  module.setFeatures(binaryen.Features.All);
+  binaryen.setOptimizeLevel(2);
+  binaryen.setShrinkLevel(1); // 2 gives more bytes here
+  module.optimize();
+  const smaller = module.emitBinary();
+  module.dispose();
+  return smaller;
+}
+
 // One job at a time: { command, args, files, output } -> { data, text, failed }. null ends the thread.
 parentPort.on('message', async (job) => {
   if (job === null) {
@@ -15,6 +28,10 @@ parentPort.on('message', async (job) => {
   const collect = (bytes) => bytes !== null && chunks.push(Buffer.from(bytes));
   const text = () => Buffer.concat(chunks).toString('utf8');
   try {
+    if (command === 'optimize') {
+      parentPort.postMessage({ data: await optimize(files[output]), text: '' });
+      return;
+    }
     await ready;
     const result = await commands[command](args, files, { stdout: collect, stderr: collect, fetchProgress: quiet });
     const data = result[output];
