@@ -1,7 +1,9 @@
 import { LibError } from '../core/errors.js';
 import type { AnyModule } from '../nn/module.js';
+import type { OptimizerState } from '../optim/optimizer.js';
 import { type PlateauOptions, ReduceLROnPlateau } from '../optim/plateau.js';
 import type { Schedulable } from '../optim/scheduler.js';
+import type { Tensor } from '../tensor/tensor.js';
 import type { EpochEvent, StepEvent, ValidationEvent } from './events.js';
 
 /** What a callback can do to a run. */
@@ -12,8 +14,21 @@ export interface RunControl {
   stop(reason: string, options?: { readonly keep?: boolean }): void;
   /** Saves the state after this step. */
   checkpoint(): void;
+  /** Steps of the optimizer so far. */
+  readonly step: number;
+  /** A copy of weights, optimizer state and buffers as they are now. */
+  snapshot(): RunSnapshot;
+  /** Goes back to such a copy, without going back in the data or the schedule; learning rates are multiplied by `lrFactor` from now on. */
+  restore(snapshot: RunSnapshot, options?: { readonly lrFactor?: number }): void;
   /** Writes into the run log. */
   note(text: string, level?: 'info' | 'warning'): void;
+}
+
+/** What {@link RunControl.restore} goes back to. */
+export interface RunSnapshot {
+  readonly step: number;
+  readonly model: ReadonlyMap<string, Tensor>;
+  readonly optimizer: OptimizerState;
 }
 
 /** Code that is called while a model trains. Callbacks with a state are saved and resumed with the run. */

@@ -1,9 +1,11 @@
 import { openRecorder } from '#recorder';
 import { LibError } from '../core/errors.js';
+import { GradScaler } from '../optim/gradScaler.js';
 import { defaultDevice } from '../tensor/device.js';
 import { manualSeed } from '../tensor/random.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { nanStop } from './callbacks.js';
+import { type Callback, nanStop } from './callbacks.js';
+import { divergence } from './divergence.js';
 import { forwardPair } from './evaluate.js';
 import { batchesFrom, checkFitOptions, type FitOptions, type RunLength, type TrainSchedule } from './options.js';
 import type { Recorder } from './recorder.js';
@@ -74,6 +76,12 @@ function whenToStep(schedule: TrainSchedule | null, asked: 'step' | 'epoch' | un
   );
 }
 
+/** What watches the loss: a policy, or a stop at the first loss that is not finite. */
+function guards<B>({ divergence: policy }: FitOptions<B>, stopOnNonFinite: boolean): Callback[] {
+  if (policy !== undefined) return [divergence(typeof policy === 'string' ? { action: policy } : policy)];
+  return stopOnNonFinite ? [nanStop()] : [];
+}
+
 /** Fills in what was left open. */
 function setupOf<B>(options: FitOptions<B>): Setup<B> {
   const { model, batchSize = 32, epochs = 1, accumulate = 1, forward = forwardPair, callbacks = [], stopOnNonFinite = true } = options;
@@ -96,12 +104,14 @@ function setupOf<B>(options: FitOptions<B>): Setup<B> {
     epochs,
     clipGradNorm: options.clipGradNorm ?? null,
     accumulate,
-    callbacks: stopOnNonFinite ? [nanStop(), ...callbacks] : callbacks,
+    callbacks: [...guards(options, stopOnNonFinite), ...callbacks],
     monitor: options.monitor ?? 'loss',
     evaluateTrain: options.evaluateTrain ?? false,
     restoreBest: options.restoreBest ?? true,
-    compile: options.compile ?? 'auto',
+    compile: options.detectAnomaly === true ? false : (options.compile ?? 'auto'),
     precision: options.precision ?? 'float32',
+    scaler: options.precision === 'float16' ? new GradScaler(options.gradScaler) : null,
+    detectAnomaly: options.detectAnomaly ?? false,
     signal: options.signal ?? null,
     onEvent: options.onEvent ?? (() => undefined),
     onEvaluate: options.onEvaluate ?? (() => undefined),

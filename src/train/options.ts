@@ -3,16 +3,18 @@ import type { AsyncDataset, Dataset } from '../data/dataset.js';
 import { DataLoader } from '../data/loader.js';
 import type { Metric } from '../metrics/metric.js';
 import type { AnyModule } from '../nn/module.js';
+import type { GradScalerOptions } from '../optim/gradScaler.js';
 import type { OptimizerState } from '../optim/optimizer.js';
 import type { Schedulable, SchedulerState } from '../optim/scheduler.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { Callback } from './callbacks.js';
+import type { DivergenceOptions } from './divergence.js';
 import type { ForwardFn, LossFn } from './evaluate.js';
 import type { TrainEvent } from './events.js';
 import type { Recorder, RunConfig, SavedRun } from './recorder.js';
 
 /** What products are computed in; weights, sums, norms and losses are float32 in any case. */
-export type Precision = 'float32' | 'bfloat16';
+export type Precision = 'float32' | 'bfloat16' | 'float16';
 
 /** What the loop needs of an optimizer. */
 export interface TrainOptimizer extends Schedulable {
@@ -89,8 +91,17 @@ export interface FitOptions<B = readonly [Tensor, Tensor]> {
    * note; `false`: eagerly, op by op.
    */
   readonly compile?: boolean;
-  /** `bfloat16`: forward and backward under autocast, weights and optimizer state in float32. Default 'float32'. */
+  /**
+   * `bfloat16`, `float16`: forward and backward under autocast, weights and optimizer state in float32. float16 scales losses
+   * ({@link GradScaler}) and skips steps whose gradients overflow. Default 'float32'.
+   */
   readonly precision?: Precision;
+  /** How losses are scaled in float16. */
+  readonly gradScaler?: GradScalerOptions;
+  /** What to do when the loss diverges: see {@link divergence}. Default: only NaN and Infinity stop the run. */
+  readonly divergence?: 'stop' | 'restore' | DivergenceOptions;
+  /** Run each step under {@link detectAnomaly}, eagerly: slow, for finding the first NaN. Default false. */
+  readonly detectAnomaly?: boolean;
   /** Folder for the run's log, weights and checkpoint. Default: nothing is written. */
   readonly runDir?: string;
   /** Keeps the run instead of a folder. */
@@ -130,6 +141,9 @@ const known: Readonly<Record<keyof FitOptions, true>> = {
   stopOnNonFinite: true,
   compile: true,
   precision: true,
+  gradScaler: true,
+  divergence: true,
+  detectAnomaly: true,
   runDir: true,
   recorder: true,
   config: true,
@@ -174,8 +188,8 @@ export function checkFitOptions<B>(options: FitOptions<B>): void {
   checkRange('fit', 'seed', options.seed, true, 0);
   checkRange('fit', 'clipGradNorm', options.clipGradNorm, false, 0);
   const { precision = 'float32' } = options;
-  if (precision !== 'float32' && precision !== 'bfloat16') {
-    throw new LibError('option', `fit: precision must be float32 or bfloat16, got ${String(precision)}.`);
+  if (!['float32', 'bfloat16', 'float16'].includes(precision)) {
+    throw new LibError('option', `fit: precision must be float32, bfloat16 or float16, got ${String(precision)}.`);
   }
   checkMonitor(options.monitor, options.metrics ?? []);
 }

@@ -42,7 +42,7 @@ export async function profileExperiment<B>(
   const { chosen, model, data, optimizer } = await prepare(exp, set);
   const { loss, metrics = [], forward = forwardPair, clipGradNorm = null, accumulate = 1, precision = 'float32' } = chosen;
   const train = batchesFrom<B>(data.train as never, chosen.batchSize ?? 32, true);
-  const step = compile(trainStep({ model, optimizer, loss, forward, metrics, clipGradNorm, precision }));
+  const step = compile(trainStep({ model, optimizer, loss, forward, metrics, clipGradNorm, precision, scaler: null }));
   return withMode(model, true, async () => {
     const waits: number[] = [];
     let computing = 0;

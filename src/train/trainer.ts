@@ -1,12 +1,14 @@
 import { matchNames } from '../io/names.js';
 import type { Metric } from '../metrics/metric.js';
+import { detectAnomaly } from '../nn/anomaly.js';
 import type { AnyModule } from '../nn/module.js';
+import type { GradScaler, GradScalerState } from '../optim/gradScaler.js';
 import type { OptimizerState } from '../optim/optimizer.js';
 import type { SchedulerState } from '../optim/scheduler.js';
 import { noGrad } from '../tensor/autograd.js';
 import { getRandomState, type RandomState, setRandomState } from '../tensor/random.js';
 import type { Tensor, TensorData } from '../tensor/tensor.js';
-import type { Callback, RunControl } from './callbacks.js';
+import type { Callback, RunControl, RunSnapshot } from './callbacks.js';
 import { CompiledPart, type CompileMode } from './compiled.js';
 import { type BatchValues, type Evaluation, evaluateWith, evaluationStep, type ForwardFn, type LossFn, Tally } from './evaluate.js';
 import type { EpochEvent, Scores, StepEvent, TrainEvent, ValidationEvent } from './events.js';
@@ -15,7 +17,8 @@ import type { Batches, Precision, TrainOptimizer, TrainSchedule } from './option
 import { pause } from './pause.js';
 import { ReadQueue } from './readQueue.js';
 import type { Recorder, SavedRun } from './recorder.js';
-import { type StepValues, trainStep } from './trainStep.js';
+import { putBack, takeSnapshot, withRates } from './snapshot.js';
+import { finishStep, type StepValues, trainStep } from './trainStep.js';
 
 /** One epoch, in short. */
 export interface EpochRecord {
@@ -47,6 +50,8 @@ interface Progress {
   epochSeconds: number;
   history: EpochRecord[];
   best: Best | null;
+  /** What a divergence policy has cut learning rates by. */
+  lrScale?: number;
 }
 
 interface SavedState {
@@ -54,6 +59,7 @@ interface SavedState {
   readonly model: ReadonlyMap<string, Tensor>;
   readonly optimizer: OptimizerState;
   readonly schedule: SchedulerState | null;
+  readonly scaler?: GradScalerState | null;
   readonly callbacks: Readonly<Record<string, unknown>>;
   readonly random: RandomState;
   readonly progress: Progress;
@@ -79,6 +85,9 @@ export interface Setup<B> {
   readonly restoreBest: boolean;
   readonly compile: CompileMode;
   readonly precision: Precision;
+  /** float16: scales losses so that their gradients do not vanish. */
+  readonly scaler: GradScaler | null;
+  readonly detectAnomaly: boolean;
   readonly signal: AbortSignal | null;
   readonly onEvent: (event: TrainEvent) => void;
   readonly onEvaluate: (done: number) => void;
@@ -108,6 +117,8 @@ export class Trainer<B> implements RunControl {
   private readonly stepMetrics: readonly Metric[];
   private readonly trainStep: CompiledPart<[group: readonly B[]], StepValues>;
   private readonly evaluationStep: CompiledPart<[batch: B], BatchValues>;
+  /** What of a step must run outside of compiled programs. */
+  private readonly finish: (() => Tensor | null) | null;
   private readonly queue = new ReadQueue();
   private tally: Tally;
   private epochStarted = 0;
@@ -122,6 +133,7 @@ export class Trainer<B> implements RunControl {
     this.tally = new Tally(this.stepMetrics);
     const note = (text: string): void => this.note(text);
     this.trainStep = new CompiledPart('training step', trainStep({ ...setup, metrics: this.stepMetrics }), setup.compile, note);
+    this.finish = finishStep(setup);
     this.evaluationStep = new CompiledPart('validation step', evaluationStep(setup.model, setup), setup.compile, note);
   }
 
@@ -131,6 +143,16 @@ export class Trainer<B> implements RunControl {
   }
   checkpoint(): void {
     this.wantsCheckpoint = true;
+  }
+  get step(): number {
+    return this.progress.step;
+  }
+  snapshot(): RunSnapshot {
+    return takeSnapshot(this.model, this.optimizer, this.progress.step);
+  }
+  restore(snapshot: RunSnapshot, { lrFactor = 1 }: { readonly lrFactor?: number } = {}): void {
+    putBack(snapshot, this.model, this.optimizer);
+    this.progress.lrScale = (this.progress.lrScale ?? 1) * lrFactor;
   }
   note(text: string, level: 'info' | 'warning' = 'info'): void {
     this.emit({ type: 'note', level, text, epoch: this.progress.epoch, step: this.progress.step });
@@ -185,11 +207,11 @@ export class Trainer<B> implements RunControl {
     for await (const batch of this.timed(train.batchesOf(progress.epoch, progress.batch))) {
       group.push(batch);
       if (group.length < accumulate) continue;
-      await this.step(group);
+      await this.stepOn(group);
       group = [];
       if (this.stopped !== null) break;
     }
-    if (group.length > 0 && this.stopped === null) await this.step(group);
+    if (group.length > 0 && this.stopped === null) await this.stepOn(group);
     await this.queue.drain();
     // A stop between the last step and here still leaves a whole epoch.
     if (progress.batch >= train.length && this.keep) await this.endEpoch();
@@ -206,10 +228,11 @@ export class Trainer<B> implements RunControl {
   }
 
   /** One step of the optimizer and of the schedule, and what is told of it. */
-  private async step(group: readonly B[]): Promise<void> {
+  private async stepOn(group: readonly B[]): Promise<void> {
     const { optimizer, schedule, scheduleEvery } = this.setup;
-    const lr = optimizer.paramGroups.map((g) => g.lr);
-    const { parts, norm } = this.trainStep.run(group);
+    const { lrScale = 1 } = this.progress;
+    const lr = optimizer.paramGroups.map((g) => g.lr * lrScale);
+    const { parts, norm } = withRates(optimizer, lrScale, () => this.runStep(group));
     if (scheduleEvery === 'step') schedule?.step();
     this.unsaved = true;
     this.progress.step++;
@@ -218,6 +241,13 @@ export class Trainer<B> implements RunControl {
     if (this.wantsCheckpoint && this.keep) await this.saveLast();
     await pause();
     if (this.setup.signal?.aborted) this.stop('interrupted');
+  }
+
+  /** A step, with what of it must run outside of compiled programs. */
+  private runStep(group: readonly B[]): StepValues {
+    const run = (): StepValues => this.trainStep.run(group);
+    const { parts, norm } = this.setup.detectAnomaly ? detectAnomaly(run, { model: this.model, step: this.progress.step + 1 }) : run();
+    return { parts, norm: this.finish?.() ?? norm };
   }
 
   /** Reads losses and metrics and tells everybody, at once or a few steps later. */
@@ -325,6 +355,7 @@ export class Trainer<B> implements RunControl {
       model: this.model.stateDict(),
       optimizer: this.optimizer.stateDict(),
       schedule: schedule?.stateDict() ?? null,
+      scaler: this.setup.scaler?.stateDict() ?? null,
       callbacks: Object.fromEntries(callbacks.flatMap((c) => (c.stateDict ? [[c.name, c.stateDict()]] : []))),
       random: getRandomState(),
       progress: {
@@ -341,6 +372,7 @@ export class Trainer<B> implements RunControl {
     this.model.loadStateDict(saved.model);
     this.optimizer.loadStateDict(saved.optimizer);
     if (saved.schedule !== null) this.setup.schedule?.loadStateDict(saved.schedule);
+    if (saved.scaler) this.setup.scaler?.loadStateDict(saved.scaler);
     for (const c of this.setup.callbacks) {
       if (c.name in saved.callbacks) c.loadStateDict?.(saved.callbacks[c.name] as never);
     }
