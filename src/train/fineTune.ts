@@ -14,7 +14,7 @@ function moduleAt(op: string, model: AnyModule, path: string): AnyModule {
 
 /**
  * Freezes all of a model but its head, the module at `path`; gives the head's parameters, for the optimizer.
- * @example const parameters = headOnly(model, 'layers.2');
+ * @example const parameters = headOnly(model, '2');
  */
 export function headOnly(model: AnyModule, path: string): Parameter[] {
   const head = moduleAt('headOnly', model, path);
@@ -50,7 +50,7 @@ export interface RateGroup {
 /**
  * Parameter groups with smaller learning rates the further a part is from the head: `lr` for the last path, times `decay` for each before.
  * Parameters outside of all paths go with the first.
- * @example new SGD(discriminativeRates(model, ['layers.0', 'layers.2'], { lr: 0.1 }), { lr: 0.1 })
+ * @example new SGD(discriminativeRates(model, ['0', '2'], { lr: 0.1 }), { lr: 0.1 })
  */
 export function discriminativeRates(
   model: AnyModule,

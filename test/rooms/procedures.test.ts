@@ -188,7 +188,7 @@ describe('fine-tuning', () => {
 describe('continual learning', () => {
   /** The second task has its classes where the first has others: both can be learned, together. */
   const task = (sign: number) => {
-    const { x, y } = blobs({ samples: 90, centers: 3, seed: 1, std: 0.6 });
+    const { x, y } = blobs({ samples: 90, centers: 3, seed: 1, std: 1.5 });
     const cut = (from: number, count: number) => ({ x: x.narrow(0, from, count).mul(sign), y: y.narrow(0, from, count) });
     return { train: cut(0, 60), test: cut(60, 30) };
   };
@@ -202,19 +202,16 @@ describe('continual learning', () => {
         tasks: [task(1), task(-1)],
         optimizer: (p) => new Adam(p, { lr: 0.02 }),
         strategy,
-        epochs: 15,
-        lambda: 300,
+        epochs: 8,
+        lambda: 1e6, // sure predictions have little Fisher information
       });
-      assert.ok((accuracy[0]?.[0] as number) > 0.9, `${strategy}: ${accuracy}`);
+      assert.ok((accuracy[0]?.[0] as number) > 0.85, `${strategy}: ${accuracy}`);
       assert.ok(Math.abs(forgetting - ((accuracy[0]?.[0] as number) - (accuracy[1]?.[0] as number))) < 1e-9);
       assert.ok(Math.abs(averageAccuracy - ((accuracy[1]?.[0] as number) + (accuracy[1]?.[1] as number)) / 2) < 1e-9);
       forgot[strategy] = forgetting;
     }
-    assert.ok((forgot.none as number) > 0.2, JSON.stringify(forgot));
-    assert.ok(
-      (forgot.replay as number) < (forgot.none as number) && (forgot.ewc as number) < (forgot.none as number),
-      JSON.stringify(forgot),
-    );
+    assert.ok((forgot.none as number) > 0.5, JSON.stringify(forgot));
+    for (const s of ['replay', 'ewc']) assert.ok((forgot[s] as number) < (forgot.none as number) - 0.2, JSON.stringify(forgot));
     await assert.rejects(continualLearning({ model: net(), tasks: [task(1)], optimizer: (p) => new SGD(p, { lr: 1 }) }), says(/two tasks/));
   });
   test('LoRA: the base weights stay bit-identical', async () => {
