@@ -5,7 +5,7 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { root } from './build/files.mjs';
 import { Exports, parts } from './fundamentals/exports.mjs';
-import { areas, corrections, exactClaims } from './fundamentals/table.mjs';
+import { areas, claimSuites, corrections, exactClaims } from './fundamentals/table.mjs';
 
 const page = join(root, 'docs', 'fundamentals.md');
 const tests = join(root, 'test');
@@ -54,12 +54,16 @@ function claimTests() {
     for (const [, id] of readFileSync(join(tests, 'rooms', file), 'utf8').matchAll(/['"`](CLM-\d+)\b/g)) {
       const number = Number(id.slice(4));
       if (!exactClaims.includes(number)) problems.push(`${id}: test/rooms/${file} names it, but it is no exact claim`);
-      found.set(number, file);
+      found.set(number, `rooms/${file}`);
     }
+  }
+  for (const [number, suites] of Object.entries(claimSuites)) {
+    for (const suite of suites) found.set(Number(number), `${testOf(claim(number), suite).name}.test.ts`);
   }
   return found;
 }
 
+const claim = (number) => `CLM-${String(number).padStart(2, '0')}`;
 const cell = (text) => text.replaceAll('|', '\\|');
 
 function providedBy({ provides, pending, wording }) {
@@ -112,16 +116,16 @@ function pageText(claims) {
     '',
     ...[...new Set(claims.values())].sort().map((file) => {
       const ids = [...claims].filter(([, f]) => f === file).map(([n]) => n);
-      return `- [${file.replace('.test.ts', '')}](../test/rooms/${file}): ${ids
+      return `- [${file.replace('.test.ts', '')}](../test/${file}): ${ids
         .sort((a, b) => a - b)
-        .map((n) => `CLM-${String(n).padStart(2, '0')}`)
+        .map((n) => claim(n))
         .join(', ')}`;
     }),
     '',
     `Not yet: ${
       exactClaims
         .filter((n) => !claims.has(n))
-        .map((n) => `CLM-${String(n).padStart(2, '0')}`)
+        .map((n) => claim(n))
         .join(', ') || 'none'
     }.`,
     '',

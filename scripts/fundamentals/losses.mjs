@@ -1,4 +1,4 @@
-import { has, pending } from './row.mjs';
+import { has } from './row.mjs';
 
 const torch = "suites/torch: computes PyTorch's values and gradients";
 const modules = 'rooms/modules: training';
@@ -145,7 +145,7 @@ export const initializers = {
       'nn#init.loadBackbone',
       'rooms/nnInitModel: a pretrained backbone with a fresh head',
     ),
-    pending('INI-14', 'Layer by layer, as autoencoders'),
+    has('INI-14', 'Layer by layer, as autoencoders', 'models#pretrainStacked', 'rooms/modelsTiny: the loss falls by half'),
     has(
       'INI-15',
       'Recurrent layers',
@@ -224,6 +224,6 @@ export const norms = {
       'rooms/nnNorm: few values for each channel are warned of once',
     ),
     has('NRM-14', 'Advice on norms', 'train#adviseNormalization', 'rooms/retention: advice fits the situation and gives reasons'),
-    pending('NRM-15', 'Tools for weights whose scale does not matter'),
+    has('NRM-15', 'Tools for weights whose scale does not matter', 'nn#scaleInvariance', 'rooms/claimsNorm: NRM-15'),
   ],
 };

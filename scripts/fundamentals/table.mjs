@@ -28,3 +28,8 @@ export const exactClaims = [
   119, 120, 122, 128, 129, 134, 136, 137, 141, 142, 146, 147, 151, 155, 156, 157, 158, 162, 163, 168, 169, 170, 188, 191, 193, 194, 195,
   196, 197, 198, 199, 200, 204, 214, 215, 216, 217, 218, 223, 225,
 ];
+
+/** Claims about everything there is, which suites prove row by row. */
+export const claimSuites = {
+  64: ['suites/gradients: gradients agree with finite differences', 'rooms/nnBlocks: blocks: gradients agree with differences'],
+};

@@ -143,7 +143,7 @@ export const tensors = {
       'rooms/nnRecurrent: without a window each stretch stands alone',
     ),
     has('TEN-26', 'Gradients of inner tensors', 'Tensor.retainGrad grad', 'suites/graph: retainGrad keeps the gradient of an inner tensor'),
-    pending('TEN-27', 'A network of plain arrays, as an oracle'),
+    has('TEN-27', 'A network of plain arrays, as an oracle', 'testing#PlainMlp', 'rooms/claimsAutograd: CLM-63'),
     pending('TEN-28', 'Steps with a stand-in gradient (optional)'),
   ],
 };

@@ -277,7 +277,7 @@ export const training = {
     pending('TRN-12', 'Tasks one after another'),
     pending('TRN-13', 'Meta-learning'),
     pending('TRN-14', 'Layer by layer, then as a whole'),
-    pending('TRN-15', 'Two models against each other'),
+    has('TRN-15', 'Two models against each other', 'models#trainGan models#Gan', 'rooms/modelsTiny: the loss falls by half'),
     pending('TRN-16', 'What happens when training diverges'),
     has(
       'TRN-17',

@@ -57,6 +57,7 @@ export * from './recurrent.js';
 export * from './recurrentCells.js';
 export * from './resample.js';
 export * from './residual.js';
+export { type ScaleInvariance, scaleInvariance } from './scaleInvariance.js';
 export * from './shape.js';
 export { SparseRows } from './sparseRows.js';
 export { type Summary, type SummaryOptions, type SummaryRow, summary } from './summary.js';

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import * as func from '../../dist/entries/func.js';
 import {
+  checkpoint,
   compile,
   conv2d,
   crossEntropy,
@@ -10,7 +11,6 @@ import {
   jvp,
   maxPool2d,
   noGrad,
-  oneHot,
   ones,
   randint,
   randn,
@@ -19,7 +19,8 @@ import {
   zeros,
 } from '../../dist/index.js';
 import * as nn from '../../dist/nn/index.js';
-import { near, provesClaims, range, value, values } from '../support/claims.js';
+import { type PlainLayer, PlainMlp } from '../../dist/testing/plainMlp.js';
+import { near, provesClaims, range, value, values, within } from '../support/claims.js';
 
 const gradient = (f: (x: Tensor) => Tensor, x: Tensor): Tensor => {
   const leaf = x.clone().requiresGrad_();
@@ -66,20 +67,21 @@ function randomGraph(x: Tensor, edges: readonly (readonly [number, number])[], o
 provesClaims({
   'CLM-63 backward by hand equals autograd': () => {
     const [x, y] = [randn([16, 5]), randint(0, 3, [16]).int()];
-    const [first, last] = [new nn.Linear(5, 7), new nn.Linear(7, 3)];
-    const z = first.forward(x);
-    const loss = crossEntropy(last.forward(z.relu()), y);
+    const layers = [new nn.Linear(5, 7), new nn.Linear(7, 6), new nn.Linear(6, 3)];
+    const loss = crossEntropy(
+      layers.reduce<Tensor>((h, layer, i) => (i === 0 ? layer.forward(h) : layer.forward(h.relu())), x),
+      y,
+    );
     loss.backward();
-    const scores = last.forward(z.relu()).detach();
-    const delta = scores
-      .softmax()
-      .sub(oneHot(y, { numClasses: 3 }))
-      .div(16);
-    const inner = delta.matmul(last.weight.detach()).mul(z.detach().gt(0).double());
-    near(last.weight.grad as Tensor, delta.t().matmul(z.detach().relu()), 1e-12);
-    near(last.bias?.grad as Tensor, delta.sum({ dim: 0 }), 1e-12);
-    near(first.weight.grad as Tensor, inner.t().matmul(x), 1e-12);
-    near(first.bias?.grad as Tensor, inner.sum({ dim: 0 }), 1e-12);
+    const rows = (m: Tensor): number[][] => range(m.sizeAt(0)).map((i) => values(m.select(0, i)));
+    const plain = new PlainMlp(layers.map(({ weight, bias }) => ({ weight: rows(weight), bias: values(bias as Tensor) })));
+    const step = plain.step(rows(x), values(y));
+    near(loss, step.loss, 1e-12);
+    for (const [l, layer] of layers.entries()) {
+      const byHand = step.gradients[l] as PlainLayer;
+      near(layer.weight.grad as Tensor, byHand.weight.flat(), 1e-12);
+      near(layer.bias?.grad as Tensor, [...byHand.bias], 1e-12);
+    }
   },
   'CLM-66 backward of L equal layers costs (2 L - 1) / L of forward': () => {
     for (const depth of [2, 5, 9]) {
@@ -147,6 +149,28 @@ provesClaims({
     };
     assert.ok(difference(false) < 1e-10);
     assert.ok(difference(true) > 0.05);
+  },
+  'CLM-73 checkpoints: the same gradients for a third more work': () => {
+    const layers = range(64).map(() => new nn.Linear(16, 16));
+    const segment = (from: number) => (h: Tensor) => layers.slice(from, from + 8).reduce<Tensor>((v, layer) => layer.forward(v).tanh(), h);
+    const loss = (x: Tensor, keep: boolean): Tensor =>
+      range(8)
+        .reduce<Tensor>((h, i) => (keep ? segment(8 * i)(h) : checkpoint(segment(8 * i), h)), x)
+        .square()
+        .sum();
+    const x = randn([32, 16]);
+    const run = (keep: boolean): number[] => {
+      for (const layer of layers) layer.zeroGrad();
+      loss(x, keep).backward();
+      return layers.flatMap((layer) => values(layer.weight.grad as Tensor));
+    };
+    near(run(false), run(true), 1e-12);
+    const work = (keep: boolean): number =>
+      dryRun((counts) => {
+        loss(x, keep).backward();
+        return counts().flops;
+      });
+    within(work(false) / work(true), 1.25, 1.37);
   },
   'CLM-75 saved values that were changed are noticed; outputs that nobody saved may be changed': () => {
     const x = randn([5]).requiresGrad_();

@@ -81,6 +81,20 @@ provesClaims({
     const cosine = value(g.mul(weight).sum()) / Math.sqrt(value(g.square().sum()) * value(weight.square().sum()));
     near(cosine, 0, 1e-10);
   },
+  'NRM-15 scale invariance is found, and said as an effective step': () => {
+    const [x, target] = [randn([64, 5]), randn([64, 4])];
+    const free = new nn.Linear(5, 4, { bias: false });
+    free.forward(x).mul(target).tanh().sum().backward();
+    assert.ok(!nn.scaleInvariance(free.weight, 0.1).invariant);
+    const layer = new nn.Linear(5, 4, { bias: false });
+    const norm = new nn.BatchNorm1d(4, { eps: 0 });
+    assert.throws(() => nn.scaleInvariance(layer.weight, 0.1), /must have a gradient/);
+    norm.forward(layer.forward(x)).mul(target).tanh().sum().backward();
+    const found = nn.scaleInvariance(layer.weight, 0.1, { tolerance: 1e-10 });
+    assert.ok(found.invariant, `cosine ${found.cosine}`);
+    near(found.effectiveStep, 0.1 / value(layer.weight.square().sum()), 1e-12);
+    near(found.norm ** 2, value(layer.weight.square().sum()), 1e-12);
+  },
   'CLM-156 layer norm standardizes each token by itself': () => {
     const norm = new nn.LayerNorm(8, { eps: 0 });
     const [x, other] = [randn([1, 3, 8]), randn([5, 3, 8])];

@@ -252,6 +252,29 @@ provesClaims({
     adam.step();
     assert.equal(tensors(adam), 2);
   },
+  'CLM-122 lazy Adam leaves rows alone that are not used; Adam moves them once it has seen them': () => {
+    const moved = (sparse: boolean): boolean => {
+      const table = new nn.Embedding(10, 3, { sparse });
+      const optimizer = sparse ? new optim.SparseAdam(table.parameters(), { lr: 0.1 }) : new optim.Adam(table.parameters(), { lr: 0.1 });
+      const use = (row: number): void => {
+        optimizer.zeroGrad();
+        table
+          .forward(tensor([row]).int())
+          .square()
+          .sum()
+          .backward();
+        optimizer.step();
+      };
+      use(4);
+      const before = values(table.weight.select(0, 4));
+      const untouched = values(table.weight.select(0, 7));
+      for (let i = 0; i < 5; i++) use(2);
+      assert.deepEqual(values(table.weight.select(0, 7)), untouched);
+      return values(table.weight.select(0, 4)).some((v, i) => v !== before[i]);
+    };
+    assert.ok(!moved(true));
+    assert.ok(moved(false));
+  },
   'CLM-128 descent stays on the ridge of a saddle, noise leaves it': () => {
     const run = (sigma: number): number => {
       const kicks = noise(200, 1);
