@@ -1,10 +1,11 @@
 import { type DType, isFloat } from '../core/dtype.js';
+import { LibError } from '../core/errors.js';
 import { sameShape } from '../core/shape.js';
 import { type Expr, input, scalar } from '../expr/expr.js';
 import { getDefaultDtype } from '../tensor/creation.js';
-import type { Tensor } from '../tensor/tensor.js';
+import { isTensor, type Tensor } from '../tensor/tensor.js';
 import { defineComposite, type Op } from './define.js';
-import { promoteTensors, type TensorOrNumber } from './elementwise.js';
+import { noTensor, promoteTensors, type TensorOrNumber } from './elementwise.js';
 import { checkMask, forms, mapTyped, promoteNumbers } from './mapTyped.js';
 
 export interface CloseOptions {
@@ -28,6 +29,9 @@ function closeness(equalNan: boolean): Expr {
 export const isclose: Op<[a: Tensor, b: Tensor, options?: CloseOptions]> = defineComposite({
   name: 'isclose',
   compose(a: Tensor, b: Tensor, { rtol = 1e-5, atol = 1e-8, equalNan = false }: CloseOptions = {}) {
+    if (!isTensor(a)) throw noTensor('isclose', a);
+    if (!isTensor(b)) throw noTensor('isclose', b, 'second');
+    if (!(rtol >= 0 && atol >= 0)) throw new LibError('value', `isclose: rtol and atol must be at least 0, got ${rtol} and ${atol}.`);
     const common = promoteTensors(a, b);
     const working = isFloat(common) ? common : 'float64';
     return mapTyped('isclose', [a, b], closeness(equalNan), { scalars: [atol, rtol], dtype: 'bool', working });
@@ -38,8 +42,11 @@ export const isclose: Op<[a: Tensor, b: Tensor, options?: CloseOptions]> = defin
     yield [random([5]), random([5]), { atol: 0.5 }];
     yield [random([5]), random([5]), { rtol: 0.5 }];
   },
-  *errors(random): Iterable<readonly [[a: Tensor, b: Tensor], string]> {
+  *errors(random): Iterable<readonly [[a: Tensor, b: Tensor, options?: CloseOptions], string]> {
     yield [[random([2, 3]), random([4])], 'do not broadcast'];
+    yield [[random([3]), random([3]), { rtol: -1 }], 'must be at least 0'];
+    yield [[random([3]), random([3]), { atol: -1 }], 'must be at least 0'];
+    yield [[2 as unknown as Tensor, random([3])], 'the first argument must be a tensor'];
   },
 });
 

@@ -2,7 +2,7 @@ import { computeType, type DType, isFloat, promote, promoteNumber } from '../cor
 import { LibError } from '../core/errors.js';
 import { type Expr, input, scalar } from '../expr/expr.js';
 import { tensor } from '../tensor/creation.js';
-import type { Tensor } from '../tensor/tensor.js';
+import { isTensor, type Tensor } from '../tensor/tensor.js';
 import { type AnyRow, defineComposite, type Op, type Random, type TorchName } from './define.js';
 import { type MapParams, map } from './map.js';
 
@@ -133,6 +133,8 @@ export function binary(name: string, rule: BinaryRule): Pointwise<[a: Tensor, b:
     *errors(random: Random): Iterable<readonly [[a: Tensor, b: TensorOrNumber], string]> {
       const make = (shape: readonly number[]): Tensor => (rule.only === 'int' ? random.integers(shape, 0, 6) : random(shape));
       yield [[make([2, 3]), make([4])], 'do not broadcast'];
+      yield [[2 as unknown as Tensor, make([2])], 'the first argument must be a tensor, got 2'];
+      yield [[make([2]), 'one' as unknown as Tensor], 'the second argument must be a tensor or a number, got one'];
       if (rule.only === 'int') yield [[random([2]), random([2])], 'must be of integer or bool type'];
     },
   });
@@ -159,13 +161,21 @@ function binaryForms(name: string, rule: BinaryRule): (a: Tensor, b: TensorOrNum
     return p;
   };
   return (a, b, into) => {
+    if (!isTensor(a)) throw noTensor(name, a);
     if (typeof b === 'number') {
       const dtype = promoteNumber(a.dtype, b);
       return map([a], cached(numberParams, dtype, isFloat(dtype) ? right : rightInts, rightSlopes), [b], into);
     }
+    if (!isTensor(b)) throw noTensor(name, b, 'second', 'a tensor or a number');
     const dtype = promoteTensors(a, b);
     return map([a, b], cached(tensorParams, dtype, isFloat(dtype) ? both : bothInts, bothSlopes), [], into);
   };
+}
+
+/** @internal The error of a call with something else where a tensor should be. */
+export function noTensor(op: string, got: unknown, which = 'first', what = 'a tensor'): LibError {
+  const facts = typeof got === 'object' && got !== null ? 'an object' : `${got}`;
+  return new LibError('value', `${op}: the ${which} argument must be ${what}, got ${facts}.`);
 }
 
 /** PyTorch's promotion: a 0-d tensor counts like a number, so only its category can change the other's type. */

@@ -31,13 +31,16 @@ export const gather: Op<[x: Tensor, dim: number, index: Tensor]> = defineOp({
   args: (x: Tensor, dim: number, index: Tensor) => {
     const d = resolveDim('gather', dim, x.ndim);
     const ids = asIndex('gather', index);
-    checkIndexShape('gather', x, d, ids);
-    return { inputs: [fitAround(x, d, ids.shape), ids], params: { dim: d, wrap: false }, key: `${d}` };
+    // As in PyTorch, a scalar counts as a vector of one entry.
+    const line = x.ndim === 0 && ids.ndim === 1 ? x.reshape([1]) : x;
+    checkIndexShape('gather', line, d, ids);
+    return { inputs: [fitAround(line, d, ids.shape), ids], params: { dim: d, wrap: false }, key: `${d}` };
   },
   *samples(random) {
     yield [random([3, 4]), 1, random.integers([3, 2], 0, 4)];
     yield [random([3, 4]), 0, random.integers([5, 3], 0, 3)];
     yield [random([2, 3, 4]), -1, random.integers([2, 3, 4], 0, 4)];
+    yield [random([]), 0, random.integers([1], 0, 1)];
   },
   *errors(random) {
     yield [[random([3, 4]), 1, random.integers([3, 2], 4, 5)], 'out of range'];

@@ -362,7 +362,7 @@ export const gaussianNllLoss: Op<[x: Tensor, target: Tensor, variance: Tensor | 
   name: 'gaussianNllLoss',
   expects: 'values',
   compose(x: Tensor, target: Tensor, variance: Tensor | number, { reduction = 'mean', full = false, eps = 1e-6 }: GaussianOptions = {}) {
-    checkShapes('gaussianNllLoss', x, target);
+    if (!broadcasts(x.shape, target.shape)) checkShapes('gaussianNllLoss', x, target);
     needFloat('gaussianNllLoss', x);
     const given = varianceFor(x, variance);
     // As in PyTorch, the floor does not stop the gradient.
@@ -377,6 +377,7 @@ export const gaussianNllLoss: Op<[x: Tensor, target: Tensor, variance: Tensor | 
     yield [random([3, 4]), random([3, 4]), random([3, 4], { low: 0.5, high: 2 })];
     yield [random([3, 4]), random([3, 4]), random([3, 1], { low: 0.5, high: 2 }), { full: true, reduction: 'none' }];
     yield [random([3, 4]), random([3, 4]), random([3], { low: 0.5, high: 2 }), { reduction: 'sum' }];
+    yield [random([3, 4]), random([3, 1]), random([3, 4], { low: 0.5, high: 2 })];
   },
   *errors(random): Iterable<readonly [[x: Tensor, target: Tensor, variance: Tensor | number, options?: GaussianOptions], string]> {
     yield [[random([3]), random([4]), random([3])], 'must have one shape'];
@@ -385,6 +386,10 @@ export const gaussianNllLoss: Op<[x: Tensor, target: Tensor, variance: Tensor | 
   },
   torch: functional('gaussian_nll_loss'),
 });
+
+/** Whether `shape` stretches to the other: PyTorch lets a target stand for several predictions here. */
+const broadcasts = (wide: readonly number[], shape: readonly number[]): boolean =>
+  shape.length <= wide.length && shape.every((d, i) => d === 1 || d === wide[i + wide.length - shape.length]);
 
 /** A variance for each element, for each row (…,) or (…, 1), or one for all. */
 function varianceFor(x: Tensor, variance: Tensor | number): Tensor {

@@ -258,10 +258,9 @@ export const addbmm: Op<[x: Tensor, a: Tensor, b: Tensor, options?: ScaleOptions
   },
 });
 
-/** x Wᵀ + b over the last dim: x (…, in), weight (out, in), bias (out) or left out. One kernel. */
-export const linear: Op<[x: Tensor, weight: Tensor, bias?: Tensor | null]> = defineCustom({
+const matrixLinear: Op<[x: Tensor, weight: Tensor, bias: Tensor | null]> = defineCustom({
   name: 'linear',
-  args: (x: Tensor, weight: Tensor, bias: Tensor | null = null) => {
+  args: (x: Tensor, weight: Tensor, bias: Tensor | null) => {
     checkLinear(x, weight, bias);
     return { inputs: bias === null ? [x, weight] : [x, weight, bias], params: null };
   },
@@ -281,10 +280,21 @@ export const linear: Op<[x: Tensor, weight: Tensor, bias?: Tensor | null]> = def
       ...(bias ? [needs[2] ? fuseSum('linearBackward', [rows], input(0), [0]) : null] : []),
     ];
   },
+  *samples() {},
+});
+
+/** x Wᵀ + b over the last dim: x (…, in), weight (out, in), bias (out) or left out. One kernel. */
+export const linear: Op<[x: Tensor, weight: Tensor, bias?: Tensor | null]> = defineComposite({
+  name: 'linear',
+  compose(x: Tensor, weight: Tensor, bias: Tensor | null = null) {
+    if (weight.ndim !== 1) return matrixLinear(x, weight, bias);
+    return matrixLinear(x, weight.unsqueeze(0), bias?.ndim === 0 ? bias.unsqueeze(0) : bias).squeeze({ dim: -1 });
+  },
   *samples(random): Iterable<[x: Tensor, weight: Tensor, bias?: Tensor | null]> {
     yield [random([4, 3]), random([2, 3]), random([2])];
     yield [random([2, 4, 3]), random([5, 3])];
     yield [random([3]), random([2, 3]), random([2])];
+    yield [random([2, 4, 3]), random([3]), random([])];
   },
   *errors(random): Iterable<readonly [[x: Tensor, weight: Tensor, bias?: Tensor | null], string]> {
     yield [[random([4, 3]), random([2, 4])], 'must agree in the last dim'];
@@ -353,14 +363,20 @@ export interface TensordotOptions {
 /** Σ over pairs of dims of a and b; the result has the other dims of a, then those of b. */
 export const tensordot: Op<[a: Tensor, b: Tensor, options?: TensordotOptions]> = defineComposite({
   name: 'tensordot',
-  compose(a: Tensor, b: Tensor, { dims = 2 }: TensordotOptions = {}) {
+  compose(first: Tensor, second: Tensor, { dims = 2 }: TensordotOptions = {}) {
     const count = (n: number, from: number): number[] => Array.from({ length: n }, (_, i) => from + i);
-    const [da, db] = typeof dims === 'number' ? [count(dims, a.ndim - dims), count(dims, 0)] : dims;
+    const [da, db] = typeof dims === 'number' ? [count(dims, first.ndim - dims), count(dims, 0)] : dims;
     const positive = (list: readonly number[], rank: number): number[] => {
       resolveDims('tensordot', list, rank);
       return list.map((d) => (d < 0 ? d + rank : d));
     };
-    const [fa, fb] = [positive(da, a.ndim), positive(db, b.ndim)];
+    const [fa, fb] = [positive(da, first.ndim), positive(db, second.ndim)];
+    const one = (x: Tensor, own: readonly number[], y: Tensor, other: readonly number[]): Tensor => {
+      // A dim of size 1 meets any size: the other is summed.
+      const dim = own.filter((d, i) => x.shape[d] !== 1 && y.shape[other[i] ?? 0] === 1);
+      return dim.length > 0 ? x.sum({ dim, keepdim: true }) : x;
+    };
+    const [a, b] = [one(first, fa, second, fb), one(second, fb, first, fa)];
     if (fa.length !== fb.length || fa.some((d, i) => a.shape[d] !== b.shape[fb[i] ?? 0])) {
       const got = `dims [${da.join(', ')}] of ${formatShape(a.shape)} and [${db.join(', ')}] of ${formatShape(b.shape)}`;
       throw new LibError('shape', `tensordot: paired dims must have equal sizes, got ${got}.`);
@@ -385,6 +401,7 @@ export const tensordot: Op<[a: Tensor, b: Tensor, options?: TensordotOptions]> =
     ];
     yield [random([2, 3]), random([3, 2]), { dims: 1 }];
     yield [random([2]), random([3]), { dims: 0 }];
+    yield [random([2, 1]), random([3, 4]), { dims: 1 }];
   },
   *errors(random): Iterable<readonly [[a: Tensor, b: Tensor, options?: TensordotOptions], string]> {
     yield [[random([2, 3]), random([2, 3]), { dims: 1 }], 'equal sizes'];

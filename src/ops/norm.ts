@@ -181,6 +181,7 @@ export const groupNorm: Op<[x: Tensor, numGroups: number, options?: LayerNormOpt
   },
   *errors(random): Iterable<readonly [[x: Tensor, numGroups: number, options?: LayerNormOptions], string]> {
     yield [[random([2, 4, 3]), 3], 'must divide the channels'];
+    yield [[random([2, 0, 3]), 1], 'at least one channel'];
   },
   torch: functional('group_norm'),
 });
@@ -194,6 +195,7 @@ function normalizeGroups(op: string, x: Tensor, groups: number, { weight = null,
       `${op}: the number of groups must divide the channels, got ${groups} groups for shape ${formatShape(x.shape)}.`,
     );
   }
+  if (channels === 0) throw new LibError('shape', `${op}: there must be at least one channel, got shape ${formatShape(x.shape)}.`);
   checkAffine(op, [channels], { weight, bias });
   const inGroup = channels / groups;
   const wide = [batch, groups, inGroup, sizeOf(spatial)];

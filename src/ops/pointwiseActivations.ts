@@ -1,3 +1,4 @@
+import { LibError } from '../core/errors.js';
 import type { Expr } from '../expr/expr.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { defineComposite } from './define.js';
@@ -101,6 +102,11 @@ const tanhGelu: Unary = unary('gelu', {
     ),
   points: FAR,
 });
+function geluForm({ approximate = 'none' }: GeluOptions): Unary {
+  if (approximate !== 'none' && approximate !== 'tanh')
+    throw new LibError('option', `gelu: approximate must be 'none' or 'tanh', got '${approximate as string}'.`);
+  return approximate === 'tanh' ? tanhGelu : exactGelu;
+}
 export interface GeluOptions {
   /** 'tanh' for the cheaper approximation of the GPT papers. Default 'none'. */
   readonly approximate?: 'none' | 'tanh';
@@ -109,14 +115,17 @@ export interface GeluOptions {
 export const gelu: Pointwise<[x: Tensor, options?: GeluOptions]> = Object.assign(
   defineComposite({
     name: 'gelu',
-    compose: (x: Tensor, { approximate = 'none' }: GeluOptions = {}) => (approximate === 'tanh' ? tanhGelu(x) : exactGelu(x)),
+    compose: (x: Tensor, options: GeluOptions = {}) => geluForm(options)(x),
     torch: { call: 'torch.nn.functional.gelu(a[0], **o)' },
     *samples(random): Iterable<[x: Tensor, options?: GeluOptions]> {
       yield* exactGelu.row.samples(random) as Iterable<[Tensor]>;
       for (const [x] of tanhGelu.row.samples(random) as Iterable<[Tensor]>) yield [x, { approximate: 'tanh' }];
     },
+    *errors(random): Iterable<readonly [[x: Tensor, options?: GeluOptions], string]> {
+      yield [[random([2]), { approximate: 'asdf' as 'tanh' }], "approximate must be 'none' or 'tanh', got 'asdf'"];
+    },
   }),
-  { inPlace: (x: Tensor, { approximate = 'none' }: GeluOptions = {}) => (approximate === 'tanh' ? tanhGelu : exactGelu).inPlace(x) },
+  { inPlace: (x: Tensor, options: GeluOptions = {}) => geluForm(options).inPlace(x) },
 );
 
 /** x · sigmoid(x). */
@@ -176,12 +185,16 @@ export interface HardtanhOptions {
 }
 /** x cut off to [minVal, maxVal]. The gradient is 0 outside the open interval. */
 export const hardtanh: Pointwise<[x: Tensor, options?: HardtanhOptions]> = tuned('hardtanh', {
-  numbers: (_, { minVal = -1, maxVal = 1 }: HardtanhOptions = {}) => [minVal, maxVal],
+  numbers(_, { minVal = -1, maxVal = 1 }: HardtanhOptions = {}) {
+    if (!(minVal <= maxVal)) throw new LibError('value', `hardtanh: minVal must not exceed maxVal, got ${minVal} and ${maxVal}.`);
+    return [minVal, maxVal];
+  },
   expr: (x, low, high) => x.max(low).min(high),
   grad: (g, x, _, low, high) => low.less(x).mul(x.less(high)).select(g, 0),
   result: 'same',
   points: BENT,
   calls: [[], [{ minVal: -0.5, maxVal: 2 }]],
+  wrong: [[[{ minVal: 2, maxVal: 1 }], 'must not exceed']],
   torch: { call: 'torch.nn.functional.hardtanh(a[0], **o)' },
 });
 /** min(max(x / 6 + 1/2, 0), 1). */
@@ -223,11 +236,15 @@ export interface ShrinkOptions {
 }
 /** x moved towards 0 by lambd, and 0 within it. */
 export const softshrink: Pointwise<[x: Tensor, options?: ShrinkOptions]> = tuned('softshrink', {
-  numbers: (_, { lambd = 0.5 }: ShrinkOptions = {}) => [lambd],
+  numbers(_, { lambd = 0.5 }: ShrinkOptions = {}) {
+    if (!(lambd >= 0)) throw new LibError('value', `softshrink: lambd must be at least 0, got ${lambd}.`);
+    return [lambd];
+  },
   expr: (x, lambd) => lambd.less(x).select(x.sub(lambd), x.less(lambd.neg()).select(x.add(lambd), x.mul(0))),
   grad: (g, x, _, lambd) => x.abs().lessEqual(lambd).select(0, g),
   points: [-100, -20, -0.2, 0.2, 20, 100],
   calls: [[], [{ lambd: 1 }]],
+  wrong: [[[{ lambd: -0.5 }], 'must be at least 0']],
   torch: { call: 'torch.nn.functional.softshrink(a[0], **o)' },
 });
 /** x, but 0 within lambd of 0. */

@@ -4,7 +4,7 @@ import { constant, type Expr, input } from '../expr/expr.js';
 import { ones } from '../tensor/creation.js';
 import { isTensor, type Tensor } from '../tensor/tensor.js';
 import { defineComposite, type Op } from './define.js';
-import { binary, type Pointwise, promoteTensors, type TensorOrNumber, unary } from './elementwise.js';
+import { binary, noTensor, type Pointwise, promoteTensors, type TensorOrNumber, unary } from './elementwise.js';
 import { mapTyped } from './mapTyped.js';
 import { pow } from './pointwise.js';
 
@@ -59,10 +59,16 @@ export const lcm: Binary = binary('lcm', {
 /** a to the power b in float64. */
 export const floatPower: Op<[a: Tensor, b: TensorOrNumber]> = defineComposite({
   name: 'floatPower',
-  compose: (a: Tensor, b: TensorOrNumber) => pow(a.double(), isTensor(b) ? b.double() : b),
+  compose(a: Tensor, b: TensorOrNumber) {
+    if (!isTensor(a)) throw noTensor('floatPower', a);
+    return pow(a.double(), isTensor(b) ? b.double() : b);
+  },
   *samples(random): Iterable<[a: Tensor, b: TensorOrNumber]> {
     yield [random([3], { low: 0.5, high: 2 }), random([2, 3])];
     yield [random.integers([4], 1, 5), -2];
+  },
+  *errors(random): Iterable<readonly [[a: Tensor, b: TensorOrNumber], string]> {
+    yield [[2 as unknown as Tensor, random([2])], 'the first argument must be a tensor'];
   },
 });
 

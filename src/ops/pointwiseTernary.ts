@@ -1,8 +1,9 @@
 import { LibError } from '../core/errors.js';
+import { formatShape } from '../core/shape.js';
 import { constant, type Expr, input, scalar } from '../expr/expr.js';
-import type { Tensor } from '../tensor/tensor.js';
+import { isTensor, type Tensor } from '../tensor/tensor.js';
 import { defineComposite, type Random } from './define.js';
-import type { Pointwise, TensorOrNumber } from './elementwise.js';
+import { noTensor, type Pointwise, type TensorOrNumber } from './elementwise.js';
 import { checkMask, forms, mapTyped } from './mapTyped.js';
 
 export interface ClampOptions {
@@ -21,6 +22,7 @@ function clampTo(x: Tensor, { min, max }: ClampOptions, into?: readonly Tensor[]
   if (min === undefined && max === undefined) {
     throw new LibError('option', 'clamp: at least one of min and max must be given, got none.');
   }
+  if (!isTensor(x)) throw noTensor('clamp', x);
   return clampForm(x, min, max, undefined, into);
 }
 
@@ -51,6 +53,7 @@ export const clamp: Pointwise<[x: Tensor, options: ClampOptions]> = Object.assig
     },
     *errors(random): Iterable<readonly [[x: Tensor, options: ClampOptions], string]> {
       yield [[random([3]), {}], 'at least one of min and max'];
+      yield [[2 as unknown as Tensor, { min: 1 }], 'the first argument must be a tensor'];
     },
   }),
   { inPlace: (x: Tensor, options: ClampOptions) => clampTo(x, options, [x]) },
@@ -137,6 +140,8 @@ export const addcdiv: Fused = fused('addcdiv', (a, b) => a.div(b));
 const maskedForm = forms('maskedFill', (x, mask, value) => ({ expr: mask && value ? mask.select(value, x) : x }));
 function fillMasked(x: Tensor, mask: Tensor, value: TensorOrNumber, into?: readonly Tensor[]): Tensor {
   checkMask('maskedFill', mask);
+  if (typeof value !== 'number' && value.ndim > 0)
+    throw new LibError('shape', `maskedFill: the value must be a number or a 0-d tensor, got shape ${formatShape(value.shape)}.`);
   return maskedForm(x, mask, value, x.dtype, into);
 }
 
@@ -152,6 +157,7 @@ export const maskedFill: Pointwise<[x: Tensor, mask: Tensor, value: TensorOrNumb
     },
     *errors(random): Iterable<readonly [[x: Tensor, mask: Tensor, value: TensorOrNumber], string]> {
       yield [[random([3]), random([3]), 0], 'must be of type bool'];
+      yield [[random([3]), random.bool([3]), random([1])], 'a number or a 0-d tensor, got shape (1,)'];
     },
   }),
   { inPlace: (x: Tensor, mask: Tensor, value: TensorOrNumber) => fillMasked(x, mask, value, [x]) },

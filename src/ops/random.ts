@@ -77,6 +77,9 @@ export interface MultinomialOptions extends RandomOptions {
 export function multinomial(weights: Tensor, count: number, options: MultinomialOptions = {}): Tensor {
   const { replacement = false, generator = defaultGenerator() } = options;
   const w = weights.detach();
+  if (w.ndim < 1) throw new LibError('shape', 'multinomial: the weights must have a dim, got a scalar.');
+  if (!Number.isInteger(count) || count < 1)
+    throw new LibError('value', `multinomial: the count must be a positive integer, got ${count}.`);
   const n = w.shape.at(-1) ?? 1;
   if (!replacement) {
     if (count > n)

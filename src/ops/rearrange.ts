@@ -50,6 +50,9 @@ export const roll: Op<[x: Tensor, shifts: number | readonly number[], options?: 
   name: 'roll',
   compose(x: Tensor, shifts: number | readonly number[], { dims }: RollOptions = {}) {
     const steps = [shifts].flat();
+    if (steps.length === 0) throw new LibError('value', 'roll: there must be at least one shift, got none.');
+    if (dims === undefined && steps.length > 1)
+      throw new LibError('value', `roll: without dims there must be one shift, got ${steps.length}.`);
     if (dims === undefined) return rollOne(x.reshape([x.size]), steps[0] ?? 0, 0).reshape(x.shape);
     const along = [dims].flat();
     if (along.length !== steps.length) {
@@ -64,6 +67,8 @@ export const roll: Op<[x: Tensor, shifts: number | readonly number[], options?: 
   },
   *errors(random): Iterable<readonly [[x: Tensor, shifts: number | readonly number[], options?: RollOptions], string]> {
     yield [[random([4]), [1, 2], { dims: 0 }], 'one shift for each dim'];
+    yield [[random([4]), []], 'at least one shift'];
+    yield [[random([4]), [1, 2]], 'without dims there must be one shift'];
   },
 });
 

@@ -1,4 +1,5 @@
 import { computeType, type DType, isFloat } from '../core/dtype.js';
+import { LibError } from '../core/errors.js';
 import { type Shape, sameShape } from '../core/shape.js';
 import { type Spec, specOf } from '../core/spec.js';
 import { type Expr, input } from '../expr/expr.js';
@@ -52,12 +53,14 @@ export const mean: Reduction = defineComposite({
   name: 'mean',
   compose(x: Tensor, options: ReduceOptions = {}) {
     if (options.dtype === undefined) needFloat('mean', x);
+    else if (!isFloat(options.dtype)) throw new LibError('dtype', `mean: the type must be a floating one, got ${options.dtype}.`);
     return total('mean', x, input(0), options, true);
   },
   samples: reductionSamples,
   *errors(random): Iterable<readonly [[x: Tensor, options?: ReduceOptions], string]> {
     yield* reductionErrors(random);
     yield [[random.integers([3], 0, 5)], 'must be of a floating type'];
+    yield [[random([3]), { dtype: 'int32' }], 'must be a floating one'];
   },
 });
 

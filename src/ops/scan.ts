@@ -219,6 +219,8 @@ export const diff: Op<[x: Tensor, options?: DiffOptions]> = defineComposite({
   compose(x: Tensor, { n = 1, dim = -1, prepend, append }: DiffOptions = {}) {
     if (x.ndim === 0) throw new LibError('shape', 'diff: the tensor must have a dimension, got a scalar.');
     const at = resolveDim('diff', dim, x.ndim);
+    if (!Number.isInteger(n) || n < 0) throw new LibError('value', `diff: n must be an integer of at least 0, got ${n}.`);
+    if (n === 0) return x.clone(); // nothing is joined either
     const parts = [prepend, x, append].filter((t) => t !== undefined);
     let y = parts.length > 1 ? cat(parts, { dim: at }) : x;
     for (let i = 0; i < n; i++) {
@@ -233,8 +235,10 @@ export const diff: Op<[x: Tensor, options?: DiffOptions]> = defineComposite({
     yield [random([6])];
     yield [random([3, 4]), { dim: 0, n: 2 }];
     yield [random([3, 4]), { prepend: random([3, 1]), append: random([3, 2]) }];
+    yield [random([3, 4]), { n: 0, append: random([3, 2]) }];
   },
   *errors(random): Iterable<readonly [[x: Tensor, options?: DiffOptions], string]> {
+    yield [[random([3]), { n: -1 }], 'n must be an integer of at least 0'];
     yield [[random([])], 'must have a dimension'];
   },
 });

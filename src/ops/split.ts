@@ -108,7 +108,10 @@ export const tensorSplit: Op<[x: Tensor, sections: number | readonly number[], o
 /** The entries of a dim, one tensor each. They are views. */
 export const unbind: Op<[x: Tensor, options?: SplitOptions], Tensor[]> = defineCustom({
   name: 'unbind',
-  args: (x: Tensor, { dim = 0 }: SplitOptions = {}) => ({ inputs: [x], params: { dim: resolveDim('unbind', dim, x.ndim) } }),
+  args: (x: Tensor, { dim = 0 }: SplitOptions = {}) => {
+    if (x.ndim === 0) throw new LibError('shape', 'unbind: the tensor must have a dim, got a scalar.');
+    return { inputs: [x], params: { dim: resolveDim('unbind', dim, x.ndim) } };
+  },
   forward: ([x], { dim }: JoinParams) => Array.from({ length: x?.shape[dim] ?? 0 }, (_, i) => (x as Tensor).select(dim, i)),
   grad: (gradients, { outputs, params: { dim } }) => [stack(filledIn(gradients, outputs), { dim })],
   result: (outputs) => [...outputs],
@@ -118,6 +121,7 @@ export const unbind: Op<[x: Tensor, options?: SplitOptions], Tensor[]> = defineC
   },
   *errors(random): Iterable<readonly [[x: Tensor, options?: SplitOptions], string]> {
     yield [[random([3]), { dim: 2 }], 'dim 2 is out of range'];
+    yield [[random([])], 'must have a dim'];
   },
 });
 

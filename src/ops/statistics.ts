@@ -1,3 +1,4 @@
+import { isFloat } from '../core/dtype.js';
 import { LibError } from '../core/errors.js';
 import { formatShape } from '../core/shape.js';
 import { input, scalar } from '../expr/expr.js';
@@ -39,6 +40,7 @@ export const cov: Op<[x: Tensor, options?: CovOptions]> = defineComposite({
     const count = data.sizeAt(1);
     checkWeights('fweights', fweights, count);
     checkWeights('aweights', aweights, count);
+    if (fweights && isFloat(fweights.dtype)) throw new LibError('dtype', `cov: fweights must be integers, got ${fweights.dtype}.`);
     const [f, a] = [fweights?.to(data.dtype), aweights?.to(data.dtype)];
     const weights = f && a ? a.mul(f) : (a ?? f);
     const total = weights?.sum();
@@ -58,6 +60,7 @@ export const cov: Op<[x: Tensor, options?: CovOptions]> = defineComposite({
   *errors(random): Iterable<readonly [[x: Tensor, options?: CovOptions], string]> {
     yield [[random([2, 2, 2])], 'at most 2 dims'];
     yield [[random([2, 4]), { aweights: random([3]) }], 'one entry for each observation'];
+    yield [[random([2, 4]), { fweights: random([4]) }], 'fweights must be integers'];
   },
 });
 

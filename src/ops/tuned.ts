@@ -21,6 +21,8 @@ export interface TunedRule<Rest extends readonly unknown[]> {
   readonly points?: readonly number[];
   /** The other arguments of the sample calls. */
   readonly calls: readonly Rest[];
+  /** Other arguments that must throw, and a phrase of the error. */
+  readonly wrong?: readonly (readonly [rest: Rest, says: string])[];
   readonly kinks?: boolean;
   readonly torch?: TorchName | null;
 }
@@ -59,6 +61,9 @@ export function tuned<Rest extends readonly unknown[]>(name: string, rule: Tuned
       for (const [i, rest] of rule.calls.entries()) yield [random(i === 0 ? [7] : [2, 3], { low, high }), ...rest];
       const first = rule.calls[0];
       if (rule.points && first) yield [tensor(rule.points), ...first];
+    },
+    *errors(random: Random): Iterable<readonly [[x: Tensor, ...rest: Rest], string]> {
+      for (const [rest, says] of rule.wrong ?? []) yield [[random([3]), ...rest], says];
     },
   });
   return Object.assign(op, { inPlace: (x: Tensor, ...rest: Rest) => call(x, rest, [x]) });

@@ -364,6 +364,7 @@ export const narrow: Op<[x: Tensor, dim: number, start: number, length: number]>
     return { inputs: [x], params: [dim, start, length] as const, key: `${dim},${start},${length}` };
   },
   view: ({ shape, strides }, [dim, start, length]: readonly [number, number, number]) => {
+    if (shape.length === 0) throw new LibError('shape', 'narrow: the tensor must have a dim, got a scalar.');
     const d = resolveDim('narrow', dim, shape.length);
     const size = shape[d] ?? 1;
     const from = start < 0 ? start + size : start;
@@ -381,6 +382,7 @@ export const narrow: Op<[x: Tensor, dim: number, start: number, length: number]>
   },
   *errors(random) {
     yield [[random([5]), 0, 3, 3], 'must stay inside'];
+    yield [[random([]), 0, 0, 1], 'must have a dim'];
   },
 });
 

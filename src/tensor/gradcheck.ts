@@ -89,7 +89,7 @@ function centralDifference(loss: () => Tensor, x: Tensor, eps: number): Float64A
   };
   if (!x.spec.contiguous) throw new LibError('shape', `gradcheck: inputs to check must be dense, got strides ${x.stride().join()}.`);
   return values.map((v, i) => {
-    const step = Math.abs(v) > 1e3 ? (eps * Math.abs(v)) / 1e3 : eps; // eps for NaN too
+    const step = Number.isFinite(v) && Math.abs(v) > 1e3 ? (eps * Math.abs(v)) / 1e3 : eps; // infinities stay: no difference
     write(i, v + step);
     const up = loss().itemNow();
     write(i, v - step);
