@@ -3,7 +3,7 @@ import { constant, type Expr, input } from '../expr/expr.js';
 import { tensor } from '../tensor/creation.js';
 import { isTensor, type Tensor } from '../tensor/tensor.js';
 import { defineComposite, type Op } from './define.js';
-import type { TensorOrNumber } from './elementwise.js';
+import { noTensor, type TensorOrNumber } from './elementwise.js';
 import { mapTyped } from './mapTyped.js';
 
 /** Orthogonal polynomials by their recurrences. The degree is a number, or a tensor (then the largest one is read now). */
@@ -45,6 +45,7 @@ function polynomial(name: string, torch: string, family: Family): Polynomial {
   return defineComposite({
     name,
     compose(x: Tensor, n: TensorOrNumber) {
+      if (!isTensor(x)) throw noTensor(name, x);
       const wide = isFloat(x.dtype) ? x : x.float();
       if (!isTensor(n)) return mapTyped(name, [wide], fixed(Math.trunc(n)).add(input(0).mul(0)), { dtype: wide.dtype });
       const order = n.detach();
@@ -55,6 +56,9 @@ function polynomial(name: string, torch: string, family: Family): Polynomial {
       for (const n of [0, 1, 2, 5]) yield [random([4]), n];
       yield [random([2, 4]), tensor([0, 3, 1, 6], { dtype: 'int32' })];
       yield [random([3]), -1];
+    },
+    *errors(random): Iterable<readonly [[x: Tensor, n: TensorOrNumber], string]> {
+      yield [[2 as unknown as Tensor, random([3])], 'the first argument must be a tensor'];
     },
     // PyTorch has no gradients of these.
     torch: { call: `torch.special.${torch}(a[0].detach(), a[1].detach() if torch.is_tensor(a[1]) else a[1])` },

@@ -80,6 +80,7 @@ export const viewAs: Op<[x: Tensor, other: Tensor]> = composed(
 export const sumToSize: Op<[x: Tensor, shape: Shape]> = composed(
   'sumToSize',
   (x, shape) => {
+    if (!Array.isArray(shape)) throw new LibError('value', `sumToSize: the size must be a list, got ${typeof shape}.`);
     const lead = x.ndim - shape.length;
     if (lead < 0 || !shape.every((d, i) => d === 1 || d === x.shape[i + lead])) {
       throw new LibError(
@@ -94,7 +95,13 @@ export const sumToSize: Op<[x: Tensor, shape: Shape]> = composed(
     [random([2, 3]), []],
     [random([2, 3]), [2, 3]],
   ],
-  { torch: 'a[0].sum_to_size(tuple(a[1]))', errors: (random) => [[[random([2, 3]), [2]], 'must broadcast']] },
+  {
+    torch: 'a[0].sum_to_size(tuple(a[1]))',
+    errors: (random) => [
+      [[random([2, 3]), [2]], 'must broadcast'],
+      [[random([2, 3]), {} as unknown as Shape], 'must be a list'],
+    ],
+  },
 );
 
 /** Columns in reverse order (dim 1). Copies. */
