@@ -59,14 +59,14 @@ function monitored(op: string, monitor: string, epoch: EpochEvent, validation: V
 const modeOf = (monitor: string, mode?: 'min' | 'max'): 'min' | 'max' => mode ?? (/loss|error/i.test(monitor) ? 'min' : 'max');
 
 export interface EarlyStoppingOptions extends MonitorOptions {
-  /** Epochs without improvement that are waited for. Default 5. */
+  /** Epochs without improvement that are waited for. Default 10. */
   readonly patience?: number;
   /** Smallest change that counts as one. Default 0. */
   readonly minDelta?: number;
 }
 
 /** Stops when a score has not improved for `patience` epochs. */
-export function earlyStopping({ monitor = 'loss', mode, patience = 5, minDelta = 0 }: EarlyStoppingOptions = {}): Callback {
+export function earlyStopping({ monitor = 'loss', mode, patience = 10, minDelta = 0 }: EarlyStoppingOptions = {}): Callback {
   const sign = modeOf(monitor, mode) === 'min' ? -1 : 1;
   let best = Number.NEGATIVE_INFINITY;
   let waited = 0;
