@@ -1,8 +1,9 @@
 #include "dispatch.h"
 #include "kernels.h"
 
-// Defined by table.cpp, which is compiled once for each.
+// Defined by table.cpp, which is compiled once for each; a build may leave variants out, whose addresses are null then.
 #define DECLARE(variant) namespace variant { extern const Kernels kernels; }
+#define DECLARE_OPTIONAL(variant) namespace variant { extern const Kernels kernels __attribute__((weak)); }
 
 namespace chainrule {
 
@@ -11,9 +12,9 @@ DECLARE(wasm)
 #elif defined(__aarch64__)
 DECLARE(neon)
 #else
-DECLARE(avx512)
-DECLARE(avx2)
-DECLARE(baseline)
+DECLARE_OPTIONAL(avx512)
+DECLARE_OPTIONAL(avx2)
+DECLARE_OPTIONAL(baseline)
 #endif
 
 // The i-th variant that this machine can run, or null.
@@ -26,8 +27,8 @@ static const Kernels* usable(int32_t number) {
   const bool avx2_works = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
   const bool avx512_works = avx2_works && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
                             __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
-  if (avx512_works && number-- == 0) return &avx512::kernels;
-  if (avx2_works && number-- == 0) return &avx2::kernels;
+  if (avx512_works && &avx512::kernels != nullptr && number-- == 0) return &avx512::kernels;
+  if (avx2_works && &avx2::kernels != nullptr && number-- == 0) return &avx2::kernels;
   return number == 0 ? &baseline::kernels : nullptr;
 #endif
 }

@@ -6,7 +6,7 @@ import { flags as commonFlags, engineSources, jobs, objectKey, objectName, optim
 import { Cache, hash, inParallel, inRoot, stamp, writeWhole } from './files.mjs';
 
 /** Flags of each instruction-set variant; the addon holds all of its architecture's, and picks one when it loads. */
-const variants = {
+export const variants = {
   x64: {
     baseline: [],
     avx2: ['-mavx2', '-mfma', '-mf16c', '-mbmi', '-mbmi2'],
@@ -50,7 +50,7 @@ function skipped(reason) {
   return { summary: `skipped (${reason}): the library will run on WASM` };
 }
 
-function findCompiler() {
+export function findCompiler() {
   if (process.platform === 'win32' || variants[process.arch] === undefined) return undefined;
   const candidates = process.env.CXX ? [process.env.CXX] : ['c++', 'g++', 'clang++'];
   for (const command of candidates) {
@@ -60,24 +60,25 @@ function findCompiler() {
   return undefined;
 }
 
-function plan(compiler) {
-  const cache = new Cache('native', '.o');
+const everyVariant = () => Object.entries(variants[process.arch]);
+
+/** The objects of the addon, kept below build/. `optimize` gives a source's flags for a variant. */
+export function plan(compiler, { folder = 'native', chosen = everyVariant(), optimize = (...of) => [optimization(...of)] } = {}) {
+  const cache = new Cache(folder, '.o');
   const { perVariant, shared } = engineSources('native');
   const base = [...commonFlags, '-fPIC', '-fvisibility=hidden', '-pthread', '-DNAPI_VERSION=8', `-I${headers}`, '-Iengine', '-Ibuild'];
   const of = (source, variant, flags) => {
-    const args = [...base, optimization(source, variant), ...flags];
+    const args = [...base, ...optimize(source, variant), ...flags];
     return { source, args, cache, name: objectName(source, variant), key: objectKey(source, compiler.id, args) };
   };
   return [
-    ...Object.entries(variants[process.arch]).flatMap(([variant, flags]) =>
-      perVariant.map((source) => of(source, variant, [...flags, `-DVARIANT=${variant}`])),
-    ),
+    ...chosen.flatMap(([variant, flags]) => perVariant.map((source) => of(source, variant, [...flags, `-DVARIANT=${variant}`]))),
     ...shared.map((source) => of(source, 'shared', [])),
   ];
 }
 
-/** Compiles what the cache lacks; the first failure's text, if there is one. */
-async function compileAll(compiler, objects) {
+/** Compiles objects; the first failure's text, if there is one. */
+export async function compileAll(compiler, objects) {
   let failure;
   await inParallel(objects, jobs, async ({ source, args, cache, name, key }) => {
     if (failure !== undefined) return;
@@ -107,13 +108,13 @@ function run(command, args) {
   });
 }
 
-function link(compiler, objects, binary) {
+export function link(compiler, objects, binary, flags = ['-s', '-static-libgcc']) {
   mkdirSync(dirname(binary), { recursive: true });
-  const linux = ['-Wl,--gc-sections', '-static-libstdc++', '-static-libgcc'];
+  const linux = ['-Wl,--gc-sections', '-static-libstdc++'];
   const platform = process.platform === 'darwin' ? ['-undefined', 'dynamic_lookup'] : linux;
   const temporary = `${binary}.${process.pid}.tmp`;
   const paths = objects.map((o) => o.cache.path(o.name, o.key));
-  const args = ['-shared', '-pthread', '-s', ...platform, ...paths, '-o', temporary];
+  const args = ['-shared', '-pthread', ...flags, ...platform, ...paths, '-o', temporary];
   const { status, stderr } = spawnSync(compiler.command, args, { encoding: 'utf8' });
   if (status !== 0) throw new Error(`linking ${target}\n${stderr}`);
   renameSync(temporary, binary);

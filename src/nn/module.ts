@@ -232,8 +232,9 @@ function copyOf(value: unknown, copies: Map<unknown, unknown>): unknown {
   if (copy instanceof Module) {
     if (evaluating.has(value)) evaluating.add(copy);
     for (const key of Reflect.ownKeys(value)) {
-      const { value: field, enumerable } = Object.getOwnPropertyDescriptor(value, key) ?? {};
-      if (enumerable === true) (copy as unknown as Record<string | symbol, unknown>)[key] = copyOf(field, copies);
+      const field = Object.getOwnPropertyDescriptor(value, key) ?? {};
+      if (field.get !== undefined) Object.defineProperty(copy, key, field);
+      else if (field.enumerable) (copy as unknown as Record<string | symbol, unknown>)[key] = copyOf(field.value, copies);
     }
   }
   return copy;

@@ -101,8 +101,13 @@ export function registerParametrization<M extends AnyModule>(module: M, name: st
   Object.defineProperty(module, name, {
     configurable: true,
     enumerable: false,
-    get: () => list.forward(),
-    set: (next: Tensor) => list.assign(next),
+    // By way of the module, which may be a clone of the one at hand.
+    get(this: AnyModule) {
+      return listOf(this, name)?.forward();
+    },
+    set(this: AnyModule, next: Tensor) {
+      listOf(this, name)?.assign(next);
+    },
   });
   return module;
 }

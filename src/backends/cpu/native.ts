@@ -1,5 +1,6 @@
 import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
+import { resolve } from 'node:path';
 import { LibError } from '../../core/errors.js';
 import { CpuBackend, type CpuOptions, checkThreads } from './backend.js';
 import type { Binding } from './binding.js';
@@ -8,6 +9,8 @@ import { type Block, type CpuStorage, StoragePool } from './storage.js';
 /** What engine/bind_napi.cpp exports. */
 interface Addon {
   readonly variants: readonly string[];
+  /** A build that watches every access to memory: storages are to lie apart. */
+  readonly guarded?: boolean;
   setMailbox(buffer: ArrayBuffer): void;
   address(buffer: ArrayBuffer): number;
   run(): void;
@@ -53,7 +56,7 @@ class NativeBinding implements Binding {
     this.pool = new StoragePool((bytes) => {
       const { buffer } = Buffer.allocUnsafeSlow(bytes + ALIGNMENT);
       return new NativeBlock(buffer, addon.address(buffer));
-    });
+    }, addon.guarded);
     this.openMailbox(1024);
   }
 
@@ -89,10 +92,12 @@ class NativeBinding implements Binding {
   }
 }
 
-/** The addon that the build left in dist/native, or the one in this platform's optional package. */
+/** The addon that CHAINRULE_ADDON names, the one that the build left in dist/native, or this platform's optional package. */
 function loadAddon(): Addon {
   const require = createRequire(import.meta.url);
   const platform = `${process.platform}-${process.arch}`;
+  const { CHAINRULE_ADDON: chosen } = process.env;
+  if (chosen) return require(resolve(chosen)) as Addon;
   const places = [`../../native/chainrule-${platform}.node`, `@chainrule/${platform}`];
   for (const place of places) {
     try {

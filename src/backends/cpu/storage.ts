@@ -76,12 +76,17 @@ export class StoragePool {
   private readonly free = new Map<number, CpuStorage[]>();
   private freeBytes = 0;
 
-  constructor(readonly newBlock: (bytes: number) => Block) {
+  /** `apart`: a block for each storage, of its size and used once, so that a checker of memory sees where it ends. */
+  constructor(
+    readonly newBlock: (bytes: number) => Block,
+    private readonly apart = false,
+  ) {
     const classes = Math.log2(SMALL / ALIGNMENT) + 1;
     this.small = Array.from({ length: classes }, (_, i) => new SlabClass(this, ALIGNMENT << i));
   }
 
   allocate(bytes: number): CpuStorage {
+    if (this.apart) return this.alone(bytes, bytes);
     if (bytes <= SMALL) return this.slabClass(bytes).take(bytes);
     const rounded = roundUp(bytes);
     const list = this.free.get(rounded);
@@ -90,13 +95,18 @@ export class StoragePool {
       this.freeBytes -= rounded;
       return revive(reused, bytes);
     }
-    const block = this.newBlock(rounded);
+    return this.alone(bytes, rounded);
+  }
+
+  private alone(bytes: number, room: number): CpuStorage {
+    const block = this.newBlock(room);
     return new CpuStorage(this, block, block.address, bytes);
   }
 
   release(storage: CpuStorage): void {
     if (storage.version === RELEASED) throw internal('a storage was released twice');
     storage.version = RELEASED;
+    if (this.apart) return;
     if (storage.byteLength <= SMALL) this.slabClass(storage.byteLength).give(storage);
     else this.keep(storage, roundUp(storage.byteLength));
   }
