@@ -110,9 +110,10 @@ export const tensors = {
     has(
       'TEN-21',
       'Hooks on tensors and modules, removable',
-      'Tensor.registerHook Module.registerForwardHook',
+      'Tensor.registerHook Module.registerForwardHook Module.registerForwardPreHook Module.registerFullBackwardHook',
       'suites/graph: hooks see gradients, may change them, and can be removed',
       'rooms/nnModule: a hook sees inputs and output, may replace the output, and can be removed',
+      'rooms/anomaly: a full backward hook sees the gradients at both ends of the module',
     ),
     has(
       'TEN-22',
@@ -143,7 +144,13 @@ export const tensors = {
       'rooms/nnRecurrent: without a window each stretch stands alone',
     ),
     has('TEN-26', 'Gradients of inner tensors', 'Tensor.retainGrad grad', 'suites/graph: retainGrad keeps the gradient of an inner tensor'),
-    has('TEN-27', 'A network of plain arrays, as an oracle', 'testing#PlainMlp', 'rooms/claimsAutograd: CLM-63'),
+    has(
+      'TEN-27',
+      'A network of plain arrays, as an oracle',
+      'testing#mlpTrace testing#mlpStep',
+      'rooms/procedures: the reference network and autograd agree',
+      'rooms/claimsAutograd: CLM-63',
+    ),
     pending('TEN-28', 'Steps with a stand-in gradient (optional)'),
   ],
 };

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { formatError } from './errors.js';
 import type { ProfileFlags } from './profile.js';
+import type { SearchFlags } from './search.js';
 import type { TrainFlags } from './train.js';
 
 // Commands are imported when they run: `--help` must not wait for an engine, and flags choose the engine before it starts.
@@ -36,6 +37,7 @@ function program(): Command {
 Examples:
   $ chainrule train examples/mnist.ts
   $ chainrule train examples/mnist.ts --epochs 1 --set optimizer.lr=3e-4
+  $ chainrule search examples/mnist.ts --space optimizer.lr=1e-4..1e-2:log
   $ chainrule profile examples/mnist.ts
   $ chainrule info
 
@@ -45,6 +47,7 @@ Environment:
   NO_COLOR           print without colors`,
     );
   addTrain(chainrule);
+  addSearch(chainrule);
   addProfile(chainrule);
   addInfo(chainrule);
   return chainrule;
@@ -79,6 +82,31 @@ Ctrl-C finishes the current step and saves a checkpoint (exit code 130); --resum
     chooseEngine(flags);
     const { train } = await import('./train.js');
     await train(file, flags);
+  });
+}
+
+function addSearch(parent: Command): void {
+  const command = parent
+    .command('search')
+    .description('Train an experiment with other values, within a fixed budget, and tell which are best on validation data.')
+    .argument('<file>', 'experiment file: export default experiment({ … })')
+    .requiredOption('--space <key=values>', 'a value to search: low..high, with :log or :int, or choices a,b,c; can be repeated', collect)
+    .addOption(new Option('--method <name>', 'how points are chosen (default: random)').choices(['grid', 'random', 'bayesian']))
+    .option('--trials <n>', 'trainings at most (default: 20)', integer(1))
+    .option('--seed <n>', 'seed of the search', integer(0))
+    .option('--monitor <score>', "the validation score: loss or a metric's name")
+    .option('--set <key=value>', 'change a plain value for all trials; can be repeated', collect);
+  common(command).addHelpText(
+    'after',
+    `
+Examples:
+  $ chainrule search examples/mnist.ts --space optimizer.lr=1e-4..1e-2:log --trials 10 --set epochs=1
+  $ chainrule search examples/mnist.ts --method grid --space batchSize=32,64,128 --monitor accuracy`,
+  );
+  command.action(async (file: string, flags: SearchFlags) => {
+    chooseEngine(flags as EngineFlags);
+    const { searchFile } = await import('./search.js');
+    await searchFile(file, flags);
   });
 }
 

@@ -1,6 +1,5 @@
 export * from './compare.js';
 export * from './fixtures.js';
-export { type PlainLayer, PlainMlp, type PlainStep } from './plainMlp.js';
 export * from './properties.js';
 export { formatMlpTrace, type Matrix, type MlpLayer, type MlpTrace, mlpStep, mlpTrace } from './referenceMlp.js';
 export * from './samples.js';

@@ -19,7 +19,7 @@ import {
   zeros,
 } from '../../dist/index.js';
 import * as nn from '../../dist/nn/index.js';
-import { type PlainLayer, PlainMlp } from '../../dist/testing/plainMlp.js';
+import { type MlpLayer, mlpTrace } from '../../dist/testing/referenceMlp.js';
 import { near, provesClaims, range, value, values, within } from '../support/claims.js';
 
 const gradient = (f: (x: Tensor) => Tensor, x: Tensor): Tensor => {
@@ -74,11 +74,11 @@ provesClaims({
     );
     loss.backward();
     const rows = (m: Tensor): number[][] => range(m.sizeAt(0)).map((i) => values(m.select(0, i)));
-    const plain = new PlainMlp(layers.map(({ weight, bias }) => ({ weight: rows(weight), bias: values(bias as Tensor) })));
-    const step = plain.step(rows(x), values(y));
+    const plain = layers.map(({ weight, bias }) => ({ weight: rows(weight), bias: values(bias as Tensor) }));
+    const step = mlpTrace(plain, rows(x), values(y));
     near(loss, step.loss, 1e-12);
     for (const [l, layer] of layers.entries()) {
-      const byHand = step.gradients[l] as PlainLayer;
+      const byHand = step.gradients[l] as MlpLayer;
       near(layer.weight.grad as Tensor, byHand.weight.flat(), 1e-12);
       near(layer.bias?.grad as Tensor, [...byHand.bias], 1e-12);
     }

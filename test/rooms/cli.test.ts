@@ -200,9 +200,35 @@ describe('profile', () => {
   });
 });
 
+describe('search', () => {
+  test('a line a trial, the best one, and the command that trains it; the test data are not used', async () => {
+    const searched = write('searched.ts', source());
+    const flags = ['--space', 'optimizer.lr=1e-7,0.05', '--space', 'model.width=4..8:int', '--set', 'epochs=2', '--monitor', 'accuracy'];
+    const { out, code } = await chainrule(['search', searched, ...flags, '--trials', '4', '--seed', '2']);
+    assert.equal(code, 0, out);
+    assert.equal(out.match(/^trial \d {2}optimizer\.lr=[\de.-]+ {2}model\.width=[4-8] {2}accuracy [\d.]+ {2}[\d.]+ s/gm)?.length, 4, out);
+    assert.match(
+      out,
+      /^train and test it: npx chainrule train searched\.ts --set epochs=2 --set optimizer\.lr=[\de.-]+ --set model\.width=\d$/m,
+    );
+    assert.doesNotMatch(out, /^test /m);
+    const wrong = await chainrule(['search', searched, '--space', 'optimizer.lr=a..b']);
+    assert.match(wrong.err, /a range must be of numbers/);
+    assert.equal(wrong.code, 1);
+    assert.equal((await chainrule(['search', searched])).code, 2);
+  });
+});
+
 describe('help and info', () => {
   test('every command has help with examples', async () => {
-    for (const args of [['--help'], ['train', '--help'], ['info', '--help'], ['profile', '--help'], ['help', 'train']]) {
+    for (const args of [
+      ['--help'],
+      ['train', '--help'],
+      ['info', '--help'],
+      ['profile', '--help'],
+      ['search', '--help'],
+      ['help', 'train'],
+    ]) {
       const { code, out } = await chainrule(args);
       assert.equal(code, 0, args.join(' '));
       assert.match(out, /Usage: chainrule[\s\S]*Examples:\n {2}\$ chainrule/);
