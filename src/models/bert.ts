@@ -144,7 +144,8 @@ const masked = (name: string, normPosition: 'pre' | 'post'): TinyTask<MaskedLang
     },
     batch: (step) => {
       const [ids] = nextWords(step, 64);
-      const [inputs, targets] = maskTokens(ids, { maskToken: wordCount(), vocabulary: wordCount(), generator: new Generator(step + 1) });
+      const words = wordCount();
+      const [inputs, targets] = maskTokens(ids, { maskToken: words, vocabulary: words, generator: new Generator(step + 1) });
       return [inputs, targets] as const;
     },
     loss: (model, inputs: Tensor, targets: Tensor) => crossEntropy(model.forward(inputs).flatten({ endDim: 1 }), targets.reshape([-1])),

@@ -72,8 +72,11 @@ export class Diffusion extends Module<readonly [x: Tensor, t: Tensor]> {
     const kept = Number(this.alphaBar.toArray()[t]);
     return x0.mul(Math.sqrt(kept)).add(noise.mul(Math.sqrt(1 - kept)));
   }
-  /** New data from noise, one step of time after the other (ancestral sampling). */
-  sample(shape: Shape): Tensor {
+  /**
+   * New data from noise, one step of time after the other (ancestral sampling). What is guessed to lie below the noise is kept within
+   * ±`clip` (default: not at all), which for pictures in [-1, 1] is 1.
+   */
+  sample(shape: Shape, { clip = Number.POSITIVE_INFINITY }: { readonly clip?: number } = {}): Tensor {
     const alphaBar = Array.from(this.alphaBar.toArray(), Number);
     return noGrad(() => {
       let x = randn(shape);
@@ -81,9 +84,14 @@ export class Diffusion extends Module<readonly [x: Tensor, t: Tensor]> {
         const [kept, before] = [alphaBar[t] as number, alphaBar[t - 1] ?? 1];
         const alpha = kept / before;
         const guess = this.forward(x, full([shape[0] as number], t, { dtype: 'int32' }));
-        const mean = x.sub(guess.mul((1 - alpha) / Math.sqrt(1 - kept))).div(Math.sqrt(alpha));
+        const clean = x
+          .sub(guess.mul(Math.sqrt(1 - kept)))
+          .div(Math.sqrt(kept))
+          .clamp({ min: -clip, max: clip });
+        // The mean of q(x_{t-1} | x_t, x_0): between the guess and where we are.
+        const mean = clean.mul((Math.sqrt(before) * (1 - alpha)) / (1 - kept)).add(x.mul((Math.sqrt(alpha) * (1 - before)) / (1 - kept)));
         const deviation = Math.sqrt(((1 - alpha) * (1 - before)) / (1 - kept));
-        x = t === 0 ? mean : mean.add(randn(shape).mul(deviation));
+        x = mean.add(randn(shape).mul(deviation));
       }
       return x;
     });
@@ -96,7 +104,7 @@ export const diffusionTiny: TinyTask<Diffusion> = supervisedTask({
   build: () => new Diffusion(new PointDenoiser(2, 16)),
   batch: (step) => [gaussianMixture({ samples: 256, components: 4, radius: 1.5, seed: step + 1 }).x] as const,
   loss: (model, x: Tensor) => model.loss(x),
-  steps: 300,
+  steps: 1000,
   lr: 3e-3,
 });
 export const diffusionUNetTiny: TinyTask<Diffusion> = supervisedTask({
