@@ -20,7 +20,9 @@ function symbolRows(task: string, { samples = 64, length = 8, symbols = 8, seed 
   const draws = new Draws(task, seed);
   return [Array.from({ length: samples }, () => Array.from({ length }, () => 1 + draws.below(symbols))), draws];
 }
-const rows = (list: readonly (readonly number[])[]): Tensor => tensor(list, { dtype: 'int32' });
+/** Rows of one length as (rows, length) in int32. */
+const rows = (list: readonly (readonly number[])[]): Tensor =>
+  tensor(Int32Array.from(list.flat()), { shape: [list.length, list[0]?.length ?? 0] });
 
 /** x (samples, length) of random symbols and y the same symbols. Defaults 64, 8, 8. */
 export function copySequences(options: SequenceOptions = {}): Labelled {
@@ -135,7 +137,8 @@ export function textWindows(ids: Tensor, options: SyntheticOptions & { samples?:
     throw new LibError('shape', `textWindows: ids must be (tokens,) and longer than ${length}, got ${ids.size} of ${ids.ndim} dims.`);
   }
   const draws = new Draws('textWindows', seed);
-  const all = Array.from(ids.toArray(), Number);
+  const all = ids.toArray();
   const starts = Array.from({ length: samples }, () => draws.below(all.length - length));
-  return { x: rows(starts.map((s) => all.slice(s, s + length))), y: rows(starts.map((s) => all.slice(s + 1, s + length + 1))) };
+  const stretch = (from: number): number[] => Array.from(all.subarray(from, from + length), Number);
+  return { x: rows(starts.map((s) => stretch(s))), y: rows(starts.map((s) => stretch(s + 1))) };
 }

@@ -7,7 +7,7 @@ export const wordCount = (): number => tinyText({ unit: 'word', sentences: 1 }).
 
 /** Stretches of words (samples, length) and the words that come next, of text that no other step has. */
 export function nextWords(step: number, samples = 16, length = 16): [x: Tensor, y: Tensor] {
-  const { ids } = tinyText({ unit: 'word', sentences: 4 * samples, seed: step + 1 });
+  const { ids } = tinyText({ unit: 'word', sentences: 2 * samples, seed: step + 1 });
   const { x, y } = textWindows(ids, { samples, length, seed: step + 1 });
   return [x, y];
 }
