@@ -68,7 +68,12 @@ export const regularization = {
       'rooms/regularization: only the proximal step makes weights exactly zero (lasso)',
     ),
     has('REG-13', 'Noise on inputs', 'data#gaussianNoise', 'rooms/retention: noise is added in training only'),
-    pending('REG-14', 'Augmentation'),
+    has(
+      'REG-14',
+      'Augmentation of pictures, sequences and spectrograms',
+      'data#randomFlip data#randomCrop data#randomRotation data#cutout data#colorJitter data#timeShift data#tokenDrop data#timeMask',
+      'rooms/augment: crops are moves by whole pixels',
+    ),
     has(
       'REG-15',
       'Early stopping with the best weights',

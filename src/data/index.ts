@@ -1,4 +1,6 @@
 // The entry `chainrule/data`: datasets, samplers, loaders and files of data.
+
+export * from './augment.js';
 export { type Collated, type CollatedField, defaultCollate, type Field, type Padded, type PadOptions, padCollate } from './collate.js';
 export type { CollateOptions } from './collateHost.js';
 export {
