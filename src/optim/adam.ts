@@ -84,7 +84,8 @@ function nextNumbers(state: { step: number }, group: Group<Full>): LiveScalars {
   return (out, at) => {
     state.step += 1;
     const { lr, betas, eps, weightDecay } = group;
-    const [beta1, beta2] = [betas[0], betas[1]];
+    const beta1 = betas[0]; // a pair taken apart would be garbage at each call
+    const beta2 = betas[1];
     const t = group.biasCorrection ? state.step : Number.POSITIVE_INFINITY;
     out[at] = lr / (1 - beta1 ** t);
     out[at + 1] = 1 - beta1;

@@ -86,6 +86,24 @@ const optimizers: Readonly<Record<string, Make>> = {
   LARS: (p) => new optim.LARS(p, { weightDecay: 0.1 }),
 };
 
+/** Those whose steps cannot be one program, and the file that tests them. */
+const elsewhere: Readonly<Record<string, string>> = {
+  LBFGS: 'optimClosures: it calls a closure as often as values tell it to',
+  HessianFree: 'optimClosures: it calls a closure as often as values tell it to',
+  SparseAdam: 'sparseRows: its gradients are rows',
+};
+
+test('every optimizer that is exported has a row', () => {
+  const names = Object.entries(optim).flatMap(([name, value]) =>
+    typeof value === 'function' && value.prototype instanceof optim.Optimizer ? [name] : [],
+  );
+  const rows = new Set([...Object.keys(optimizers).map((key) => key.split(',')[0]?.split(' ')[0]), ...Object.keys(elsewhere)]);
+  assert.deepEqual(
+    names.filter((name) => !rows.has(name)),
+    [],
+  );
+});
+
 interface Run {
   readonly losses: number[];
   readonly state: (readonly [string, number[]])[];
