@@ -2,7 +2,7 @@ import { LibError } from '../core/errors.js';
 import { formatShape, sameShape } from '../core/shape.js';
 import { warnOnce } from '../core/warning.js';
 import { constant, type Expr, input } from '../expr/expr.js';
-import { capturing } from '../tensor/capturing.js';
+import { isReadable } from '../tensor/capturing.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { defineCustom, type Op } from './define.js';
 import { fuse, fuseSum, maxOver, range } from './fused.js';
@@ -127,7 +127,7 @@ const entropy: Op<[x: Tensor, target: Tensor, params: EntropyParams]> = defineCu
 
 /** The mean of no targets is NaN, as in PyTorch; that it comes from there is said where counts can be read at once. */
 function warnOfNone(op: string, count: Tensor): void {
-  if (capturing() !== null || count.device.downloadNow === undefined) return;
+  if (!isReadable(count)) return;
   if (count.detach().itemNow() === 0) warnOnce(op, `${op}: every target is ignored or weighs nothing, so the mean is NaN.`);
 }
 

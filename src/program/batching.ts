@@ -41,9 +41,9 @@ export function batchKernel(
       if (kernel.views !== 'dense') return batchConv(kernel, inputs, stacked, count);
       return kernel.bias && inputs[2]?.stride !== null ? null : batchProduct(kernel, inputs, stacked, rank, count);
     case 'window': {
-      const spec = inputs[0] && folded(inputs[0], count);
+      const specs = inputs.flatMap((x) => folded(x, count) ?? []);
       const geometry = { ...kernel.geometry, planes: kernel.geometry.planes * count };
-      return spec ? { kernel: { ...kernel, geometry }, inputs: [spec], outputs: stacked } : null;
+      return specs.length === inputs.length ? { kernel: { ...kernel, geometry }, inputs: specs, outputs: stacked } : null;
     }
     case 'gather':
       return { kernel: { ...kernel, dim: kernel.dim + 1 }, inputs: full(rank), outputs: stacked };

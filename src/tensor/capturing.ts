@@ -33,6 +33,10 @@ export function setCapture(next: Capture | null): Capture | null {
   return before;
 }
 
+/** Whether the value of a tensor can be had at once, without leaving a capture or a mapped function. */
+export const isReadable = ({ storage, device }: Tensor): boolean =>
+  current === null && device.downloadNow !== undefined && !(storage instanceof SymbolicStorage || storage instanceof BatchedStorage);
+
 /** Refuses to read values that are not known, or whose being read a program could not repeat. */
 export function checkReadable(op: string, { storage }: Tensor): void {
   if (current !== null) {

@@ -13,7 +13,14 @@ import { ops } from '../support/table.js';
 type Call = (...args: readonly unknown[]) => unknown;
 
 /** Ops whose result's shape, or the work itself, depends on values: a program cannot hold them. */
-const readsValues = 'argwhere bincount histc index indexPut maskedSelect nonzero oneHot repeatInterleave unique'.split(' ');
+const readsValues = [
+  'argwhere bincount embeddingBag histc index indexPut maskedSelect nonzero nonzeroStatic oneHot repeatInterleave unique',
+  'fractionalMaxPool2d fractionalMaxPool2dWithIndices fractionalMaxPool3d fractionalMaxPool3dWithIndices',
+  ...['chebyshev', 'shiftedChebyshev'].flatMap((kind) => ['T', 'U', 'V', 'W'].map((letter) => `${kind}Polynomial${letter}`)),
+  'hermitePolynomialH hermitePolynomialHe laguerrePolynomialL legendrePolynomialP',
+]
+  .flatMap((names) => names.split(' '))
+  .sort();
 
 const isFloat = ({ dtype }: Tensor): boolean => ['float32', 'float64', 'float16', 'bfloat16'].includes(dtype);
 
