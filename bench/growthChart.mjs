@@ -4,7 +4,7 @@ export function growthChart(results) {
   const panels = results.map((result, i) => panel(result, (i % 2) * width, Math.floor(i / 2) * height, width, height));
   const style = 'text{font:11px sans-serif;fill:#333}.t{font-weight:bold;font-size:13px}';
   const size = `width="${2 * width}" height="${2 * height}"`;
-  return `<svg xmlns="http://www.w3.org/2000/svg" ${size}><style>${style}</style><rect ${size} fill="#fff"/>${panels.join('')}</svg>\n`;
+  return `<svg xmlns="http://www.w3.org/2000/svg" ${size}><title>Time of a training step against its size</title><style>${style}</style><rect ${size} fill="#fff"/>${panels.join('')}</svg>\n`;
 }
 
 function panel({ name, unit, order, points }, left, top, width, height) {

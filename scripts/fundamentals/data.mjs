@@ -1,4 +1,4 @@
-import { has, pending } from './row.mjs';
+import { has } from './row.mjs';
 
 export const data = {
   kind: 'DAT',
