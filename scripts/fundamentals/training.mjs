@@ -64,7 +64,7 @@ export const regularization = {
     has(
       'REG-12',
       'L1: slope and proximal step',
-      'optim#l1Penalty optim#proximalL1_ optim#sparsityOf',
+      'nn#l1Penalty optim#proximalL1_ optim#sparsityOf',
       'rooms/regularization: only the proximal step makes weights exactly zero (lasso)',
     ),
     has('REG-13', 'Noise on inputs', 'data#gaussianNoise', 'rooms/retention: noise is added in training only'),

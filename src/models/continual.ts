@@ -1,9 +1,9 @@
 import { prototypeDigits } from '../data/synthetic.js';
-import { applyLoRA, ewcPenalty, type Module, type Parameter } from '../nn/index.js';
+import { applyLoRA, ewcPenalty, type Module } from '../nn/index.js';
 import { cat } from '../ops/join.js';
 import { crossEntropy } from '../ops/loss.js';
-import { noGrad } from '../tensor/autograd.js';
-import { zerosLike } from '../tensor/creation.js';
+import { logSoftmax } from '../ops/softmax.js';
+import { fisherDiagonal } from '../optim/index.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { Mlp } from './mlp.js';
 import { customTask, measured, type TinyTask, trainSteps } from './task.js';
@@ -35,18 +35,10 @@ export interface ContinualReport {
 const lossOf = (model: Module, x: Tensor, y: Tensor): Tensor => crossEntropy(model.forward(x), y);
 
 /** The diagonal of the empirical Fisher information: the mean square of each example's gradient. */
-export function diagonalFisher(model: Module, params: readonly Parameter[], x: Tensor, y: Tensor): Tensor[] {
-  const sums = params.map((p) => zerosLike(p));
-  const count = x.sizeAt(0);
-  for (let i = 0; i < count; i++) {
-    model.zeroGrad();
-    lossOf(model, x.narrow(0, i, 1), y.narrow(0, i, 1)).backward();
-    noGrad(() => {
-      for (const [j, p] of params.entries()) if (p.grad !== null) sums[j]?.add_(p.grad.square().div(count));
-    });
-  }
-  model.zeroGrad();
-  return sums;
+function importances(model: Module, x: Tensor, y: Tensor): Tensor[] {
+  const rows = Array.from({ length: x.sizeAt(0) }, (_, i) => x.narrow(0, i, 1));
+  const labels = Array.from(y.toArray(), Number);
+  return fisherDiagonal(model.parameters(), rows, (row) => logSoftmax(model.forward(row), { dim: 1 }), { labels });
 }
 
 interface Anchor {
@@ -77,7 +69,7 @@ export function learnInSequence(
     const loss = (x: Tensor, y: Tensor): Tensor =>
       anchors.reduce((sum, { at, fisher }) => sum.add(ewcPenalty(params, at, fisher, lambda)), lossOf(learner, x, y));
     trainSteps(learner, batch, loss, { steps, lr });
-    if (method === 'ewc') anchors.push({ at: params.map((p) => p.detach().clone()), fisher: diagonalFisher(learner, params, ...task(0)) });
+    if (method === 'ewc') anchors.push({ at: params.map((p) => p.detach().clone()), fisher: importances(learner, ...task(0)) });
     losses.push(tasks.map((one, j) => measured(models[j] as Module, () => lossOf(models[j] as Module, ...one(-1)))));
   }
   const last = losses.at(-1) ?? [];

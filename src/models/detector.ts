@@ -1,34 +1,28 @@
 import { type Shapes, shapes } from '../data/synthetic.js';
+import { type Box, boxIou, nonMaximumSuppression } from '../metrics/boxes.js';
 import { BatchNorm2d, Conv2d, DetectionHead, type DetectionOutput, type DetectionTargets, detectionLoss, Module } from '../nn/index.js';
 import { noGrad } from '../tensor/autograd.js';
 import { tensor } from '../tensor/creation.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { supervisedTask, type TinyTask } from './task.js';
 
-/** x1, y1, x2, y2 in pixels. */
-export type Box = readonly [x1: number, y1: number, x2: number, y2: number];
+/** Boxes are in pixels. */
 export interface Detection {
   readonly box: Box;
   readonly kind: number;
   readonly score: number;
 }
 
-/** The area that two boxes share over the area that they cover. */
-export function boxIou(a: Box, b: Box): number {
-  const width = Math.min(a[2], b[2]) - Math.max(a[0], b[0]);
-  const height = Math.min(a[3], b[3]) - Math.max(a[1], b[1]);
-  const shared = Math.max(0, width) * Math.max(0, height);
-  const area = ([l, t, r, bottom]: Box): number => (r - l) * (bottom - t);
-  return shared / (area(a) + area(b) - shared);
-}
-
-/** Greedy non-maximum suppression: the best box first, and none that overlaps a better one of its kind by more than `limit`. */
+/** Non-maximum suppression within each kind, the best first: none stays that overlaps a better one by more than `limit`. */
 export function nms(found: readonly Detection[], limit: number = 0.5): Detection[] {
-  const kept: Detection[] = [];
-  for (const one of [...found].sort((a, b) => b.score - a.score)) {
-    if (!kept.some((better) => better.kind === one.kind && boxIou(better.box, one.box) > limit)) kept.push(one);
-  }
-  return kept;
+  const kinds = [...new Set(found.map(({ kind }) => kind))];
+  const kept = kinds.flatMap((kind) => {
+    const own = found.filter((one) => one.kind === kind);
+    const scores = own.map(({ score }) => score);
+    const boxes = own.map(({ box }) => box);
+    return nonMaximumSuppression(boxes, scores, { iouThreshold: limit }).map((i) => own[i] as Detection);
+  });
+  return kept.sort((a, b) => b.score - a.score);
 }
 
 export interface DetectorOptions {

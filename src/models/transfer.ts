@@ -1,17 +1,11 @@
 import { prototypeDigits } from '../data/synthetic.js';
-import { applyLoRA, BatchNorm, init, type Module } from '../nn/index.js';
+import { applyLoRA, init, type Module } from '../nn/index.js';
 import { crossEntropy } from '../ops/loss.js';
 import type { Tensor } from '../tensor/tensor.js';
+import { freezeBatchNorm } from '../train/fineTune.js';
 import { PlainCnn } from './cnn.js';
 import { Mlp } from './mlp.js';
 import { customTask, measured, type TinyTask, trainSteps } from './task.js';
-
-/** Freezes all norms of a model: their statistics, scales and shifts stay those of pretraining. Gives their number. */
-export function freezeNorms(model: Module): number {
-  const norms = model.modules().filter((m) => m instanceof BatchNorm);
-  for (const norm of norms) norm.freeze();
-  return norms.length;
-}
 
 export interface TransferOptions {
   /** Train the head alone, or everything but frozen norms. Default 'head'. */
@@ -27,7 +21,7 @@ export function transferCnn(pretrained: PlainCnn, classes: number, { train = 'he
     model.requiresGrad_(false);
     model.head.requiresGrad_();
   }
-  freezeNorms(model);
+  freezeBatchNorm(model);
   return model;
 }
 

@@ -142,34 +142,34 @@ export interface InitAdvice {
 /** Which initializer fits an activation (by its module's name) or a kind of network, and why. */
 export function adviseInit(activation: string, { normalized = false }: { readonly normalized?: boolean } = {}): InitAdvice {
   const breaks = 'random weights break the symmetry of units, biases may be 0';
-  if (/^(ReLU6?|LeakyReLU|PReLU|RReLU|ELU|CELU|Hardswish)$/.test(activation)) {
+  if (/^(ReLU6?|LeakyReLU|PReLU|RReLU|ELU|CELU|Hardswish)$/i.test(activation)) {
     return {
       weights: 'kaimingNormal_',
       reason: `half of the second moment is lost at each ${activation}, so variance 2 / fanIn keeps it; ${breaks}.`,
     };
   }
-  if (/^(Tanh|Sigmoid|Softsign|Hardtanh|Hardsigmoid)$/.test(activation)) {
+  if (/^(Tanh|Sigmoid|Softsign|Hardtanh|Hardsigmoid)$/i.test(activation)) {
     return {
       weights: 'xavierUniform_',
       reason: `${activation} is nearly linear at 0, so variance 2 / (fanIn + fanOut) serves both directions; ${breaks}.`,
     };
   }
-  if (activation === 'SELU')
+  if (/^SELU$/i.test(activation))
     return { weights: 'lecunNormal_', reason: `its fixed point (mean 0, variance 1) is derived for variance 1 / fanIn; ${breaks}.` };
-  if (/^(GELU|SiLU|Swish|Mish)$/.test(activation)) {
+  if (/^(GELU|SiLU|Swish|Mish)$/i.test(activation)) {
     const weights = normalized ? 'kaimingNormal_, xavierNormal_ or normal_(0, 0.02)' : 'kaimingNormal_';
     const reason = normalized
       ? 'norms hold the scale, so any of these trains'
       : `${activation} is not scale-free, no gain is stable over depth: add norms or residual paths`;
     return { weights, reason: `${reason}; ${breaks}.` };
   }
-  if (/^(RNN|LSTM|GRU)/.test(activation)) {
+  if (/^(RNN|LSTM|GRU)/i.test(activation)) {
     return {
       weights: 'recurrentInit',
       reason: 'orthogonal hidden matrices keep the length of a state over many steps; the forget gate starts open.',
     };
   }
-  if (/^(Transformer|Residual)/.test(activation)) {
+  if (/^(Transformer|Residual)/i.test(activation)) {
     return {
       weights: 'gpt2Init or zeroBranch_',
       reason: 'writes to the residual stream add up, so each is scaled by 1/√(2 nLayer) or starts at 0.',

@@ -121,11 +121,12 @@ export function detectionLoss(
   return { loss: classification.add(regression), classification, regression };
 }
 
-/** λ Σ |w|. Report it apart from the loss of the data. */
-export const l1Penalty = (parameters: readonly Tensor[], lambda: number): Tensor => weigh('l1Penalty', parameters, lambda, (w) => w.abs());
-/** (λ / 2) Σ w². */
-export const l2Penalty = (parameters: readonly Tensor[], lambda: number): Tensor =>
-  weigh('l2Penalty', parameters, lambda / 2, (w) => w.square());
+/** λ Σ |w|. Report it apart from the loss of the data. Its gradient at 0 is 0: only `proximalL1_` of optim makes weights exactly zero. */
+export const l1Penalty = (parameters: Iterable<Tensor>, lambda: number): Tensor =>
+  weigh('l1Penalty', [...parameters], lambda, (w) => w.abs());
+/** (λ / 2) Σ w²: its gradient is λ w. */
+export const l2Penalty = (parameters: Iterable<Tensor>, lambda: number): Tensor =>
+  weigh('l2Penalty', [...parameters], lambda / 2, (w) => w.square());
 /** (λ / 2) Σ F (w - w*)²: keeps what an earlier task needed (elastic weight consolidation; Kirkpatrick et al. 2017). */
 export function ewcPenalty(parameters: readonly Tensor[], anchors: readonly Tensor[], fisher: readonly Tensor[], lambda: number): Tensor {
   needSame('ewcPenalty', parameters, anchors);

@@ -5,7 +5,7 @@ import { type Expr, input, scalar } from '../expr/expr.js';
 import { drawn, dropoutGenerator } from '../tensor/generator.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { defineComposite, type Op, type Random } from './define.js';
-import { needFloat } from './foldRows.js';
+import { needFloat } from './fused.js';
 import { mapTyped } from './mapTyped.js';
 import { checkProbability, type DropoutOptions } from './probability.js';
 

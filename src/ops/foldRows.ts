@@ -1,4 +1,4 @@
-import { computeType, type DType, isFloat } from '../core/dtype.js';
+import { computeType, type DType } from '../core/dtype.js';
 import { LibError } from '../core/errors.js';
 import { formatShape, resolveDims, type Shape } from '../core/shape.js';
 import { type Spec, specOf } from '../core/spec.js';
@@ -50,11 +50,6 @@ export function spread(y: Tensor, x: { readonly shape: Shape }, dims: readonly n
 
 /** How many elements each result is made of. */
 export const countOf = (shape: Shape, dims: readonly number[]): number => dims.reduce((n, d) => n * (shape[d] ?? 1), 1);
-
-export function needFloat(op: string, { dtype }: Tensor): void {
-  if (!isFloat(dtype))
-    throw new LibError('dtype', `${op}: the tensor must be of a floating type, got ${dtype}.`, 'convert with float() first.');
-}
 
 interface FoldRow {
   readonly by: Reducer;

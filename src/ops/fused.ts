@@ -118,7 +118,7 @@ export function constantView(device: Device, dtype: DType, shape: Shape, value: 
 export function needFloat(op: string, ...tensors: readonly (Tensor | undefined)[]): void {
   for (const t of tensors) {
     if (t && !isFloat(t.dtype))
-      throw new LibError('dtype', `${op}: the tensors must be of floating type, got ${t.dtype}.`, "convert with to('float32').");
+      throw new LibError('dtype', `${op}: the tensors must be of a floating type, got ${t.dtype}.`, "convert with to('float32').");
   }
 }
 

@@ -10,7 +10,7 @@ import { type RandomOptions, rand, randint, randn } from '../tensor/random.js';
 import { isTensor, type Tensor } from '../tensor/tensor.js';
 import { checkWritable } from './apply.js';
 import { defineComposite, type Op } from './define.js';
-import { needFloat } from './foldRows.js';
+import { needFloat } from './fused.js';
 import { mapTyped, promoteAll } from './mapTyped.js';
 import { checkProbability, type DropoutOptions } from './probability.js';
 

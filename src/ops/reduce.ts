@@ -6,7 +6,8 @@ import { type Expr, input } from '../expr/expr.js';
 import { tensor } from '../tensor/creation.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { defineComposite, defineOp, type Op, type Random } from './define.js';
-import { countOf, type DimOptions, type FoldParams, foldParams, foldRow, needFloat, spread } from './foldRows.js';
+import { countOf, type DimOptions, type FoldParams, foldParams, foldRow, spread } from './foldRows.js';
+import { needFloat } from './fused.js';
 import { reduceMap } from './map.js';
 
 export interface ReduceOptions extends DimOptions {

@@ -59,7 +59,7 @@ export const softmax: Softmax = defineCustom({
   samples,
   *errors(random): Iterable<readonly [[x: Tensor, options?: SoftmaxOptions], string]> {
     yield [[random([2, 3]), { dim: 2 }], 'dim 2 is out of range'];
-    yield [[random.integers([3], 0, 5)], 'must be of floating type'];
+    yield [[random.integers([3], 0, 5)], 'must be of a floating type'];
   },
 });
 
@@ -83,7 +83,7 @@ export const logSoftmax: Softmax = defineCustom({
   samples,
   *errors(random): Iterable<readonly [[x: Tensor, options?: SoftmaxOptions], string]> {
     yield [[random([2, 3]), { dim: 2 }], 'dim 2 is out of range'];
-    yield [[random.integers([3], 0, 5)], 'must be of floating type'];
+    yield [[random.integers([3], 0, 5)], 'must be of a floating type'];
   },
 });
 

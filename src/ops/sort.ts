@@ -4,7 +4,8 @@ import { formatShape, resolveDim, sameShape } from '../core/shape.js';
 import { type NestedData, ones, tensor, zeros } from '../tensor/creation.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { defineComposite, type Op } from './define.js';
-import { needFloat, type Overloaded, type ValuesIndices } from './foldRows.js';
+import type { Overloaded, ValuesIndices } from './foldRows.js';
+import { needFloat } from './fused.js';
 import { lineOf, order, pick } from './sortRow.js';
 
 export interface SortOptions {

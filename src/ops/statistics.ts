@@ -5,8 +5,7 @@ import { input, scalar } from '../expr/expr.js';
 import { tensor } from '../tensor/creation.js';
 import { isTensor, type Tensor } from '../tensor/tensor.js';
 import { defineComposite, type Op } from './define.js';
-import { needFloat } from './foldRows.js';
-import { fuse } from './fused.js';
+import { fuse, needFloat } from './fused.js';
 import { composed } from './shortRows.js';
 import { lineOf, order } from './sortRow.js';
 

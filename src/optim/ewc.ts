@@ -1,4 +1,5 @@
 import { LibError } from '../core/errors.js';
+import { ewcPenalty } from '../nn/lossHelpers.js';
 import type { Parameter } from '../nn/module.js';
 import { multinomial } from '../ops/random.js';
 import { grad, noGrad } from '../tensor/autograd.js';
@@ -80,13 +81,6 @@ export class EWC {
 
   /** What to add to the loss of the next task. */
   penalty(lambda: number): Tensor {
-    const terms = this.params.map((p, i) =>
-      p
-        .sub(this.anchor[i] as Tensor)
-        .square()
-        .mul(this.fisher[i] as Tensor)
-        .sum(),
-    );
-    return terms.reduce((a, b) => a.add(b)).mul(lambda / 2);
+    return ewcPenalty(this.params, this.anchor, this.fisher, lambda);
   }
 }

@@ -1,8 +1,6 @@
-import { LibError } from '../core/errors.js';
 import { Embedding } from '../nn/embedding.js';
 import type { AnyModule, Parameter } from '../nn/module.js';
 import { noGrad } from '../tensor/autograd.js';
-import type { Tensor } from '../tensor/tensor.js';
 import { checkNumber } from './optimizer.js';
 import { defineUpdate, runUpdate, type Update } from './update.js';
 
@@ -32,22 +30,6 @@ export function decayGroups(
     { params: all.filter(decays).map(([, p]) => p), weightDecay },
     { params: all.filter((entry) => !decays(entry)).map(([, p]) => p), weightDecay: 0 },
   ].filter((g) => g.params.length > 0);
-}
-
-function summed(op: string, parameters: Iterable<Parameter>, term: (p: Parameter) => Tensor): Tensor {
-  const terms = [...parameters].map(term);
-  if (terms.length === 0) throw new LibError('value', `${op}: there must be parameters, got none.`);
-  return terms.reduce((a, b) => a.add(b));
-}
-
-/** λ Σ |w|, to be added to a loss; its gradient at 0 is 0. Only {@link proximalL1_} makes weights exactly zero. */
-export function l1Penalty(parameters: Iterable<Parameter>, lambda: number): Tensor {
-  return summed('l1Penalty', parameters, (p) => p.abs().sum()).mul(lambda);
-}
-
-/** (λ / 2) Σ w², to be added to a loss: its gradient is λ w. */
-export function l2Penalty(parameters: Iterable<Parameter>, lambda: number): Tensor {
-  return summed('l2Penalty', parameters, (p) => p.square().sum()).mul(lambda / 2);
 }
 
 const shrink: Update<'param', 'threshold', 'param'> = defineUpdate(

@@ -1,3 +1,5 @@
+import { adviseInit as adviseInitOf } from '../nn/initAudit.js';
+
 /** What is known of a model and its task; leave out what is not. */
 export interface Situation {
   readonly architecture?: 'mlp' | 'cnn' | 'transformer' | 'recurrent' | 'gan' | 'styleTransfer';
@@ -32,7 +34,7 @@ interface Rule extends Advice {
 }
 
 const deep = (s: Situation): boolean => (s.depth ?? 0) >= 20;
-const isActivation =
+const _isActivation =
   (...names: readonly string[]) =>
   ({ activation = 'relu' }: Situation): boolean =>
     names.includes(activation.toLowerCase());
@@ -108,35 +110,6 @@ const outputs: Readonly<Record<NonNullable<Situation['task']>, Advice>> = {
   positive: { use: 'softplus or exp', because: 'the result must be above zero.' },
 };
 
-const initializers: readonly Rule[] = [
-  {
-    when: (s) => s.architecture === 'recurrent',
-    use: 'orthogonal for recurrent weights',
-    because: 'repeated products neither grow nor shrink: all singular values are 1.',
-  },
-  {
-    when: (s) => s.residual === true && deep(s),
-    use: 'zero for the last scale of each residual branch, or 0.02 / √(2 · layers) for its last weights',
-    because: 'the variance of a sum of branches grows with their number; so each starts at the identity, or small.',
-  },
-  {
-    when: isActivation('gelu', 'silu'),
-    use: 'He, Xavier or normal with deviation 0.02, with normalization',
-    because: 'the normalization, not the fan, sets the scale of activations.',
-  },
-  { when: isActivation('selu'), use: 'LeCun normal: variance 1 / fanIn', because: 'the fixed point of SELU assumes inputs of variance 1.' },
-  {
-    when: isActivation('tanh', 'sigmoid'),
-    use: 'Xavier: variance 2 / (fanIn + fanOut)',
-    because: 'near zero these are linear, so forward and backward signals keep their variance.',
-  },
-  {
-    when: () => true,
-    use: 'He: variance 2 / fanIn',
-    because: 'ReLU drops half of the variance; and random values keep units from staying equal.',
-  },
-];
-
 const normalizations: readonly Rule[] = [
   { when: (s) => s.architecture === 'styleTransfer', use: 'InstanceNorm', because: 'contrast and color of one image are its style.' },
   {
@@ -191,7 +164,14 @@ export const adviseActivation = (s: Situation): { readonly hidden: readonly Advi
   output: s.task === undefined ? null : outputs[s.task],
 });
 /** Suggests how weights begin, best first. */
-export const adviseInit = (s: Situation): readonly Advice[] => choose(initializers, s);
+export function adviseInit(s: Situation): readonly Advice[] {
+  const parts = [s.architecture === 'recurrent' && 'LSTM', s.residual === true && deep(s) && 'Residual', s.activation ?? 'ReLU'];
+  const normalized = (s.normalization ?? 'none') !== 'none';
+  return parts
+    .filter((part) => part !== false)
+    .map((part) => adviseInitOf(part, { normalized }))
+    .map(({ weights, reason }) => ({ use: weights, because: reason }));
+}
 /** Suggests a normalization, best first. */
 export const adviseNormalization = (s: Situation): readonly Advice[] => choose(normalizations, s);
 /** Suggests how much dropout and weight decay, best first. */

@@ -124,13 +124,13 @@ export function adversarialTraining(options: AdversarialOptions): AdversarialLos
   if (!Number.isInteger(discriminatorSteps) || discriminatorSteps < 1)
     throw new LibError('value', `adversarialTraining: discriminatorSteps must be a positive integer, got ${discriminatorSteps}.`);
   const history: AdversarialLosses[] = [];
+  const noise = (like: Tensor): Tensor => randn([like.shape[0] as number, latent], { device: like.device });
   for (let step = 0; step < steps; step++) {
     let d = Number.NaN;
-    let count = 0;
+    let samples = real(step * discriminatorSteps);
     for (let i = 0; i < discriminatorSteps; i++) {
-      const samples = real(step * discriminatorSteps + i);
-      count = samples.shape[0] as number;
-      const made = noGrad(() => generator.forward(randn([count, latent], { device: samples.device })));
+      if (i > 0) samples = real(step * discriminatorSteps + i);
+      const made = noGrad(() => generator.forward(noise(samples)));
       discriminatorOptimizer.zeroGrad();
       const [yes, no] = [discriminator.forward(samples), discriminator.forward(made)];
       const loss = binaryCrossEntropyWithLogits(yes, onesLike(yes)).add(binaryCrossEntropyWithLogits(no, zerosLike(no)));
@@ -139,7 +139,7 @@ export function adversarialTraining(options: AdversarialOptions): AdversarialLos
       d = loss.itemNow();
     }
     generatorOptimizer.zeroGrad();
-    const logits = discriminator.forward(generator.forward(randn([count, latent])));
+    const logits = discriminator.forward(generator.forward(noise(samples)));
     const loss = binaryCrossEntropyWithLogits(logits, onesLike(logits));
     loss.backward();
     generatorOptimizer.step();

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as data from '../../dist/entries/data.js';
+import { boxIou } from '../../dist/entries/metrics.js';
 import * as models from '../../dist/entries/models.js';
 import type { AnyModule } from '../../dist/entries/nn.js';
 import { cat, full, manualSeed, noGrad, randn, type Tensor, tensor } from '../../dist/index.js';
@@ -130,7 +131,7 @@ const checks: Readonly<Record<string, (model: AnyModule) => void>> = {
     const found = detector.detect(x, { threshold: 0.3 });
     const hits = objects.filter(([object], i) => {
       const best = found[i]?.[0];
-      return object !== undefined && best !== undefined && models.boxIou(best.box, object.box) > 0.5;
+      return object !== undefined && best !== undefined && boxIou(best.box, object.box) > 0.5;
     });
     assert.ok(hits.length >= 34, `${hits.length} of 40`);
   },

@@ -5,6 +5,7 @@ import { describe, test } from 'node:test';
 import * as cr from '../../dist/index.js';
 import { clipGradNorm_, clipGradValue_, type DType, Parameter, type Tensor, tensor, zeros } from '../../dist/index.js';
 import * as optim from '../../dist/optim/index.js';
+import { assertClose } from '../support/objectives.js';
 
 type Options = Readonly<Record<string, unknown>>;
 interface Moment {
@@ -49,14 +50,6 @@ const fixture = JSON.parse(readFileSync(new URL('../../fixtures/optim.json', imp
 /** [relative, absolute], as PyTorch's own tests have them. */
 const tolerance = { float64: [1e-7, 1e-7], float32: [1.3e-6, 1e-5] } as const;
 const exact = [1e-12, 1e-12] as const;
-
-function assertClose(got: readonly number[], want: readonly number[], [rtol, atol]: readonly [number, number], what: string): void {
-  assert.equal(got.length, want.length, what);
-  got.forEach((g, i) => {
-    const w = want[i] as number;
-    assert.ok(Math.abs(g - w) <= atol + rtol * Math.abs(w), `${what}: element ${i} is ${g}, PyTorch has ${w}`);
-  });
-}
 
 const shapes = [[3, 4], [5]] as const;
 

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import * as cr from '../../dist/index.js';
 import { manualSeed, noGrad, Parameter, type Tensor, tensor } from '../../dist/index.js';
+import * as nn from '../../dist/nn/index.js';
 import { BatchNorm1d, Embedding, LayerNorm, Linear, PReLU, Sequential } from '../../dist/nn/index.js';
 import * as optim from '../../dist/optim/index.js';
 
@@ -165,12 +166,12 @@ describe('penalties', () => {
 
   test('L1 and L2 and their gradients; zero at zero', () => {
     const w = new Parameter(tensor([-2, 0, 3]));
-    const l1 = optim.l1Penalty([w], 0.5);
+    const l1 = nn.l1Penalty([w], 0.5);
     assert.equal(l1.itemNow(), 2.5);
     l1.backward();
     assert.deepEqual(numbers(w.grad), [-0.5, 0, 0.5]);
     w.grad = null;
-    const l2 = optim.l2Penalty([w], 0.5);
+    const l2 = nn.l2Penalty([w], 0.5);
     assert.equal(l2.itemNow(), 3.25);
     l2.backward();
     assert.deepEqual(numbers(w.grad), [-1, 0, 1.5]);
@@ -187,7 +188,7 @@ describe('penalties', () => {
       const step = cr.compile(() => {
         optimizer.zeroGrad();
         const loss = x.matmul(w).sub(y).square().mean().div(2);
-        (proximal ? loss : loss.add(optim.l1Penalty([w], 0.1))).backward();
+        (proximal ? loss : loss.add(nn.l1Penalty([w], 0.1))).backward();
         optimizer.step();
         if (proximal) optim.proximalL1_(optimizer, 0.1);
       });

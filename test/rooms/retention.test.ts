@@ -214,8 +214,8 @@ test('advice fits the situation and gives reasons', () => {
   assert.match(first(adviseActivation({ deadUnits: 0.5 }).hidden), /LeakyReLU/);
   assert.equal(first(adviseActivation({}).hidden), 'ReLU');
   assert.match(adviseActivation({ task: 'multiclass' }).output?.use ?? '', /crossEntropy/);
-  assert.match(first(adviseInit({ activation: 'tanh' })), /Xavier/);
-  assert.match(first(adviseInit({})), /He/);
+  assert.match(first(adviseInit({ activation: 'tanh' })), /xavier/);
+  assert.match(first(adviseInit({})), /kaiming/);
   assert.match(first(adviseNormalization({ architecture: 'cnn', batchSize: 4 })), /GroupNorm/);
   assert.match(first(adviseNormalization({ architecture: 'cnn', batchSize: 128 })), /BatchNorm/);
   assert.match(first(adviseRegularization({ architecture: 'cnn', normalization: 'batch' })), /no dropout between/);
