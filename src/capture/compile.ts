@@ -33,7 +33,7 @@ export interface CompileOptions {
   readonly fuse?: boolean;
   /**
    * Check the first n calls: capture the function again and compare with what is replayed, and run the steps both one by one and
-   * optimized (results within 1e-6 of a tensor's largest value). Default 0.
+   * optimized. Sums must agree within what another order of addition may change, all else in every bit. Default 0.
    */
   readonly verify?: number;
   /**

@@ -20,6 +20,7 @@ import { Tensor } from '../tensor/tensor.js';
 import { isPlace, Layout, type Leaf, type Place, type Source } from './layout.js';
 import type { MemoryProfile } from './profile.js';
 import type { SharedMemory } from './shared.js';
+import { runSingly, type Watch } from './singly.js';
 import type { TracedStep, Tracer } from './tracer.js';
 import { replaceLeaves, sameStructure } from './tree.js';
 
@@ -73,6 +74,8 @@ export class Replay {
   private readonly leaves: readonly (readonly [Tensor, boolean])[];
   private readonly gradEntries: readonly GradEntry[];
   private readonly writes: readonly (readonly [buffer: number, times: number])[];
+  /** Buffers of the trace that are not made, for another one holds the same. */
+  readonly twins: ReadonlyMap<number, number>;
   /** Where the program has the buffers of the trace. */
   private readonly positions: ReadonlyMap<number, number>;
   /** Buffers that are others in each run. */
@@ -99,7 +102,9 @@ export class Replay {
     const needed = removeDeadCode(this.layout.steps, (b) => !isTemporary(b));
     const mayMeet = (a: number, b: number): boolean => this.layout.mayMeet(a, b);
     const facts: BufferFacts = { isTemporary, mayMeet, isBrought: (b) => this.layout.isBrought(b) };
-    const shorter = fuse ? optimized(needed, tracer, facts) : needed;
+    const twins = new Map<number, number>();
+    this.twins = twins;
+    const shorter = fuse ? optimized(needed, tracer, facts, (b, twin) => void twins.set(b, twin)) : needed;
     const newBuffer = (bytes: number): number => this.layout.addTemporary(bytes);
     const lean = rematerialize(shorter, memoryBudget, { sizeOf: (b) => this.temporaryBytes(b), mayMeet, newBuffer });
     const looped = fuse && this.device.supports(anyLoop, []) ? gatherLoops(lean, facts) : lean;
@@ -146,10 +151,19 @@ export class Replay {
     return true;
   }
 
-  run(tensors: readonly Tensor[], mode: RunMode = 'again'): unknown {
+  /** With `watch`, the program runs kernel by kernel. */
+  run(tensors: readonly Tensor[], mode: RunMode = 'again', watch?: Watch): unknown {
     if (mode === 'again') for (const again of this.replays) again(this.scalars);
     this.bind(tensors);
-    this.execute();
+    if (watch === undefined) this.execute();
+    else
+      runSingly(
+        this.device,
+        this.steps,
+        this.program.steps,
+        { buffers: this.buffers, offsets: this.bufferOffsets, scalars: this.scalars },
+        watch,
+      );
     if (mode !== 'trial') this.keepBooks(tensors, mode === 'first');
     const result = replaceLeaves(this.layout.result, isPlace, (place) => this.tensorAt(place, tensors));
     this.unbind();
@@ -204,12 +218,18 @@ export class Replay {
     }
   }
 
-  /** Tensors from outside, or left for it, that a run writes to. */
-  writtenTensors(tensors: readonly Tensor[]): Tensor[] {
-    const written = new Map<string, Tensor>();
-    for (const { buffer, spec, offset } of this.layout.steps.flatMap((step) => step.outputs)) {
-      const place = this.outsideOf(buffer, tensors);
-      if (place !== null) written.set(`${buffer} ${spec.id} ${offset}`, new Tensor(spec, place.storage, offset + place.shift, this.device));
+  /** Tensors from outside, or left for it, that a run writes to, and the op that does so last. */
+  writtenTensors(tensors: readonly Tensor[]): { readonly tensor: Tensor; readonly by: string }[] {
+    const written = new Map<string, { readonly tensor: Tensor; readonly by: string }>();
+    for (const { name, outputs } of this.layout.steps) {
+      for (const { buffer, spec, offset } of outputs) {
+        const place = this.outsideOf(buffer, tensors);
+        if (place === null) continue;
+        written.set(`${buffer} ${spec.id} ${offset}`, {
+          tensor: new Tensor(spec, place.storage, offset + place.shift, this.device),
+          by: name,
+        });
+      }
     }
     return [...written.values()];
   }
@@ -284,12 +304,17 @@ export class Replay {
 const anyLoop: LoopKernel = { family: 'loop', count: 0, steps: [], views: [], scratch: 0 };
 
 /** The passes between a trace and the arena. */
-function optimized(steps: readonly TracedStep[], { scalars, live }: Tracer, facts: BufferFacts): TracedStep[] {
+function optimized(
+  steps: readonly TracedStep[],
+  { scalars, live }: Tracer,
+  facts: BufferFacts,
+  onDropped: (buffer: number, twin: number) => void,
+): TracedStep[] {
   const numbers = ({ scalarBase, scalars: count, region }: TracedStep): readonly number[] | null => {
     for (let i = 0; i < count; i++) if (live.has(scalarBase + i)) return null;
     return [region, ...scalars.slice(scalarBase, scalarBase + count)];
   };
-  const shared = shareCommon(steps, { ...facts, scalarsOf: (step) => numbers(step as TracedStep) });
+  const shared = shareCommon(steps, { ...facts, onDropped, scalarsOf: (step) => numbers(step as TracedStep) });
   return batchUpdates(fusePointwise(shared, facts), facts);
 }
 

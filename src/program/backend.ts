@@ -10,6 +10,8 @@ export interface Backend {
   /** Small unique number: caches key on it. Take it from {@link nextBackendId}. */
   readonly id: number;
   readonly name: string;
+  /** Pointwise steps give the same bits whether they run one by one or put into one; absent: in the last bits they need not. */
+  readonly keepsBits?: boolean;
   /** One line for people: `native avx512, 2 threads`. */
   describe(): string;
   supports(kernel: Kernel, dtypes: readonly DType[]): boolean;

@@ -1,6 +1,6 @@
 import type { ComputeType } from '../core/dtype.js';
 import type { Expr } from '../expr/expr.js';
-import type { Step } from './program.js';
+import type { ProgramOperand, Step } from './program.js';
 
 /**
  * The eleven kernel families: everything a backend must be able to run. Backends implement these, never ops. The fused families are
@@ -247,6 +247,12 @@ export interface LoopView {
   /** -1: in scratch memory. */
   readonly operand: number;
   readonly offset: number;
+  readonly stride: number;
+  /** What the scratch memory stands for: where turn 0 would have these elements in a buffer of the program. */
+  readonly home?: ViewHome;
+}
+export interface ViewHome extends ProgramOperand {
+  /** Elements from turn to turn. */
   readonly stride: number;
 }
 

@@ -1,13 +1,43 @@
 // compile({ verify }) and fit({ compile }): what a program would freeze is found, and the loop goes on rightly.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { compile, crossEntropy, manualSeed, mseLoss, randn, type Tensor, tensor } from '../../dist/index.js';
-import { BatchNorm1d, Dropout, Linear, type Module, ReLU, Sequential } from '../../dist/nn/index.js';
+import { type Expr, topological } from '../../dist/expr/expr.js';
+import {
+  compile,
+  crossEntropy,
+  manualSeed,
+  mseLoss,
+  noGrad,
+  rand,
+  randint,
+  randn,
+  type Tensor,
+  tensor,
+  withDevice,
+} from '../../dist/index.js';
+import {
+  BatchNorm1d,
+  BatchNorm2d,
+  Conv2d,
+  Dropout,
+  Flatten,
+  Linear,
+  MaxPool2d,
+  type Module,
+  ReLU,
+  Sequential,
+} from '../../dist/nn/index.js';
 import { Adam, AdamW, clipGradNorm_, SGD } from '../../dist/optim/index.js';
+import { type Backend, nextBackendId } from '../../dist/program/backend.js';
+import type { Program, Step } from '../../dist/program/program.js';
 import { type FitOptions, fit, type TrainEvent } from '../../dist/train/index.js';
+import { type Candidate, engines, everyBackend } from '../support/backends.js';
+import { type Workload, workloads } from '../support/workloads.js';
 
 const says = (phrase: RegExp) => (error: Error) => error.name === 'LibError' && phrase.test(error.message);
 const weightsOf = (model: Module): number[] => [...model.stateDict().values()].flatMap((t) => [...t.toArray()]);
+
+const isHere = (c: Candidate): c is Candidate & { readonly backend: Backend } => c.backend !== null;
 
 /** A step with everything that a replay has to keep up: state, counts, running statistics, dropout. */
 function stepOf(verify: number): { step: (x: Tensor, y: Tensor) => Tensor; model: Module; optimizer: Adam } {
@@ -68,10 +98,82 @@ describe('compile({ verify })', () => {
     assert.deepEqual([...constant(tensor([5, 6])).toArray()], [15, 12]);
   });
 
+  for (const { name, backend } of everyBackend.filter(isHere)) {
+    test(`a kernel that computes something else is found and named (${name})`, () => {
+      const wrong = brokenWhereFused(backend);
+      const x = withDevice(wrong, () => rand([40, 30]).requiresGrad_());
+      const cases: readonly (readonly [() => unknown, RegExp])[] = [
+        [() => x.mul(2).exp().add(1), /in result 1, \(40, 30\)/],
+        [() => x.mul(2).exp().add(1).sum({ dim: 1 }), /in sum, a sum of shape \(40\)/],
+        [() => x.mul(2).exp().add(1).mean(), /in mean, a sum of shape \(\)/],
+        [() => noGrad(() => void x.mul_(x.mul(2).exp())), /in written tensor 1, \(40, 30\), of mul/],
+        [() => x.sin().mul(2).square().sum().backward(), /in written tensor 1, \(40, 30\), of /],
+      ];
+      for (const [fn, phrase] of cases) assert.throws(compile(fn, { verify: 1 }), says(phrase));
+    });
+  }
+
+  for (const { name, backend } of engines.filter(isHere)) {
+    test(`sums that are added in another order, and what Adam makes of roundings, are no differences (${name})`, () => {
+      withDevice(backend, () => {
+        manualSeed(7);
+        for (const { model, batch } of [convNet(), residualNet()]) {
+          const optimizer = new Adam(model.parameters(), { lr: 0.01 });
+          const step = compile(
+            (x: Tensor, y: Tensor) => {
+              optimizer.zeroGrad();
+              const loss = crossEntropy(model.forward(x) as Tensor, y);
+              loss.backward();
+              optimizer.step();
+              return loss;
+            },
+            { verify: 10 },
+          );
+          for (let i = 0; i < 10; i++) assert.ok(Number.isFinite(step(...batch()).itemNow()));
+        }
+      });
+    });
+  }
+
   test('its option is checked', () => {
     assert.throws(() => compile((x: Tensor) => x, { verify: -1 }), says(/verify must be a count of calls, got -1/));
   });
 });
+
+/** Computes fused expressions a little wrong: relatively by 1e-4. */
+function brokenWhereFused(device: Backend): Backend {
+  const wrong = (e: Expr): Expr => (topological([e]).filter(({ node }) => node.kind === 'apply').length > 1 ? e.mul(1.0001) : e);
+  const broken = <S extends Step>(step: S): S => {
+    const { kernel } = step;
+    if (kernel.family === 'map') return { ...step, kernel: { ...kernel, exprs: kernel.exprs.map(wrong) } };
+    if (kernel.family === 'reduce') return { ...step, kernel: { ...kernel, expr: wrong(kernel.expr) } };
+    return kernel.family === 'loop' ? { ...step, kernel: { ...kernel, steps: kernel.steps.map(broken) } } : step;
+  };
+  return Object.create(device, {
+    id: { value: nextBackendId() },
+    compile: { value: (program: Program) => device.compile({ ...program, steps: program.steps.map(broken) }) },
+  });
+}
+
+interface Net {
+  readonly model: Module;
+  batch(): readonly [x: Tensor, y: Tensor];
+}
+
+/** The biases before batch norm have gradients that are zero on paper. */
+function convNet(): Net {
+  const model = new Sequential(
+    ...[new Conv2d(1, 8, 3, { padding: 1 }), new BatchNorm2d(8), new ReLU(), new MaxPool2d(2)],
+    ...[new Conv2d(8, 16, 3, { padding: 1 }), new BatchNorm2d(16), new ReLU(), new MaxPool2d(2)],
+    ...[new Flatten(), new Dropout(0.2), new Linear(16 * 16, 32), new BatchNorm1d(32), new ReLU(), new Linear(32, 10)],
+  );
+  return { model, batch: () => [randn([12, 1, 16, 16]), randint(0, 10, [12])] };
+}
+
+function residualNet(): Net {
+  const { model, batch } = (workloads.resnet20 as () => Workload)();
+  return { model, batch: () => batch(6) };
+}
 
 /** Three batches of eight and one of four, so that two programs are made. */
 function job(extra: Partial<FitOptions>): { model: Module; options: FitOptions; notes: string[] } {

@@ -41,6 +41,7 @@ export function checkThreads(threads: number): number {
 export class CpuBackend implements Backend {
   readonly id: number = nextBackendId();
   readonly name: 'native' | 'wasm';
+  readonly keepsBits = true;
   private readonly findAot: (lo: number, hi: number) => number;
 
   /** @internal Use nativeBackend or wasmBackend. */

@@ -6,6 +6,8 @@ import type { BufferFacts } from './fuse.js';
 export interface CommonFacts extends BufferFacts {
   /** The numbers that a step reads, or null if they are others at each run. */
   scalarsOf(step: Step): readonly number[] | null;
+  /** Told of each buffer that is not made, and of the one that is read instead. */
+  onDropped?(buffer: number, twin: number): void;
 }
 
 /**
@@ -26,7 +28,11 @@ export function shareCommon<S extends Step>(steps: readonly S[], facts: CommonFa
     const key = isOwn(step) && step.kernel.family !== 'random' ? keyOf(step, versions, facts) : null;
     const twin = key === null ? undefined : known.get(key);
     if (twin !== undefined) {
-      step.outputs.forEach(({ buffer }, i) => void moved.set(buffer, (twin.outputs[i] as ProgramOperand).buffer));
+      step.outputs.forEach(({ buffer }, i) => {
+        const other = (twin.outputs[i] as ProgramOperand).buffer;
+        moved.set(buffer, other);
+        facts.onDropped?.(buffer, other);
+      });
       continue;
     }
     if (key !== null) known.set(key, step);

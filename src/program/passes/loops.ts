@@ -1,5 +1,5 @@
 import { dtypes } from '../../core/dtype.js';
-import type { LoopKernel, LoopView } from '../kernel.js';
+import type { LoopKernel, LoopView, ViewHome } from '../kernel.js';
 import type { ProgramOperand, Step } from '../program.js';
 import { planArena } from './arena.js';
 import type { BufferFacts } from './fuse.js';
@@ -191,11 +191,18 @@ function hiddenBuffers(parts: readonly Part<Step>[], users: ReadonlyMap<number, 
   return hidden;
 }
 
+interface PlacedView {
+  /** In the list of what is read or written; -1: in scratch memory. */
+  readonly at: number;
+  readonly written: boolean;
+  readonly home: ViewHome;
+}
+
 /** Gives every operand of a loop's steps a view. */
 class ViewTable {
   readonly inputs: ProgramOperand[] = [];
   readonly outputs: ProgramOperand[] = [];
-  private readonly views: { readonly at: number; readonly written: boolean; readonly buffer: number; readonly stride: number }[] = [];
+  private readonly views: PlacedView[] = [];
 
   constructor(
     private readonly block: number,
@@ -204,20 +211,21 @@ class ViewTable {
 
   place(x: ProgramOperand, { buffer, stride }: Access, written: boolean, { step, dim }: Part<Step>): ProgramOperand {
     const made = this.hidden.get(buffer);
-    const spec = blockOf(x, step, dim, this.block, written, made);
-    const view = { at: made ? -1 : (written ? this.outputs : this.inputs).push(x) - 1, written, buffer };
-    return { buffer: this.views.push({ ...view, stride: made ? 0 : this.block * stride }) - 1, spec, offset: 0 };
+    const home = { ...x, spec: blockOf(x, step, dim, this.block, written), stride: this.block * stride };
+    const at = made ? -1 : (written ? this.outputs : this.inputs).push(x) - 1;
+    const spec = made ? blockOf(x, step, dim, this.block, written, made) : home.spec;
+    return { buffer: this.views.push({ at, written, home }) - 1, spec, offset: 0 };
   }
 
   /** The buffer of each view that is in scratch memory, -1 for the others. */
   hiddenViews(): number[] {
-    return this.views.map(({ at, buffer }) => (at < 0 ? buffer : -1));
+    return this.views.map(({ at, home }) => (at < 0 ? home.buffer : -1));
   }
 
   finish(offsets: ReadonlyMap<number, number>): LoopView[] {
-    return this.views.map(({ at, written, buffer, stride }) => {
-      if (at < 0) return { operand: -1, offset: offsets.get(buffer) ?? 0, stride: 0 };
-      return { operand: written ? this.inputs.length + at : at, offset: 0, stride };
+    return this.views.map(({ at, written, home }) => {
+      if (at < 0) return { operand: -1, offset: offsets.get(home.buffer) ?? 0, stride: 0, home };
+      return { operand: written ? this.inputs.length + at : at, offset: 0, stride: home.stride };
     });
   }
 }
