@@ -1,4 +1,4 @@
-import type { LpPoolOptions } from '../ops/pool.js';
+import type { IndicesOption, LpPoolOptions, WithIndices } from '../ops/pool.js';
 import {
   type FractionalMaxPoolOptions,
   fractionalMaxPool2d,
@@ -15,6 +15,7 @@ import {
 } from '../ops/poolMore.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { Module } from './module.js';
+import type { Pooled } from './pool.js';
 
 type Sizes = number | readonly number[];
 type UnpoolOptions = Omit<MaxUnpoolOptions, 'outputSize'>;
@@ -71,25 +72,25 @@ export class LPPool3d extends LPPool {
   protected override readonly pool: typeof lpPool1d = lpPool3d;
 }
 
-abstract class FractionalMaxPool extends Module {
+abstract class FractionalMaxPool<Indices extends boolean> extends Module<readonly [Tensor], Pooled<Indices>> {
   protected abstract readonly pool: typeof fractionalMaxPool2d;
   constructor(
     readonly kernelSize: Sizes,
-    readonly options: FractionalMaxPoolOptions,
+    readonly options: FractionalMaxPoolOptions & IndicesOption<Indices>,
   ) {
     super();
   }
-  override forward(x: Tensor): Tensor {
-    return this.pool(x, this.kernelSize, this.options);
+  override forward(x: Tensor): Pooled<Indices> {
+    return this.pool(x, this.kernelSize, this.options as FractionalMaxPoolOptions & WithIndices) as Pooled<Indices>;
   }
 }
 /** Largest values of windows at random places of images (torch.nn.FractionalMaxPool2d). */
-export class FractionalMaxPool2d extends FractionalMaxPool {
+export class FractionalMaxPool2d<Indices extends boolean = false> extends FractionalMaxPool<Indices> {
   protected override readonly pool: typeof fractionalMaxPool2d = fractionalMaxPool2d;
 }
 /** Largest values of windows at random places of volumes (torch.nn.FractionalMaxPool3d). */
-export class FractionalMaxPool3d extends FractionalMaxPool {
-  protected override readonly pool: typeof fractionalMaxPool2d = fractionalMaxPool3d;
+export class FractionalMaxPool3d<Indices extends boolean = false> extends FractionalMaxPool<Indices> {
+  protected override readonly pool: typeof fractionalMaxPool3d = fractionalMaxPool3d;
 }
 
 /** Normalizes by neighbouring channels (torch.nn.LocalResponseNorm). */

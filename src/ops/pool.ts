@@ -1,6 +1,8 @@
+import type { Shape } from '../core/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { PerDim } from './convShape.js';
 import { defineComposite, type Op } from './define.js';
+import type { Overloaded } from './foldRows.js';
 import { functional } from './fused.js';
 import { adaptiveAverage, adaptiveMax, average, type Indexed, largest } from './poolRows.js';
 
@@ -13,6 +15,10 @@ export interface MaxPoolOptions {
   readonly dilation?: PerDim;
   /** Let the last window reach over the end instead of leaving a rest. Default false. */
   readonly ceilMode?: boolean;
+}
+export interface IndicesOption<Indices extends boolean = boolean> {
+  /** Also give where in its flattened plane each winner stands (int32): a pair. Default false. */
+  readonly returnIndices?: Indices;
 }
 
 export interface AvgPoolOptions {
@@ -32,55 +38,79 @@ export interface AvgPoolOptions {
 export type OutputSize = number | readonly (number | null)[];
 
 type MaxPool<R> = Op<[x: Tensor, kernelSize: PerDim, options?: MaxPoolOptions], R>;
+type IndexedPoolOptions = MaxPoolOptions & WithIndices;
+/** Asks for indices too. */
+export type WithIndices = Required<IndicesOption<true>>;
+type ValuesPoolOptions = MaxPoolOptions & IndicesOption<false>;
+export interface MaxPoolMethod {
+  (kernelSize: PerDim, options: IndexedPoolOptions): Indexed;
+  (kernelSize: PerDim, options?: ValuesPoolOptions): Tensor;
+}
+export interface MaxPoolFunction extends Overloaded<MaxPoolMethod> {
+  (x: Tensor, kernelSize: PerDim, options: IndexedPoolOptions): Indexed;
+  (x: Tensor, kernelSize: PerDim, options?: ValuesPoolOptions): Tensor;
+}
+export interface AdaptiveMaxPoolMethod {
+  (outputSize: OutputSize, options: WithIndices): Indexed;
+  (outputSize: OutputSize, options?: IndicesOption<false>): Tensor;
+}
+export interface AdaptiveMaxPoolFunction extends Overloaded<AdaptiveMaxPoolMethod> {
+  (x: Tensor, outputSize: OutputSize, options: WithIndices): Indexed;
+  (x: Tensor, outputSize: OutputSize, options?: IndicesOption<false>): Tensor;
+}
+type MaxOptions = MaxPoolOptions & IndicesOption;
+const chosen = (pair: Indexed, { returnIndices = false }: IndicesOption): Tensor | Indexed => (returnIndices ? pair : pair[0]);
 type AvgPool = Op<[x: Tensor, kernelSize: PerDim, options?: AvgPoolOptions]>;
 type Adaptive<R> = Op<[x: Tensor, outputSize: OutputSize], R>;
 
-type MaxSamples = Iterable<[x: Tensor, kernelSize: PerDim, options?: MaxPoolOptions]>;
+type MaxSamples = Iterable<[x: Tensor, kernelSize: PerDim, options?: MaxOptions]>;
 type MaxErrors = Iterable<readonly [[x: Tensor, kernelSize: PerDim, options?: MaxPoolOptions], string]>;
+type AdaptiveSamples = Iterable<[x: Tensor, outputSize: OutputSize, options?: IndicesOption]>;
 type AvgSamples = Iterable<[x: Tensor, kernelSize: PerDim, options?: AvgPoolOptions]>;
 type AvgErrors = Iterable<readonly [[x: Tensor, kernelSize: PerDim, options?: AvgPoolOptions], string]>;
 
 /** The largest value of each window along (batch, channels, length); the batch dim may be missing. */
-export const maxPool1d: MaxPool<Tensor> = defineComposite({
+export const maxPool1d: MaxPoolFunction = defineComposite({
   name: 'maxPool1d',
-  compose: (x: Tensor, kernelSize: PerDim, options: MaxPoolOptions = {}) => largest('maxPool1d', 1, x, kernelSize, options)[0],
+  compose: (x: Tensor, kernelSize: PerDim, options: MaxOptions = {}) => chosen(largest('maxPool1d', 1, x, kernelSize, options), options),
   *samples(random): MaxSamples {
     yield [random([2, 3, 7]), 2];
     yield [random([2, 8]), 3, { stride: 2, padding: 1, ceilMode: true }];
+    yield [random([2, 8]), 3, { returnIndices: true }];
   },
   *errors(random): MaxErrors {
     yield [[random([2, 3, 7]), 0], 'kernelSize must be a whole number of at least 1'];
     yield [[random([2, 3, 7]), 2, { padding: 2 }], 'at most half'];
   },
   torch: functional('max_pool1d'),
-});
+}) as unknown as MaxPoolFunction;
 
 /** The largest value of each window of (batch, channels, height, width); the batch dim may be missing. */
-export const maxPool2d: MaxPool<Tensor> = defineComposite({
+export const maxPool2d: MaxPoolFunction = defineComposite({
   name: 'maxPool2d',
-  compose: (x: Tensor, kernelSize: PerDim, options: MaxPoolOptions = {}) => largest('maxPool2d', 2, x, kernelSize, options)[0],
+  compose: (x: Tensor, kernelSize: PerDim, options: MaxOptions = {}) => chosen(largest('maxPool2d', 2, x, kernelSize, options), options),
   *samples(random): MaxSamples {
     yield [random([2, 3, 4, 6]), 2];
     yield [random([1, 2, 5, 6]), [3, 2], { stride: [2, 1], padding: [1, 0] }];
-    yield [random([2, 7, 7]), 2, { dilation: 2, ceilMode: true }];
+    yield [random([2, 7, 7]), 2, { dilation: 2, ceilMode: true, returnIndices: true }];
   },
   *errors(random): MaxErrors {
     yield [[random([1, 1, 2, 2]), 3], 'must fit the padded input'];
     yield [[random([4, 4]), 2], 'must be (batch, channels, height, width)'];
   },
   torch: functional('max_pool2d'),
-});
+}) as unknown as MaxPoolFunction;
 
 /** The largest value of each window of (batch, channels, depth, height, width); the batch dim may be missing. */
-export const maxPool3d: MaxPool<Tensor> = defineComposite({
+export const maxPool3d: MaxPoolFunction = defineComposite({
   name: 'maxPool3d',
-  compose: (x: Tensor, kernelSize: PerDim, options: MaxPoolOptions = {}) => largest('maxPool3d', 3, x, kernelSize, options)[0],
+  compose: (x: Tensor, kernelSize: PerDim, options: MaxOptions = {}) => chosen(largest('maxPool3d', 3, x, kernelSize, options), options),
   *samples(random): MaxSamples {
     yield [random([1, 2, 4, 4, 4]), 2];
-    yield [random([2, 3, 4, 5]), [1, 2, 3], { stride: 1 }];
+    yield [random([2, 3, 4, 5]), [1, 2, 3], { stride: 1, returnIndices: true }];
   },
   torch: functional('max_pool3d'),
-});
+}) as unknown as MaxPoolFunction;
 
 /** {@link maxPool1d}, and where in its length each winner stands (int32). */
 export const maxPool1dWithIndices: MaxPool<Indexed> = defineComposite({
@@ -193,38 +223,59 @@ export const adaptiveAvgPool3d: Adaptive<Tensor> = defineComposite({
 });
 
 /** Largest values of windows chosen so that the output has length `outputSize`. */
-export const adaptiveMaxPool1d: Adaptive<Tensor> = defineComposite({
+export const adaptiveMaxPool1d: AdaptiveMaxPoolFunction = defineComposite({
   name: 'adaptiveMaxPool1d',
-  compose: (x: Tensor, outputSize: OutputSize) => adaptiveMax('adaptiveMaxPool1d', 1, x, outputSize)[0],
-  *samples(random) {
+  compose: (x: Tensor, outputSize: OutputSize, options: IndicesOption = {}) =>
+    chosen(adaptiveMax('adaptiveMaxPool1d', 1, x, outputSize), options),
+  *samples(random): AdaptiveSamples {
     yield [random([2, 3, 7]), 3];
   },
   torch: functional('adaptive_max_pool1d'),
-});
+}) as unknown as AdaptiveMaxPoolFunction;
 
 /** Largest values of windows chosen so that the output is `outputSize`: one number for both sides, or [height, width]. */
-export const adaptiveMaxPool2d: Adaptive<Tensor> = defineComposite({
+export const adaptiveMaxPool2d: AdaptiveMaxPoolFunction = defineComposite({
   name: 'adaptiveMaxPool2d',
-  compose: (x: Tensor, outputSize: OutputSize) => adaptiveMax('adaptiveMaxPool2d', 2, x, outputSize)[0],
-  *samples(random) {
+  compose: (x: Tensor, outputSize: OutputSize, options: IndicesOption = {}) =>
+    chosen(adaptiveMax('adaptiveMaxPool2d', 2, x, outputSize), options),
+  *samples(random): AdaptiveSamples {
     yield [random([2, 3, 5, 6]), [2, 3]];
-    yield [random([2, 5, 7]), 2];
+    yield [random([2, 5, 7]), 2, { returnIndices: true }];
   },
-  *errors(random) {
+  *errors(random): Iterable<readonly [[x: Tensor, outputSize: OutputSize, options?: IndicesOption], string]> {
     yield [[random([1, 2, 5, 7]), [2, 2, 2]], 'outputSize must be'];
   },
   torch: functional('adaptive_max_pool2d'),
-});
+}) as unknown as AdaptiveMaxPoolFunction;
 
 /** Largest values of windows chosen so that the output is `outputSize`: one number for all sides, or [depth, height, width]. */
-export const adaptiveMaxPool3d: Adaptive<Tensor> = defineComposite({
+export const adaptiveMaxPool3d: AdaptiveMaxPoolFunction = defineComposite({
   name: 'adaptiveMaxPool3d',
-  compose: (x: Tensor, outputSize: OutputSize) => adaptiveMax('adaptiveMaxPool3d', 3, x, outputSize)[0],
-  *samples(random) {
+  compose: (x: Tensor, outputSize: OutputSize, options: IndicesOption = {}) =>
+    chosen(adaptiveMax('adaptiveMaxPool3d', 3, x, outputSize), options),
+  *samples(random): AdaptiveSamples {
     yield [random([1, 2, 4, 5, 3]), [2, 3, 2]];
   },
   torch: functional('adaptive_max_pool3d'),
-});
+}) as unknown as AdaptiveMaxPoolFunction;
+
+/** {@link adaptiveMaxPool1d}, and where in its length each winner stands (int32). */
+export const adaptiveMaxPool1dWithIndices: Adaptive<Indexed> = adaptiveIndexed(1, [2, 3, 7], 3);
+/** {@link adaptiveMaxPool2d}, and where in its flattened plane each winner stands (int32). */
+export const adaptiveMaxPool2dWithIndices: Adaptive<Indexed> = adaptiveIndexed(2, [2, 3, 5, 6], [2, 3]);
+/** {@link adaptiveMaxPool3d}, and where in its flattened volume each winner stands (int32). */
+export const adaptiveMaxPool3dWithIndices: Adaptive<Indexed> = adaptiveIndexed(3, [1, 2, 4, 5, 3], [2, 3, 2]);
+function adaptiveIndexed(rank: number, shape: Shape, size: OutputSize): Adaptive<Indexed> {
+  const name = `adaptiveMaxPool${rank}dWithIndices`;
+  return defineComposite({
+    name,
+    compose: (x: Tensor, outputSize: OutputSize) => adaptiveMax(name, rank, x, outputSize),
+    *samples(random): Iterable<[x: Tensor, outputSize: OutputSize]> {
+      yield [random(shape), size];
+    },
+    torch: functional(`adaptive_max_pool${rank}d_with_indices`),
+  });
+}
 
 export interface LpPoolOptions {
   /** Default: the kernel size. */

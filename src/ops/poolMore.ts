@@ -6,8 +6,9 @@ import { rand } from '../tensor/random.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { batched, type PerDim, perDim } from './convShape.js';
 import { defineComposite, type Op } from './define.js';
+import type { Overloaded } from './foldRows.js';
 import { constantView, functional, fuse, needFloat } from './fused.js';
-import type { LpPoolOptions } from './pool.js';
+import type { IndicesOption, LpPoolOptions, WithIndices } from './pool.js';
 import { average, type Indexed } from './poolRows.js';
 import { asIndex, scatterOnto } from './scatterRows.js';
 
@@ -117,6 +118,17 @@ export interface FractionalMaxPoolOptions {
   readonly randomSamples?: Tensor;
 }
 type Fractional<R> = Op<[x: Tensor, kernelSize: PerDim, options: FractionalMaxPoolOptions], R>;
+type FractionalChoice = FractionalMaxPoolOptions & IndicesOption;
+export interface FractionalMethod {
+  (kernelSize: PerDim, options: FractionalMaxPoolOptions & WithIndices): Indexed;
+  (kernelSize: PerDim, options: FractionalMaxPoolOptions & IndicesOption<false>): Tensor;
+}
+export interface FractionalFunction extends Overloaded<FractionalMethod> {
+  (x: Tensor, kernelSize: PerDim, options: FractionalMaxPoolOptions & WithIndices): Indexed;
+  (x: Tensor, kernelSize: PerDim, options: FractionalMaxPoolOptions & IndicesOption<false>): Tensor;
+}
+
+const chosen = (pair: Indexed, { returnIndices = false }: FractionalChoice): Tensor | Indexed => (returnIndices ? pair : pair[0]);
 
 /** Where the windows of one dim begin: steps of α = (size - kernel) / (count - 1), shifted by a random fraction u of one. */
 function starts(u: number, size: number, count: number, kernel: number): number[] {
@@ -187,10 +199,12 @@ function fractionalSize(name: string, places: Shape, kernel: readonly number[], 
 }
 
 type FractionalSamples = Iterable<[x: Tensor, kernelSize: PerDim, options: FractionalMaxPoolOptions]>;
-function fractionalRow<R>(name: string, torch: string, rank: number, shape: Shape, pick: (pair: Indexed) => R): Fractional<R> {
+type PickResult<R> = (pair: Indexed, options: FractionalChoice) => R;
+function fractionalRow<R>(name: string, torch: string, rank: number, shape: Shape, pick: PickResult<R>): Fractional<R> {
   return defineComposite({
     name,
-    compose: (x: Tensor, kernelSize: PerDim, options: FractionalMaxPoolOptions) => pick(fractional(name, rank, x, kernelSize, options)),
+    compose: (x: Tensor, kernelSize: PerDim, options: FractionalMaxPoolOptions) =>
+      pick(fractional(name, rank, x, kernelSize, options), options),
     *samples(random): FractionalSamples {
       const randomSamples = random([2, 3, rank], { low: 0, high: 1 });
       yield [random(shape), 2, { outputSize: 3, randomSamples }];
@@ -209,13 +223,13 @@ function fractionalRow<R>(name: string, torch: string, rank: number, shape: Shap
   });
 }
 /** The largest values of windows at random places, so many that the result has a given size (Graham 2014). */
-export const fractionalMaxPool2d: Fractional<Tensor> = fractionalRow(
+export const fractionalMaxPool2d: FractionalFunction = fractionalRow(
   'fractionalMaxPool2d',
   'fractional_max_pool2d',
   2,
   [2, 3, 6, 7],
-  ([y]) => y,
-);
+  chosen,
+) as unknown as FractionalFunction;
 /** {@link fractionalMaxPool2d}, and where in its flattened plane each winner stands (int32). */
 export const fractionalMaxPool2dWithIndices: Fractional<Indexed> = fractionalRow(
   'fractionalMaxPool2dWithIndices',
@@ -225,13 +239,13 @@ export const fractionalMaxPool2dWithIndices: Fractional<Indexed> = fractionalRow
   (pair) => pair,
 );
 /** The largest values of windows at random places of a volume, so many that the result has a given size. */
-export const fractionalMaxPool3d: Fractional<Tensor> = fractionalRow(
+export const fractionalMaxPool3d: FractionalFunction = fractionalRow(
   'fractionalMaxPool3d',
   'fractional_max_pool3d',
   3,
   [2, 3, 6, 7, 6],
-  ([y]) => y,
-);
+  chosen,
+) as unknown as FractionalFunction;
 /** {@link fractionalMaxPool3d}, and where in its flattened volume each winner stands (int32). */
 export const fractionalMaxPool3dWithIndices: Fractional<Indexed> = fractionalRow(
   'fractionalMaxPool3dWithIndices',

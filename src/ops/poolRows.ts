@@ -118,9 +118,12 @@ interface Windows {
   readonly sizes: WindowOptions;
 }
 
+/** As in PyTorch, an empty list of strides says nothing. */
+const isGiven = (stride: PerDim | undefined): stride is PerDim => stride !== undefined && (typeof stride === 'number' || stride.length > 0);
+
 function windowSizes(op: string, rank: number, input: Shape, kernelSize: PerDim, options: MaxPoolOptions): Windows {
   const kernel = perDim(op, 'kernelSize', kernelSize, rank, 1);
-  const stride = options.stride === undefined ? kernel : perDim(op, 'stride', options.stride, rank, 1);
+  const stride = isGiven(options.stride) ? perDim(op, 'stride', options.stride, rank, 1) : kernel;
   const padding = perDim(op, 'padding', options.padding ?? 0, rank, 0);
   const dilation = perDim(op, 'dilation', options.dilation ?? 1, rank, 1);
   const output = input.map((size, i) => {
