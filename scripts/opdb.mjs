@@ -30,9 +30,11 @@ const other = {
   'nn.functional.embedding': (weight, indices, options) => cr.embedding(indices, weight, options),
   meshgrid: (...tensors) =>
     cr.meshgrid(
-      tensors.filter(isTensor),
-      tensors.find((t) => !isTensor(t)),
+      tensors.flat().filter(isTensor),
+      tensors.flat().find((t) => !isTensor(t)),
     ),
+  broadcast_shapes: (...shapes) => [...cr.broadcastShapes(...shapes)],
+  lu: (x, pivot, getInfos, options) => cr.lu(x, { getInfos, ...options }),
   broadcast_tensors: (...tensors) => cr.broadcastTensors(tensors.flat()),
   block_diag: (...tensors) => cr.blockDiag(tensors.flat()),
   cartesian_prod: (...tensors) => cr.cartesianProd(tensors.flat()),
@@ -58,7 +60,7 @@ function getItem(x, key) {
     if (typeof k === 'number') y = y.select(d, k);
     else if (k === null) y = y.unsqueeze(d++);
     else if (k?.ellipsis) d += x.ndim - used;
-    else if (k?.slice && !Array.isArray(k))
+    else if (k?.slice && !Array.isArray(k) && !isTensor(k))
       y = y.slice(
         ...new Array(d++).fill(null),
         k.slice.map((v, i) => (i === 2 ? (v ?? 1) : v)),

@@ -18,7 +18,7 @@ export {
 } from './capture/profile.js';
 export { type DType, promote } from './core/dtype.js';
 export { type ErrorCode, LibError } from './core/errors.js';
-export { broadcastShapes, type Shape } from './core/shape.js';
+export { broadcastAll as broadcastShapes, type Shape } from './core/shape.js';
 export { setWarningListener, type WarningListener } from './core/warning.js';
 export { describeEngine, type EngineOptions, engine, type Selection, setEngine } from './engine.js';
 export { type Expr, input, scalar } from './expr/expr.js';

@@ -22,6 +22,10 @@ export function checkShape(op: string, shape: Shape): void {
   }
 }
 
+/** The shape that tensors of several shapes broadcast to (torch.broadcast_shapes). */
+export const broadcastAll = (...shapes: readonly Shape[]): Shape =>
+  shapes.reduce<Shape>((all, shape) => broadcastShapes('broadcastShapes', all, shape), []);
+
 /** NumPy broadcasting: align right, and let every dimension of size 1 stretch. */
 export function broadcastShapes(op: string, a: Shape, b: Shape): Shape {
   if (a === b) return a;

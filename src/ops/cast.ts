@@ -3,7 +3,7 @@ import { LibError } from '../core/errors.js';
 import { type Spec, specOf } from '../core/spec.js';
 import { checkReadable } from '../tensor/capturing.js';
 import type { Device } from '../tensor/device.js';
-import { Tensor } from '../tensor/tensor.js';
+import { isTensor, Tensor } from '../tensor/tensor.js';
 import { customGrad } from './customGrad.js';
 import { defineComposite, defineOp, type Op } from './define.js';
 
@@ -16,20 +16,49 @@ const convert: Op<[x: Tensor, dtype: DType]> = defineOp({
   *samples() {},
 });
 
+export interface ToOptions {
+  /** Default: the tensor's own type. */
+  readonly dtype?: DType;
+  /** Default: where the tensor is. */
+  readonly device?: Device;
+  /** Copy even where nothing changes. Default false. */
+  readonly copy?: boolean;
+  /** No effect: kept for PyTorch's sake. */
+  readonly nonBlocking?: boolean;
+}
+/** An element type, a device, a tensor that has both, or nothing but options. */
+export type ToTarget = DType | Device | Tensor | ToOptions;
+
+function wishes(target: ToTarget, options: ToOptions): ToOptions {
+  if (typeof target === 'string') return { ...options, dtype: target };
+  if (isTensor(target)) return { ...options, dtype: target.dtype, device: target.device };
+  return 'allocate' in target ? { ...options, device: target } : { ...target, ...options };
+}
+
 /** The same values as another element type (floats to integers: truncated) or on another device; itself where nothing changes. */
-export const to: Op<[x: Tensor, target: DType | Device]> = defineComposite({
+export const to: Op<[x: Tensor, target: ToTarget, options?: ToOptions]> = defineComposite({
   name: 'to',
-  compose(x: Tensor, target: DType | Device) {
-    if (typeof target !== 'string') return move(x, target);
-    if (!(target in dtypes)) throw new LibError('dtype', `to: the type must be one of ${Object.keys(dtypes).join(', ')}, got ${target}.`);
-    return x.dtype === target ? x : convert(x, target);
+  compose(x: Tensor, target: ToTarget, options?: ToOptions) {
+    const {
+      dtype = x.dtype,
+      device,
+      copy = false,
+    } = typeof target === 'string' && !options ? { dtype: target } : wishes(target, options ?? {});
+    if (!(dtype in dtypes)) throw new LibError('dtype', `to: the type must be one of ${Object.keys(dtypes).join(', ')}, got ${dtype}.`);
+    const there = device === undefined ? x : move(x, device);
+    if (there.dtype !== dtype) return convert(there, dtype);
+    return copy && there === x ? x.clone() : there;
   },
-  torch: { call: 'a[0].to(getattr(torch, a[1]))' },
-  *samples(random): Iterable<[x: Tensor, target: DType]> {
+  torch: { call: 'a[0].to(getattr(torch, a[1]) if isinstance(a[1], str) else a[1])' },
+  *samples(random): Iterable<[x: Tensor, target: ToTarget, options?: ToOptions]> {
     yield [random([2, 3]), 'float64'];
     yield [random([2, 3]), 'int32'];
     yield [random([2, 3]), 'bool'];
     yield [random.integers([4], -3, 4), 'float32'];
+    yield [random([2]), random.integers([1], 0, 2)];
+  },
+  *errors(random): Iterable<readonly [[x: Tensor, target: ToTarget], string]> {
+    yield [[random([2]), 'int7' as DType], 'the type must be one of'];
   },
 });
 
@@ -71,6 +100,19 @@ export const half = (x: Tensor): Tensor => to(x, 'float16');
 export const bfloat16 = (x: Tensor): Tensor => to(x, 'bfloat16');
 /** As int32, truncated towards zero. */
 export const int = (x: Tensor): Tensor => to(x, 'int32');
+/** As int32, which stands for PyTorch's int64. */
+export const long = (x: Tensor): Tensor => to(x, 'int32');
+/** The values that int16 would hold, cut to its 16 bits. There is no such type: they are int32. */
+export const short = (x: Tensor): Tensor => wrapped(x, 16);
+/** The values that int8 would hold, cut to its 8 bits. There is no such type: they are int32. */
+export const char = (x: Tensor): Tensor => wrapped(x, 8);
+function wrapped(x: Tensor, bits: number): Tensor {
+  const half = 2 ** (bits - 1);
+  return to(x, 'int32')
+    .add(half)
+    .remainder(2 * half)
+    .sub(half);
+}
 /** As uint8. */
 export const byte = (x: Tensor): Tensor => to(x, 'uint8');
 /** As bool: whether an element is not zero. */

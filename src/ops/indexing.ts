@@ -5,6 +5,7 @@ import { tensor } from '../tensor/creation.js';
 import { isTensor, type Tensor } from '../tensor/tensor.js';
 import { type IndexList, resolveIndices, trueIndices, trueRows } from './advancedIndex.js';
 import { defineComposite, defineOp, type Op } from './define.js';
+import type { Overloaded } from './foldRows.js';
 import { constantView, fuse } from './fused.js';
 import { withAt } from './layout.js';
 import {
@@ -32,7 +33,8 @@ export const gather: Op<[x: Tensor, dim: number, index: Tensor]> = defineOp({
     const d = resolveDim('gather', dim, x.ndim);
     const ids = asIndex('gather', index);
     // As in PyTorch, a scalar counts as a vector of one entry.
-    const line = x.ndim === 0 && ids.ndim === 1 ? x.reshape([1]) : x;
+    const scalar = x.ndim === 0 && ids.ndim === 1;
+    const line = scalar ? x.reshape([1]) : ids.size === 0 ? emptyLine(x, ids) : x;
     checkIndexShape('gather', line, d, ids);
     return { inputs: [fitAround(line, d, ids.shape), ids], params: { dim: d, wrap: false }, key: `${d}` };
   },
@@ -41,6 +43,7 @@ export const gather: Op<[x: Tensor, dim: number, index: Tensor]> = defineOp({
     yield [random([3, 4]), 0, random.integers([5, 3], 0, 3)];
     yield [random([2, 3, 4]), -1, random.integers([2, 3, 4], 0, 4)];
     yield [random([]), 0, random.integers([1], 0, 1)];
+    yield [random([5]), 0, random.integers([2, 0], 0, 1)];
   },
   *errors(random) {
     yield [[random([3, 4]), 1, random.integers([3, 2], 4, 5)], 'out of range'];
@@ -49,6 +52,9 @@ export const gather: Op<[x: Tensor, dim: number, index: Tensor]> = defineOp({
   },
   torch: { call: 'torch.gather(a[0], a[1], a[2].long())' },
 });
+
+/** No entries need no fit: nothing of x, in the shape of an index without elements. */
+const emptyLine = (x: Tensor, ids: Tensor): Tensor => x.reshape([x.size]).narrow(0, 0, 0).reshape(ids.shape);
 
 /** The arguments that all scatters have in common. */
 function scatterArgs(op: string, x: Tensor, dim: number, index: Tensor, src: Tensor | number, by: ScatterParams['by']) {
@@ -264,12 +270,17 @@ export const indexFill: Op<[x: Tensor, dim: number, index: Tensor, value: number
   name: 'indexFill',
   compose(x: Tensor, dim: number, index: Tensor, value: number | Tensor) {
     if (!isTensor(value)) return indexWrite('indexFill', x, dim, index, value);
-    const places = withAt(x.shape, resolveDim('indexFill', dim, x.ndim), index.size);
-    return indexWrite('indexFill', x, dim, index, value.to(x.dtype).expand(places));
+    // Through a mask: an entry named twice counts once in the value's gradient.
+    const line = x.ndim === 0 ? x.reshape([1]) : x;
+    const d = resolveDim('indexFill', dim, line.ndim);
+    const none = constantView(x.device, 'bool', line.shape, 0);
+    const mask = indexWrite('indexFill', none, d, index, 1);
+    return mask.where(value.to(x.dtype), line).reshape(x.shape);
   },
   *samples(random) {
     yield [random([4, 3]), 1, random.integers([2], 0, 3), -1.5];
     yield [random([4, 3]), 1, random.integers([1], 0, 3), random([])];
+    yield [random([4, 3]), 0, tensor([2, 0, 2], { dtype: 'int32' }), random([])];
   },
   *errors(random) {
     yield [[random([4, 3]), 1, random.integers([2], 3, 4), 0], 'out of range'];
@@ -327,16 +338,34 @@ export const takeAlongDim: Op<[x: Tensor, index: Tensor, options?: TakeAlongDimO
   torch: { call: 'torch.take_along_dim(a[0], a[1].long(), **o)' },
 });
 
+export interface NonzeroOptions<AsTuple extends boolean = boolean> {
+  /** One vector of indices for each dim instead of one matrix: what `index` takes. Default false. */
+  readonly asTuple?: AsTuple;
+}
+export interface NonzeroMethod {
+  (options: Required<NonzeroOptions<true>>): Tensor[];
+  (options?: NonzeroOptions<false>): Tensor;
+}
+export interface Nonzero extends Overloaded<NonzeroMethod> {
+  (x: Tensor, options: Required<NonzeroOptions<true>>): Tensor[];
+  (x: Tensor, options?: NonzeroOptions<false>): Tensor;
+}
 /** The indices of elements that are not 0, one row each: (n, dims), int32. Reads the values, so the device must be one that can wait. */
-export const nonzero: Op<[x: Tensor]> = defineComposite({
+export const nonzero: Nonzero = defineComposite({
   name: 'nonzero',
-  compose: (x: Tensor) => trueRows(x),
+  compose(x: Tensor, { asTuple = false }: NonzeroOptions = {}): Tensor | Tensor[] {
+    if (!asTuple) return trueRows(x);
+    const line = x.ndim === 0 ? x.reshape([1]) : x;
+    const rows = trueRows(line);
+    return line.shape.map((_, d) => rows.select(1, d));
+  },
   differentiable: false,
-  *samples(random) {
+  *samples(random): Iterable<[x: Tensor, options?: NonzeroOptions]> {
     yield [random.integers([3, 4], 0, 2)];
     yield [random.bool([5])];
+    yield [random.bool([2, 3]), { asTuple: true }];
   },
-});
+}) as unknown as Nonzero;
 
 /** Another name of {@link nonzero}. */
 export const argwhere: Op<[x: Tensor]> = defineComposite({

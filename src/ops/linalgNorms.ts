@@ -5,7 +5,7 @@ import { defineComposite, type Op } from './define.js';
 import { needMatrix, needReal, needSquare, torchLinalg } from './factorRows.js';
 import { invEx } from './linalgSolve.js';
 import { svdvals } from './linalgSpectral.js';
-import { norm as pNorm } from './reduceStats.js';
+import { pNorm } from './pNorm.js';
 
 /** Norms of vectors and matrices, and condition numbers. */
 

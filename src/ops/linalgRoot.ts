@@ -1,7 +1,8 @@
 import type { Tensor } from '../tensor/tensor.js';
 import { defineComposite, type Op } from './define.js';
 import { needMatrix } from './factorRows.js';
-import { type QR, qr as reducedQr } from './linalgFactors.js';
+import type { Overloaded } from './foldRows.js';
+import { type LUFactor, luFactor, luFactorEx, type QR, qr as reducedQr } from './linalgFactors.js';
 import type { USV } from './linalgLeast.js';
 import { type LUSolveOptions, luSolve as solveWithFactors } from './linalgSolve.js';
 import { svd as fullSvd, svdvals } from './linalgSpectral.js';
@@ -9,11 +10,37 @@ import { svd as fullSvd, svdvals } from './linalgSpectral.js';
 /** Linear algebra under its old names, torch.*: these are methods too. New code may prefer `linalg`. */
 
 export { det, logdet, slogdet } from './linalgDet.js';
-export { cholesky, geqrf, householderProduct as orgqr, luFactor as lu, luUnpack, ormqr } from './linalgFactors.js';
+export { cholesky, geqrf, householderProduct as orgqr, luUnpack, ormqr } from './linalgFactors.js';
 export { pcaLowrank, svdLowrank } from './linalgLeast.js';
 export { matrixExp, matrixPower } from './linalgProducts.js';
 export { choleskyInverse, choleskySolve, inv as inverse, triangularSolve } from './linalgSolve.js';
 export { pinverse } from './linalgSpectral.js';
+
+export interface LUOptions<Infos extends boolean = boolean> {
+  /** Also give `info`, as {@link linalg.luFactorEx} does, and accept matrices without inverse. Default false. */
+  readonly getInfos?: Infos;
+  /** Rows are always swapped; kept for PyTorch's sake. */
+  readonly pivot?: true;
+}
+type LUWithInfo = LUFactor & { readonly info: Tensor };
+export interface LUMethod {
+  (options: LUOptions<true> & { readonly getInfos: true }): LUWithInfo;
+  (options?: LUOptions<false>): LUFactor;
+}
+export interface LU extends Overloaded<LUMethod> {
+  (a: Tensor, options: LUOptions<true> & { readonly getInfos: true }): LUWithInfo;
+  (a: Tensor, options?: LUOptions<false>): LUFactor;
+}
+/** The compact LU factors of A with rows swapped: {@link linalg.luFactor}. */
+export const lu: LU = defineComposite({
+  name: 'lu',
+  compose: (a: Tensor, { getInfos = false }: LUOptions = {}): LUFactor => (getInfos ? luFactorEx(a) : luFactor(a)),
+  torch: { call: 'torch.lu(a[0], pivot=True, **o)' },
+  *samples(random): Iterable<[a: Tensor, options?: LUOptions]> {
+    yield [random([3, 3])];
+    yield [random([2, 3, 2]), { getInfos: true }];
+  },
+}) as unknown as LU;
 
 /** A = Q R; with `some: false`, Q is square. See {@link linalg.qr}. */
 export const qr: Op<[a: Tensor, options?: { readonly some?: boolean }], QR> = defineComposite({

@@ -2,6 +2,7 @@ import { computeType, isFloat } from '../core/dtype.js';
 import { LibError } from '../core/errors.js';
 import { broadcastShapes, formatShape, sameShape } from '../core/shape.js';
 import { constant, type Expr, input } from '../expr/expr.js';
+import { tensor } from '../tensor/creation.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { defineComposite, type Op } from './define.js';
 import { constantView, functional, functionalOf, fuse, fuseSum, needFloat } from './fused.js';
@@ -418,17 +419,24 @@ export const hingeEmbeddingLoss: Op<[x: Tensor, target: Tensor, options?: Margin
   expects: 'distances',
   compose(x: Tensor, target: Tensor, { reduction = 'mean', margin = 1 }: MarginOptions = {}) {
     checkShapes('hingeEmbeddingLoss', x, target);
-    return elementwise('hingeEmbeddingLoss', [x, target], b.equal(1).select(a, positivePart(constant(margin).sub(a))), reduction);
+    return elementwise('hingeEmbeddingLoss', [x, target], hinge(margin), reduction);
   },
   *samples(random): Iterable<[x: Tensor, target: Tensor, options?: MarginOptions]> {
     yield [random([6]), random.integers([6], 0, 2).mul(2).sub(1)];
     yield [random([6]), random.integers([6], 0, 2).mul(2).sub(1), { margin: 0.5, reduction: 'none' }];
+    yield [random([4]), tensor([1, -1, 0, 2]), { reduction: 'none' }];
   },
   *errors(random): Iterable<readonly [[x: Tensor, target: Tensor, options?: MarginOptions], string]> {
     yield [[random([3]), random([4])], 'must have one shape'];
   },
   torch: functional('hinge_embedding_loss'),
 });
+
+/** x for targets 1, max(0, margin - x) for targets -1; as in PyTorch, both for any other. */
+const hinge = (margin: number): Expr => {
+  const apart = positivePart(constant(margin).sub(a));
+  return b.equal(1).select(a, b.equal(-1).select(apart, apart.add(a)));
+};
 
 /** max(0, -target · (x1 - x2) + margin): target 1 wants x1 above x2, -1 below. Margin: default 0. */
 export const marginRankingLoss: Op<[x1: Tensor, x2: Tensor, target: Tensor, options?: MarginOptions]> = defineComposite({
@@ -479,6 +487,8 @@ export const cosineSimilarity: Op<[x1: Tensor, x2: Tensor, options?: CosineOptio
   compose(x1: Tensor, x2: Tensor, { dim = 1, eps = 1e-8 }: CosineOptions = {}) {
     needFloat('cosineSimilarity', x1, x2);
     const rank = Math.max(x1.ndim, x2.ndim);
+    // A scalar is a vector of one element.
+    if (rank === 0) return cosineSimilarity(x1.reshape([1]), x2.reshape([1]), { dim, eps }).reshape([]);
     const across = dim < 0 ? dim + rank : dim;
     if (across < 0 || across >= rank)
       throw new LibError('index', `cosineSimilarity: dim must be in ${-rank}..${rank - 1}, got dim ${dim} is out of range.`);
@@ -499,6 +509,7 @@ export const cosineSimilarity: Op<[x1: Tensor, x2: Tensor, options?: CosineOptio
   *samples(random): Iterable<[x1: Tensor, x2: Tensor, options?: CosineOptions]> {
     yield [random([3, 4]), random([3, 4])];
     yield [random([2, 3, 4]), random([2, 1, 4]), { dim: -1 }];
+    yield [random([]), random([]), { dim: 0 }];
   },
   torch: functional('cosine_similarity'),
 });

@@ -27,11 +27,13 @@ export interface MultiMarginOptions extends LossOptions {
 function scoreRows(op: string, x: Tensor, target: Tensor, perClass: boolean): Tensor {
   needFloat(op, x);
   const wanted = perClass ? x.shape : x.shape.slice(0, -1);
-  if (x.ndim < 1 || x.ndim > 2 || x.size === 0 || !sameShape(target.shape, wanted)) {
+  // As in PyTorch, the class of a single row may also be a vector of one.
+  const fits = sameShape(target.shape, wanted) || (!perClass && x.ndim < 2 && sameShape(target.shape, [1]));
+  if (x.ndim > 2 || x.size === 0 || !fits) {
     const rule = `x must be (N, C) or (C,) and targets ${perClass ? 'of its shape' : '(N,) or ()'}`;
     throw new LibError('shape', `${op}: ${rule}, got ${formatShape(x.shape)} and ${formatShape(target.shape)}.`);
   }
-  return x.ndim === 1 ? x.unsqueeze(0) : x;
+  return x.ndim < 2 ? x.reshape([1, x.size]) : x;
 }
 
 /**
@@ -62,6 +64,7 @@ export const multiMarginLoss: Op<[x: Tensor, target: Tensor, options?: MultiMarg
     yield [random([4, 3]), random.integers([4], 0, 3), { p: 2, margin: 0.5, reduction: 'none' }];
     yield [random([4, 3]), random.integers([4], 0, 3), { weight: random([3], { low: 0.1, high: 1 }), reduction: 'sum' }];
     yield [random([3]), random.integers([], 0, 3)];
+    yield [random([3]), random.integers([1], 0, 3), { reduction: 'none' }];
   },
   *errors(random): Iterable<readonly [[x: Tensor, target: Tensor, options?: MultiMarginOptions], string]> {
     yield [[random([4, 3]), random.integers([5], 0, 3)], 'got (4, 3) and (5,)'];
@@ -97,6 +100,7 @@ export const multilabelMarginLoss: Op<[x: Tensor, target: Tensor, options?: Loss
   },
   *samples(random): Iterable<[x: Tensor, target: Tensor, options?: LossOptions]> {
     yield [random([4]), random.integers([4], -1, 4)];
+    yield [random([]), random.integers([], -1, 1)];
     yield [random([5, 4]), random.integers([5, 4], -1, 4)];
     yield [random([5, 4]), random.integers([5, 4], -1, 4), { reduction: 'none' }];
   },

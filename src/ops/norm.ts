@@ -301,6 +301,7 @@ export const normalize: Op<[x: Tensor, options?: NormalizeOptions]> = defineComp
   name: 'normalize',
   compose(x: Tensor, { p = 2, dim = 1, eps = 1e-12 }: NormalizeOptions = {}) {
     needFloat('normalize', x);
+    if (p === 0 || !Number.isFinite(p)) return x.div(x.norm({ p, dim, keepdim: true }).clamp({ min: eps }));
     const size = input(0).abs();
     const powers = fuseSum(
       'normalize',
@@ -316,6 +317,8 @@ export const normalize: Op<[x: Tensor, options?: NormalizeOptions]> = defineComp
     yield [random([2, 3])];
     yield [random([2, 3, 4], { low: 0.5, high: 2 }), { p: 1, dim: -1 }];
     yield [random([5]), { dim: 0, p: 3 }];
+    yield [random([2, 3]), { p: 0 }];
+    yield [random([2, 3]), { p: Number.POSITIVE_INFINITY }];
   },
-  torch: functional('normalize'),
+  torch: { call: 'F.normalize(a[0], **{k: (float("inf") if k == "p" and v is None else v) for k, v in o.items()})' },
 });

@@ -1,6 +1,7 @@
 /** The rows that compute: pointwise maths, reductions, scans and sorting. */
 export * from './calculus.js';
 export * from './compare.js';
+export * from './norms.js';
 export * from './orthogonal.js';
 export * from './pointwiseNumbers.js';
 export * from './pointwiseRows.js';
@@ -10,3 +11,4 @@ export * from './reduceStats.js';
 export * from './scan.js';
 export * from './sort.js';
 export * from './statistics.js';
+export * from './unique.js';

@@ -29,6 +29,7 @@ export const pad: Op<[x: Tensor, pads: readonly number[], options?: PadOptions]>
     const added = margins.map(([before, after]): Margin => [Math.max(0, before), Math.max(0, after)]);
     if (mode === 'constant') return added.every(([b, a]) => b + a === 0) && cut !== x ? cut.clone() : padConstant(cut, added, value);
     const by = modes[mode];
+    if (mode === 'replicate') return margins.reduce(replicated, x);
     return added.reduce((y, margin, d) => (margin[0] + margin[1] === 0 ? y : by(y, d, margin)), cut);
   },
   *samples(random): Iterable<[x: Tensor, pads: readonly number[], options?: PadOptions]> {
@@ -37,6 +38,8 @@ export const pad: Op<[x: Tensor, pads: readonly number[], options?: PadOptions]>
     yield [random([2, 5]), [-1, 1]];
     yield [random([1, 2, 5]), [2, 3], { mode: 'reflect' }];
     yield [random([1, 2, 3, 4]), [1, 2, 2, 1], { mode: 'replicate' }];
+    yield [random([1, 3, 4]), [-4, 5], { mode: 'replicate' }];
+    yield [random([1, 3, 4]), [3, -4], { mode: 'replicate' }];
     yield [random([1, 2, 3]), [2, 1], { mode: 'circular' }];
   },
   *errors(random): Iterable<readonly [[x: Tensor, pads: readonly number[], options?: PadOptions], string]> {
@@ -93,6 +96,18 @@ const padConstant: Op<[x: Tensor, margins: readonly Margin[], value: number]> = 
 
 const paddedShape = ({ shape }: Spec, margins: readonly Margin[]): number[] =>
   shape.map((d, i) => d + (margins[i]?.[0] ?? 0) + (margins[i]?.[1] ?? 0));
+
+/** Repeats the edge of one dim, or cuts it off; where nothing is left of the dim, the edge that the cut came to still counts. */
+function replicated(x: Tensor, [before, after]: Margin, dim: number): Tensor {
+  const size = x.sizeAt(dim);
+  const left = size + Math.min(0, before) + Math.min(0, after);
+  if (left > 0 || size === 0 || before + after + size <= 0) {
+    const cut = cutDim(x, dim, Math.max(0, -before), Math.max(0, -after));
+    return before > 0 || after > 0 ? modes.replicate(cut, dim, [Math.max(0, before), Math.max(0, after)]) : cut;
+  }
+  const sizes = x.shape.map((d, i) => (i === dim ? size + before + after : d));
+  return x.narrow(dim, before < 0 ? size - 1 : 0, 1).expand(sizes);
+}
 
 /** Pads that repeat what is there: joins of the parts. */
 const modes: Readonly<Record<'reflect' | 'replicate' | 'circular', (x: Tensor, dim: number, margin: Margin) => Tensor>> = {

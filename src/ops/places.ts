@@ -1,5 +1,5 @@
 import { LibError } from '../core/errors.js';
-import { formatShape, resolveDim, type Shape, sameShape, sizeOf } from '../core/shape.js';
+import { broadcastShapes, formatShape, resolveDim, type Shape, sameShape, sizeOf } from '../core/shape.js';
 import { specOf } from '../core/spec.js';
 import { zeros } from '../tensor/creation.js';
 import { isTensor, type Tensor } from '../tensor/tensor.js';
@@ -78,15 +78,17 @@ export const maskedScatter: Op<[x: Tensor, mask: Tensor, source: Tensor]> = defi
     checkMask('maskedScatter', mask);
     if (source.dtype !== x.dtype)
       throw new LibError('dtype', `maskedScatter: source and tensor must have one type, got ${source.dtype} into ${x.dtype}.`);
-    const full = mask.expand(x.shape);
-    if (x.size === 0) return x.clone();
+    const shape = broadcastShapes('maskedScatter', x.shape, mask.shape);
+    const [base, full] = [x.expand(shape), mask.expand(shape)];
+    if (base.size === 0) return base.clone();
     const place = full.reshape([-1]).int().cumsum(0).sub(1).clamp({ min: 0 });
-    if (source.size === 0 && full.any().itemNow() === 0) return x.clone();
-    return full.where(source.reshape([-1]).gather(0, place).reshape(x.shape), x);
+    if (source.size === 0 && full.any().itemNow() === 0) return base.clone();
+    return full.where(source.reshape([-1]).gather(0, place).reshape(shape), base);
   },
   *samples(random) {
     yield [random([3, 4]), random.bool([3, 4]), random([12])];
     yield [random([2, 3]), random.bool([3]), random([3, 2])];
+    yield [random([3]), random.bool([2, 3]), random([3, 2])];
   },
   *errors(random) {
     yield [[random([3]), random([3]), random([3])], 'must be of type bool'];

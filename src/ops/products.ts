@@ -6,7 +6,7 @@ import type { Tensor } from '../tensor/tensor.js';
 import { defineComposite, type Op } from './define.js';
 import { constantTable, functional, fuse, fuseSum, needFloat } from './fused.js';
 import { dot, type ScaleOptions, tensordot } from './matmul.js';
-import { norm } from './reduceStats.js';
+import { pNorm as norm } from './pNorm.js';
 import { composed } from './shortRows.js';
 import { diagonal } from './view.js';
 

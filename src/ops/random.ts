@@ -153,8 +153,13 @@ export function geometric_(x: Tensor, p: number, { generator = defaultGenerator(
   const expr = input(0).neg().log1p().div(scalar(0)).floor().add(1);
   return refill('geometric_', x, 'uniform', generator, expr, [Math.log1p(-p)]);
 }
-/** Random integers in [low, high) with the shape, type and device of `x`. */
-export function randintLike(x: Tensor, low: number, high: number, options: TensorOptions & RandomOptions = {}): Tensor {
+type LikeOptions = TensorOptions & RandomOptions;
+/** Random integers in [low, high) with the shape, type and device of `x`; `low` may be left out and is then 0. */
+export function randintLike(x: Tensor, high: number, options?: LikeOptions): Tensor;
+export function randintLike(x: Tensor, low: number, high: number, options?: LikeOptions): Tensor;
+export function randintLike(x: Tensor, first: number, second?: number | LikeOptions, third?: LikeOptions): Tensor {
+  const [low, high] = typeof second === 'number' ? [first, second] : [0, first];
+  const options = (typeof second === 'number' ? third : second) ?? {};
   const { dtype = x.dtype, ...rest } = options;
   const drawnIntegers = randint(low, high, x.shape, { device: x.device, ...rest, dtype: 'int32', requiresGrad: false }).to(dtype);
   return options.requiresGrad ? drawnIntegers.requiresGrad_() : drawnIntegers;

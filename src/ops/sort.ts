@@ -1,10 +1,10 @@
 import { isFloat } from '../core/dtype.js';
 import { LibError } from '../core/errors.js';
 import { formatShape, resolveDim, sameShape } from '../core/shape.js';
-import { type NestedData, ones, tensor, zeros } from '../tensor/creation.js';
+import { ones, tensor, zeros } from '../tensor/creation.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { defineComposite, type Op } from './define.js';
-import type { Overloaded, ValuesIndices } from './foldRows.js';
+import type { ValuesIndices } from './foldRows.js';
 import { needFloat } from './fused.js';
 import { lineOf, order, pick } from './sortRow.js';
 
@@ -109,50 +109,6 @@ export const kthvalue: Op<[x: Tensor, k: number, options?: KthOptions], ValuesIn
     yield [[random([3]), 0], 'k must be in 1..3'];
   },
 });
-
-export interface UniqueOptions {
-  /** Also give, for each input element, where it is among the values. Default false. */
-  readonly returnInverse?: boolean;
-  /** Also give how often each value occurs. Default false. */
-  readonly returnCounts?: boolean;
-}
-export interface UniqueResult {
-  readonly values: Tensor;
-  /** Shape of the input, int32. */
-  readonly inverseIndices: Tensor;
-  /** int32. */
-  readonly counts: Tensor;
-}
-export interface UniqueMethod {
-  (): Tensor;
-  (options: UniqueOptions): UniqueResult;
-}
-export interface Unique extends Overloaded<UniqueMethod> {
-  (x: Tensor): Tensor;
-  (x: Tensor, options: UniqueOptions): UniqueResult;
-}
-/** The distinct values in order. Their number depends on the data, so they are read now. With options: inverse and counts too. */
-export const unique: Unique = defineComposite({
-  name: 'unique',
-  compose(x: Tensor, options?: UniqueOptions): Tensor | UniqueResult {
-    const data = x.toArray();
-    const values = Float64Array.from(new Set(data)).sort();
-    const made = (numbers: NestedData, dtype: 'int32' | typeof x.dtype, shape = [values.length]): Tensor =>
-      tensor(numbers, { dtype, device: x.device, shape });
-    if (options === undefined) return made(values, x.dtype);
-    const place = new Map(Array.from(values, (v, i) => [v, i]));
-    const inverse = Int32Array.from(data, (v) => place.get(v) ?? 0);
-    const counts = new Int32Array(values.length);
-    for (const i of inverse) counts[i] = (counts[i] ?? 0) + 1;
-    return { values: made(values, x.dtype), inverseIndices: made(inverse, 'int32', [...x.shape]), counts: made(counts, 'int32') };
-  },
-  differentiable: false,
-  torch: { call: 'torch.unique(a[0])' },
-  *samples(random): Iterable<[x: Tensor, options?: UniqueOptions]> {
-    yield [random.integers([9], 0, 4)];
-    yield [random.integers([2, 5], -2, 3)];
-  },
-}) as unknown as Unique;
 
 export interface BincountOptions {
   /** What each element counts. Default 1. */

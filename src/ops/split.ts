@@ -1,6 +1,6 @@
 import { LibError } from '../core/errors.js';
 import { resolveDim } from '../core/shape.js';
-import type { Tensor } from '../tensor/tensor.js';
+import { isTensor, type Tensor } from '../tensor/tensor.js';
 import { defineComposite, defineCustom, type Op } from './define.js';
 import { constantView } from './fused.js';
 import { cat, type JoinOptions, stack } from './join.js';
@@ -76,11 +76,14 @@ export const chunk: Op<[x: Tensor, chunks: number, options?: SplitOptions], Tens
   },
 });
 
+/** The places where a dim is cut: a count of equal parts, or bounds; as a tensor they are read now. */
+type Sections = number | readonly number[] | Tensor;
 /** Cuts a dim into exactly `sections` pieces (the first ones may be longer by 1), or before each of the given indices. */
-export const tensorSplit: Op<[x: Tensor, sections: number | readonly number[], options?: SplitOptions], Tensor[]> = defineComposite({
+export const tensorSplit: Op<[x: Tensor, sections: Sections, options?: SplitOptions], Tensor[]> = defineComposite({
   name: 'tensorSplit',
-  compose(x: Tensor, sections: number | readonly number[], { dim = 0 }: SplitOptions = {}) {
+  compose(x: Tensor, where: Sections, { dim = 0 }: SplitOptions = {}) {
     const length = x.sizeAt(dim);
+    const sections = isTensor(where) ? (where.ndim === 0 ? where.itemNow() : Array.from(where.toArray())) : where;
     if (typeof sections === 'number') {
       if (!Number.isInteger(sections) || sections < 1) {
         throw new LibError('value', `tensorSplit: the count must be a positive integer, got ${sections}.`);
@@ -95,11 +98,11 @@ export const tensorSplit: Op<[x: Tensor, sections: number | readonly number[], o
     const bounds = [0, ...sections.map((i) => Math.min(Math.max(i < 0 ? i + length : i, 0), length)), length];
     return bounds.slice(1).map((end, i) => x.narrow(dim, bounds[i] ?? 0, Math.max(0, end - (bounds[i] ?? 0))));
   },
-  *samples(random): Iterable<[x: Tensor, sections: number | readonly number[], options?: SplitOptions]> {
+  *samples(random): Iterable<[x: Tensor, sections: Sections, options?: SplitOptions]> {
     yield [random([7]), 3];
     yield [random([2, 5]), [1, 3], { dim: 1 }];
   },
-  *errors(random): Iterable<readonly [[x: Tensor, sections: number | readonly number[], options?: SplitOptions], string]> {
+  *errors(random): Iterable<readonly [[x: Tensor, sections: Sections, options?: SplitOptions], string]> {
     yield [[random([5]), 0], 'must be a positive integer'];
   },
   torch: { call: 'torch.tensor_split(a[0], tuple(a[1]) if isinstance(a[1], list) else a[1], **o)' },

@@ -358,9 +358,10 @@ export const movedim: Op<[x: Tensor, source: number | readonly number[], destina
 });
 
 /** `length` entries of one dim, from `start` on (negative: from the end). */
-export const narrow: Op<[x: Tensor, dim: number, start: number, length: number]> = defineView({
+export const narrow: Op<[x: Tensor, dim: number, start: number | Tensor, length: number]> = defineView({
   name: 'narrow',
-  args: (x: Tensor, dim: number, start: number, length: number) => {
+  args: (x: Tensor, dim: number, first: number | Tensor, length: number) => {
+    const start = typeof first === 'number' ? first : first.itemNow();
     return { inputs: [x], params: [dim, start, length] as const, key: `${dim},${start},${length}` };
   },
   view: ({ shape, strides }, [dim, start, length]: readonly [number, number, number]) => {

@@ -5,7 +5,7 @@ import { type Spec, specOf } from '../core/spec.js';
 import { capturing } from './capturing.js';
 import { type Device, defaultDevice } from './device.js';
 import { fill } from './make.js';
-import { Tensor } from './tensor.js';
+import { isTensor, Tensor } from './tensor.js';
 
 export interface TensorOptions {
   /** Element type. Default: {@link getDefaultDtype}. */
@@ -214,38 +214,50 @@ export function arange(first: number, second?: number | TensorOptions, third: Te
   const natural = [start, end, step].every(Number.isInteger) ? 'int32' : fallback;
   return computed('arange', [Math.ceil((end - start) / step)], { dtype: natural, ...options }, (i) => start + i * step);
 }
-/** `steps` numbers from `start` to `end`, both included, evenly apart. */
-export function linspace(start: number, end: number, steps: number, options: TensorOptions = {}): Tensor {
+/** A number, or that of a tensor of one element, read now. */
+const numberIn = (x: number | Tensor): number => (isTensor(x) ? x.itemNow() : x);
+/** `steps` numbers from `start` to `end` (numbers, or tensors of one element), both included, evenly apart. */
+export function linspace(first: number | Tensor, last: number | Tensor, steps: number, options: TensorOptions = {}): Tensor {
+  const [start, end] = [numberIn(first), numberIn(last)];
   const step = (end - start) / Math.max(steps - 1, 1);
   // From the nearer end, so that both ends are exact.
   return computed('linspace', [steps], options, (i) => (2 * i < steps ? start + i * step : end - (steps - 1 - i) * step));
 }
 /** `steps` numbers from base^start to base^end, with exponents evenly apart. */
-export function logspace(start: number, end: number, steps: number, options: TensorOptions & { readonly base?: number } = {}): Tensor {
+export function logspace(
+  first: number | Tensor,
+  last: number | Tensor,
+  steps: number,
+  options: TensorOptions & { readonly base?: number } = {},
+): Tensor {
   const { base = 10, ...rest } = options;
+  const [start, end] = [numberIn(first), numberIn(last)];
   const step = (end - start) / Math.max(steps - 1, 1);
   return computed('logspace', [steps], rest, (i) => base ** (2 * i < steps ? start + i * step : end - (steps - 1 - i) * step));
 }
 /** Ones on the diagonal, zeros elsewhere; square unless `columns` is given. */
-export function eye(rows: number, columns: number = rows, options: TensorOptions = {}): Tensor {
+export function eye(rows: number, options?: TensorOptions): Tensor;
+export function eye(rows: number, columns?: number, options?: TensorOptions): Tensor;
+export function eye(rows: number, second: number | TensorOptions = rows, third: TensorOptions = {}): Tensor {
+  const [columns, options] = typeof second === 'number' ? [second, third] : [rows, second];
   return computed('eye', [rows, columns], options, (i) => Number(Math.floor(i / columns) === i % columns));
 }
-export interface TriangleIndicesOptions {
+export interface TriangleIndicesOptions extends TensorOptions {
   /** 0 is the main diagonal, positive ones are above it. Default 0. */
-  readonly diagonal?: number;
+  readonly offset?: number;
 }
 /** The row and column indices of a matrix's lower triangle, (2, count) in int32. */
-export function trilIndices(rows: number, columns: number, { diagonal = 0 }: TriangleIndicesOptions = {}): Tensor {
-  return triangle(rows, columns, (i, j) => j - i <= diagonal);
+export function trilIndices(rows: number, columns: number, { offset = 0, ...rest }: TriangleIndicesOptions = {}): Tensor {
+  return triangle(rows, columns, rest, (i, j) => j - i <= offset);
 }
 /** The row and column indices of a matrix's upper triangle, (2, count) in int32. */
-export function triuIndices(rows: number, columns: number, { diagonal = 0 }: TriangleIndicesOptions = {}): Tensor {
-  return triangle(rows, columns, (i, j) => j - i >= diagonal);
+export function triuIndices(rows: number, columns: number, { offset = 0, ...rest }: TriangleIndicesOptions = {}): Tensor {
+  return triangle(rows, columns, rest, (i, j) => j - i >= offset);
 }
-function triangle(rows: number, columns: number, inside: (i: number, j: number) => boolean): Tensor {
+function triangle(rows: number, columns: number, options: TensorOptions, inside: (i: number, j: number) => boolean): Tensor {
   const found: [number, number][] = [];
   for (let i = 0; i < rows; i++) for (let j = 0; j < columns; j++) if (inside(i, j)) found.push([i, j]);
-  return tensor([...found.map(([i]) => i), ...found.map(([, j]) => j)], { shape: [2, found.length], dtype: 'int32' });
+  return tensor([...found.map(([i]) => i), ...found.map(([, j]) => j)], { shape: [2, found.length], dtype: 'int32', ...options });
 }
 
 /** Coordinate grids of 1-D tensors: outputs[k] varies along dim k alone. With 'xy' the first two dims are swapped. */

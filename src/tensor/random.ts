@@ -47,8 +47,13 @@ export function rand(shape: Shape, options: MadeOptions = {}): Tensor {
 export function randn(shape: Shape, options: MadeOptions = {}): Tensor {
   return random('randn', 'normal', shape, options);
 }
-/** Random integers in [low, high), int32 unless said. */
-export function randint(low: number, high: number, shape: Shape, options: MadeOptions = {}): Tensor {
+/** Random integers in [low, high), int32 unless said; `low` may be left out and is then 0. */
+export function randint(high: number, shape: Shape, options?: MadeOptions): Tensor;
+export function randint(low: number, high: number, shape: Shape, options?: MadeOptions): Tensor;
+export function randint(first: number, second: number | Shape, third?: Shape | MadeOptions, fourth?: MadeOptions): Tensor {
+  const full = typeof second === 'number';
+  const [low, high, shape] = full ? [first, second, third as Shape] : [0, first, second];
+  const options = (full ? fourth : (third as MadeOptions | undefined)) ?? {};
   if (!Number.isInteger(low) || !Number.isInteger(high) || low >= high) {
     throw new LibError('value', `randint: low must be an integer below high, got ${low} and ${high}.`);
   }
