@@ -34,6 +34,7 @@ const training = (name, flops, build) => ({
   name,
   group: 'workloads',
   flops,
+  build,
   make() {
     const { model, optimizer, x, y, loss } = build();
     return () => {

@@ -118,6 +118,9 @@ NAPI_MODULE_INIT() {
     napi_set_named_property(env, exports, f.name, value);
   }
   napi_set_named_property(env, exports, "variants", variants(env));
+  napi_value format;  // of the tapes that this build reads: the library compares it with its own
+  napi_create_string_utf8(env, TAPE_FORMAT, NAPI_AUTO_LENGTH, &format);
+  napi_set_named_property(env, exports, "format", format);
 #if defined(CHAINRULE_GUARDED)
   napi_value yes;
   napi_get_boolean(env, true, &yes);

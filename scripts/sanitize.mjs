@@ -57,7 +57,7 @@ function bestVariant() {
 async function buildWith(compiler, kind, isa) {
   const { flags } = sanitizers[kind];
   const optimize = () => ['-O1', '-g1', '-fno-omit-frame-pointer', ...flags];
-  const objects = plan(compiler, { folder: `sanitize-${kind}`, chosen: [[isa, variants[process.arch][isa]]], optimize });
+  const objects = await plan(compiler, { folder: `sanitize-${kind}`, chosen: [[isa, variants[process.arch][isa]]], optimize });
   const missing = objects.filter((o) => !o.cache.has(o.name, o.key));
   const failure = await compileAll(compiler, missing);
   if (failure !== undefined) stop(failure);

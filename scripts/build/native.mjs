@@ -4,6 +4,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { flags as commonFlags, engineSources, jobs, objectKey, objectName, optimization, slowestFirst } from './engine.mjs';
 import { Cache, hash, inParallel, inRoot, stamp, writeWhole } from './files.mjs';
+import { tapeFormat } from './format.mjs';
 
 /** Flags of each instruction-set variant; the addon holds all of its architecture's, and picks one when it loads. */
 export const variants = {
@@ -23,7 +24,7 @@ const note = inRoot('dist', 'native', 'note.js');
 export async function buildNative() {
   const compiler = findCompiler();
   if (compiler === undefined) return skipped('no C++ compiler found');
-  const objects = plan(compiler);
+  const objects = await plan(compiler);
   const key = hash(...objects.map(({ name, key }) => `${name}:${key}`), compiler.id);
   const known = stamp('native');
   const binary = inRoot('dist', 'native', target);
@@ -63,7 +64,7 @@ export function findCompiler() {
 const everyVariant = () => Object.entries(variants[process.arch]);
 
 /** The objects of the addon, kept below build/. `optimize` gives a source's flags for a variant. */
-export function plan(compiler, { folder = 'native', chosen = everyVariant(), optimize = (...of) => [optimization(...of)] } = {}) {
+export async function plan(compiler, { folder = 'native', chosen = everyVariant(), optimize = (...of) => [optimization(...of)] } = {}) {
   const cache = new Cache(folder, '.o');
   const { perVariant, shared } = engineSources('native');
   const base = [...commonFlags, '-fPIC', '-fvisibility=hidden', '-pthread', '-DNAPI_VERSION=8', `-I${headers}`, '-Iengine', '-Ibuild'];
@@ -71,9 +72,10 @@ export function plan(compiler, { folder = 'native', chosen = everyVariant(), opt
     const args = [...base, ...optimize(source, variant), ...flags];
     return { source, args, cache, name: objectName(source, variant), key: objectKey(source, compiler.id, args) };
   };
+  const format = `-DTAPE_FORMAT="${await tapeFormat()}"`;
   return [
     ...chosen.flatMap(([variant, flags]) => perVariant.map((source) => of(source, variant, [...flags, `-DVARIANT=${variant}`]))),
-    ...shared.map((source) => of(source, 'shared', [])),
+    ...shared.map((source) => of(source, 'shared', source === 'engine/bind_napi.cpp' ? [format] : [])),
   ];
 }
 

@@ -11,6 +11,7 @@ import {
   withHeaders,
 } from './engine.mjs';
 import { Cache, hash, inParallel, inRoot, stamp, writeWhole } from './files.mjs';
+import { tapeFormat } from './format.mjs';
 
 /**
  * Relaxed SIMD has a multiply-add, which is the matrix product's; all other files are compiled once. So pointwise results are the
@@ -50,13 +51,17 @@ export async function buildWasm() {
   const version = JSON.parse(readFileSync(inRoot('node_modules', '@yowasp', 'clang', 'package.json'), 'utf8')).version;
   const objects = plan(version);
   const key = hash(version, worker, JSON.stringify([linkArgs, binaries]), ...objects.map((o) => `${o.name}:${o.key}`));
+  const format = await tapeFormat();
   const known = stamp('wasm');
-  if (known.matches(key) && binaries.every(({ name }) => existsSync(fileOf(name)))) return { summary: `${sizes()}, unchanged` };
+  if (known.matches(key) && binaries.every(({ name }) => existsSync(fileOf(name)))) {
+    for (const { name } of binaries) stampFormat(name, format);
+    return { summary: `${sizes()}, unchanged` };
+  }
   const missing = slowestFirst(objects.filter((o) => !o.cache.has(o.name, o.key)));
   const workers = Array.from({ length: Math.max(1, Math.min(jobs, missing.length)) }, () => new Compiler());
   try {
     await inParallel(missing, jobs, (object, lane) => compile(workers[lane], object));
-    await inParallel(binaries, workers.length, (binary, lane) => link(workers[lane], binary, objects));
+    await inParallel(binaries, workers.length, (binary, lane) => link(workers[lane], binary, objects, format));
   } finally {
     for (const worker of workers) worker.end();
   }
@@ -89,13 +94,21 @@ async function compile(worker, { source, args, cache, name, key }) {
   cache.prune(name, key);
 }
 
-async function link(worker, { name, variant, args }, objects) {
+async function link(worker, { name, variant, args }, objects, format) {
   const wanted = objects.filter((o) => o.variant === (relaxed.includes(o.source) ? variant : 'simd'));
   const files = Object.fromEntries(wanted.map((o) => [`${o.name}.o`, readFileSync(o.cache.path(o.name, o.key))]));
   const linked = await worker.run('wasm-ld', [...linkArgs, ...args, ...Object.keys(files), '-o', 'out.wasm'], files, 'out.wasm');
   const binary = await worker.run('optimize', [], { 'out.wasm': linked }, 'out.wasm');
-  const text = `export default '${Buffer.from(binary).toString('base64')}';\n`;
-  writeWhole(fileOf(name), text);
+  writeWhole(fileOf(name), textOf(Buffer.from(binary).toString('base64'), format));
+}
+
+const textOf = (base64, format) => `export default '${base64}';\nexport const format = '${format}';\n`;
+
+/** The same build, where the tapes are written by other code. */
+function stampFormat(name, format) {
+  const before = readFileSync(fileOf(name), 'utf8');
+  const after = textOf(before.slice(before.indexOf("'") + 1, before.indexOf("';")), format);
+  if (after !== before) writeWhole(fileOf(name), after);
 }
 
 /** Nested folders, as the compiler's file system wants them. */

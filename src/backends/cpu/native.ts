@@ -4,11 +4,14 @@ import { resolve } from 'node:path';
 import { LibError } from '../../core/errors.js';
 import { CpuBackend, type CpuOptions, checkThreads } from './backend.js';
 import type { Binding } from './binding.js';
+import { checkFormat } from './format.js';
 import { type Block, type CpuStorage, StoragePool } from './storage.js';
 
 /** What engine/bind_napi.cpp exports. */
 interface Addon {
   readonly variants: readonly string[];
+  /** Of the tapes that it reads. */
+  readonly format?: string;
   /** A build that watches every access to memory: storages are to lie apart. */
   readonly guarded?: boolean;
   setMailbox(buffer: ArrayBuffer): void;
@@ -112,6 +115,7 @@ function loadAddon(): Addon {
 /** The engine as a Node addon. Throws when there is none for this platform. */
 export function nativeBackend({ threads, isa }: CpuOptions = {}): CpuBackend {
   const addon = loadAddon();
+  checkFormat('native', addon.format);
   const variant = isa === undefined ? 0 : addon.variants.indexOf(isa);
   if (variant < 0) throw new LibError('option', `isa: this machine runs ${addon.variants.join(', ')}, got '${isa}'.`);
   return new CpuBackend(new NativeBinding(addon, variant, checkThreads(threads ?? availableParallelism())));

@@ -8,6 +8,8 @@ export interface WasmHost {
   readonly processors: number;
   /** May WASM memory be shared between threads here? */
   readonly threads: boolean;
+  /** Throws where the build reads other tapes than the library writes. */
+  checkFormat?(engine: string, format: string): void;
   decode(base64: string): Uint8Array<ArrayBuffer>;
   compile(bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module | Promise<WebAssembly.Module>;
   /** Starts a thread on workerSource.ts; resolves when it is in the pool. It must not keep the process alive. */
@@ -133,7 +135,7 @@ function availableIsas(): readonly string[] {
 }
 
 /** Each is loaded only when it is used. */
-const binaries: Readonly<Record<string, () => Promise<{ readonly default: string }>>> = {
+const binaries: Readonly<Record<string, () => Promise<{ readonly default: string; readonly format: string }>>> = {
   simd: () => import('#wasm/simd'),
   simdThreads: () => import('#wasm/simdThreads'),
   relaxed: () => import('#wasm/relaxed'),
@@ -148,7 +150,9 @@ export async function wasmBackend(host: WasmHost, { threads, isa }: CpuOptions =
   const count = host.threads ? checkThreads(threads ?? host.processors) : 1;
   const load = binaries[count > 1 ? `${chosen}Threads` : chosen];
   if (load === undefined) throw new LibError('option', `isa: WASM runs simd or relaxed, got '${chosen}'.`);
-  const module = await host.compile(host.decode((await load()).default));
+  const { default: base64, format } = await load();
+  host.checkFormat?.('wasm', format);
+  const module = await host.compile(host.decode(base64));
   const memory = newMemory(count > 1);
   const { exports } = await WebAssembly.instantiate(module, { env: { memory } });
   const engine = exports as unknown as Exports;

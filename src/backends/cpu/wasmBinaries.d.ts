@@ -2,16 +2,20 @@
 declare module '#wasm/simd' {
   const base64: string;
   export default base64;
+  export const format: string;
 }
 declare module '#wasm/simdThreads' {
   const base64: string;
   export default base64;
+  export const format: string;
 }
 declare module '#wasm/relaxed' {
   const base64: string;
   export default base64;
+  export const format: string;
 }
 declare module '#wasm/relaxedThreads' {
   const base64: string;
   export default base64;
+  export const format: string;
 }

@@ -1,11 +1,13 @@
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
+import { checkFormat } from './format.js';
 import type { WasmHost } from './wasm.js';
 import { workerSource } from './workerSource.js';
 
 export const nodeHost: WasmHost = {
   processors: availableParallelism(),
   threads: true,
+  checkFormat,
   decode: (base64) => new Uint8Array(Buffer.from(base64, 'base64')),
   compile: (bytes) => new WebAssembly.Module(bytes),
   startWorker: (workerData) =>
