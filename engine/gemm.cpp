@@ -2,6 +2,9 @@
 // matrix-vector products that are bound by memory.
 #include "conv_blocked.h"
 #include "conv_weight.h"
+#ifndef __wasm__
+#include "conv_winograd.h"
+#endif
 #include "gemm_amx.h"
 
 namespace chainrule::VARIANT {
@@ -297,6 +300,8 @@ template <class S, class C> void run_half_gemm(const Gemm& g) {
 template <class T> void run_conv(const Conv& c) {
   if (c.direction == Conv::WEIGHT_GRADIENT) return WeightGradient<T>(c).run();
 #ifndef __wasm__
+  if constexpr (sizeof(T) == 4)
+    if (Winograd::suits(c) && !c.epilogue) return Winograd(c).run();
   if (BlockedCorrelation<T>::suits(c) && !c.epilogue) return BlockedCorrelation<T>(c).run();
 #endif
   Correlation<T>(c).run();

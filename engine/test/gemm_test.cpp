@@ -1,6 +1,6 @@
 // Matrix products and convolutions against loops, and their speed. Built by hand, for one variant at a time:
 //   g++ -std=c++20 -O3 -pthread -DVARIANT=avx2 -mavx2 -mfma -mf16c -I engine engine/{gemm,gemm_simple,pool}.cpp engine/test/gemm_test.cpp
-// Run without arguments it tests; `bench [threads]` prints GFLOP/s and milliseconds.
+// Run without arguments it tests; `bench [threads] [gemm | conv]` prints GFLOP/s and milliseconds.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -280,6 +280,11 @@ static void test_convs() {
   line.stride[2] = 1, test_conv(line);
   for (int d = 0; d < 20; ++d)                     // vectors of channels, both ways
     test_conv(square(uniform(1, 9), uniform(12, 70), uniform(12, 70), uniform(3, 14), uniform(1, 4), uniform(1, 3), uniform(0, 2)));
+  for (int d = 0; d < 12; ++d) {                   // tiles of 2x2 results: odd sizes, narrow panels, groups
+    Conv c = square(uniform(1, 4), uniform(8, 36), uniform(8, 36), uniform(9, 14), 3, 1, uniform(0, 2));
+    c.in[2] = uniform(9, 24), c.groups = uniform(0, 3) ? 1 : 2, c.c *= c.groups, c.o *= c.groups;
+    test_conv(c);
+  }
 }
 
 // ---- speed ------------------------------------------------------------------------------------------------------------
@@ -366,6 +371,8 @@ static void bench_convs() {
     }
     std::vector<float> x(size_t(s.n) * s.c * s.size * s.size, 0.5f), w(size_t(s.o) * s.c / s.groups * s.k * s.k, 0.25f);
     std::vector<float> y(size_t(s.n) * s.o * c.out[1] * c.out[2], 0.125f);
+    for (auto* values : {&x, &w, &y})
+      for (float& value : *values) value = float(uniform(-1000, 1000)) / 1000;
     c.x = x.data(), c.w = w.data(), c.y = y.data();
     const double flops = 2.0 * y.size() * s.c / s.groups * s.k * s.k;
     printf("%-24s", s.name);
@@ -392,8 +399,9 @@ int main(int count, char** words) {
     bench_pool();
     pool_set_threads(count > 2 ? atoi(words[2]) : 1);
     printf("peak %.1f GFLOP/s a thread, %d threads\n", peak(), pool_threads());
-    bench_gemms();
-    bench_convs();
+    const std::string only = count > 3 ? words[3] : "";
+    if (only != "conv") bench_gemms();
+    if (only != "gemm") bench_convs();
     return 0;
   }
   test_gemms();

@@ -1,0 +1,312 @@
+// 3x3 convolutions of stride 1 by Winograd's F(2x2, 3x3): 16 multiplications give four results, where the sum itself takes 36.
+//
+// A tile of 4x4 pixels becomes 16 numbers V (additions only), the 3x3 taps become 16 numbers U (once); then each of the 16 is a matrix
+// product over channels, M = V U, and additions make 2x2 results of 16 M. Lanes are channels throughout: the image is transposed to
+// (pixel, channel) on its way in, the result on its way out. Sums are shorter than the direct ones, so the result is as exact.
+// A tile's result does not depend on which others are computed beside it.
+#pragma once
+#include "conv.h"
+
+namespace chainrule::VARIANT {
+
+#if CHAINRULE_AVX512
+constexpr int TILE_ROWS = 14, TILE_ROWS_NARROW = 28;   // x two vectors, x one: 28 accumulators
+#else
+constexpr int TILE_ROWS = MR, TILE_ROWS_NARROW = 2 * MR;
+#endif
+constexpr int POINTS = 16;                         // products of a tile
+
+// c[r][VECTORS * LANES] = sum over channels c < k of a[c / LANES * aBlock + r * LANES + c % LANES] * b[c][VECTORS * LANES].
+template <int ROWS, int VECTORS> void tile_kernel(const float* a, int64_t aBlock, const float* b, int k, float* c) {
+  constexpr int L = LANES;
+  vf acc[ROWS][VECTORS] = {};
+  for (int left = k; left > 0; left -= L, a += aBlock) {
+    const float* from = a;
+    for (int p = min(left, L); p > 0; --p, ++from, b += VECTORS * L) {
+      vf x[VECTORS];
+#pragma GCC unroll 4
+      for (int v = 0; v < VECTORS; ++v) x[v] = load(b + v * L);
+#pragma GCC unroll 28
+      for (int r = 0; r < ROWS; ++r)
+#pragma GCC unroll 4
+        for (int v = 0; v < VECTORS; ++v) acc[r][v] = fma_from(from + r * L, x[v], acc[r][v]);
+    }
+  }
+#pragma GCC unroll 28
+  for (int r = 0; r < ROWS; ++r)
+#pragma GCC unroll 4
+    for (int v = 0; v < VECTORS; ++v) store(c + (r * VECTORS + v) * L, acc[r][v]);
+}
+
+using TileKernel = void (*)(const float*, int64_t, const float*, int, float*);
+
+// Rows are rounded up to even: the tile beyond is computed, and never read.
+template <int VECTORS, int ROWS = 2> TileKernel tile_kernel_for(int rows) {
+  if constexpr (ROWS < (VECTORS == 1 ? TILE_ROWS_NARROW : TILE_ROWS))
+    if (rows > ROWS) return tile_kernel_for<VECTORS, ROWS + 2>(rows);
+  return tile_kernel<ROWS, VECTORS>;
+}
+
+INLINE TileKernel tile_kernel_of(int rows, int vectors) {
+  if (vectors == 1) return tile_kernel_for<1>(rows);
+  if (NV == 2 || vectors == 2) return tile_kernel_for<2>(rows);
+  return vectors == 3 ? tile_kernel_for<NV == 4 ? 3 : 2>(rows) : tile_kernel_for<NV == 4 ? 4 : 2>(rows);
+}
+
+// d -> B' d for four vectors; V of a tile is that of its columns, then of its rows.
+INLINE void tile_line(vf& a, vf& b, vf& c, vf& d) {
+  const vf ac = a - c, bc = b + c, cb = c - b, bd = b - d;
+  a = ac, b = bc, c = cb, d = bd;
+}
+
+// One vector of channels of a tile: its four lines lie `line` apart, its pixels LANES apart, its numbers go `next` apart.
+INLINE void tile_in(const float* from, int64_t line, float* to, int64_t next) {
+  vf d[4][4];
+#pragma GCC unroll 4
+  for (int x = 0; x < 4; ++x) {
+#pragma GCC unroll 4
+    for (int y = 0; y < 4; ++y) d[y][x] = load(from + y * line + x * LANES);
+    tile_line(d[0][x], d[1][x], d[2][x], d[3][x]);
+  }
+#pragma GCC unroll 4
+  for (int y = 0; y < 4; ++y) {
+    tile_line(d[y][0], d[y][1], d[y][2], d[y][3]);
+#pragma GCC unroll 4
+    for (int x = 0; x < 4; ++x) store(to + (y * 4 + x) * next, d[y][x]);
+  }
+}
+
+// The 2x2 results of 16 products that lie `next` apart.
+INLINE void tile_out(const float* from, int64_t next, vf bias, vf (&result)[2][2]) {
+  vf half[2][4];
+#pragma GCC unroll 4
+  for (int x = 0; x < 4; ++x) {
+    const vf a = load(from + x * next), b = load(from + (4 + x) * next), c = load(from + (8 + x) * next), d = load(from + (12 + x) * next);
+    half[0][x] = a + b + c, half[1][x] = b - c - d;
+  }
+#pragma GCC unroll 2
+  for (int y = 0; y < 2; ++y) {
+    result[y][0] = half[y][0] + half[y][1] + half[y][2] + bias;
+    result[y][1] = half[y][1] - half[y][2] - half[y][3] + bias;
+  }
+}
+
+// U = G g G' for the 3x3 taps g, each a vector.
+INLINE void tile_weights(const float (&taps)[9][LANES], float* to, int64_t next) {
+  const auto line = [](vf a, vf b, vf c, vf (&out)[4]) {
+    const vf half = broadcast(0.5f), even = (a + c) * half, odd = b * half;
+    out[0] = a, out[1] = even + odd, out[2] = even - odd, out[3] = c;
+  };
+  vf rows[4][3];
+  for (int x = 0; x < 3; ++x) {
+    vf column[4];
+    line(load(taps[x]), load(taps[3 + x]), load(taps[6 + x]), column);
+    for (int y = 0; y < 4; ++y) rows[y][x] = column[y];
+  }
+  for (int y = 0; y < 4; ++y) {
+    vf out[4];
+    line(rows[y][0], rows[y][1], rows[y][2], out);
+    for (int x = 0; x < 4; ++x) store(to + (y * 4 + x) * next, out[x]);
+  }
+}
+
+// An image (channel, y, x) turned to (channels / LANES, y, x, LANES) with zeros around it, from line `top` on: rows x columns pixels.
+struct TurnedImage {
+  int channels, high, wide;                        // of the source
+  int rows, columns, left;                         // of the copy; zeros before a line
+
+  int64_t size() const { return int64_t(channels + LANES - 1) / LANES * rows * columns * LANES; }
+
+  NOINLINE void fill(const float* from, int top, float* to) const {
+    const int first = max(0, top), end = max(first, min(high, top + rows));
+    const int64_t pixels = int64_t(high) * wide, line = int64_t(columns) * LANES;
+    for (int c = 0; c < channels; c += LANES, to += rows * line) {
+      clear(to, (first - top) * line);
+      clear(to + (end - top) * line, (top + rows - end) * line);
+      for (int y = first; y < end; ++y) {
+        clear(to + (y - top) * line, left * LANES);
+        clear(to + (y - top) * line + (left + wide) * LANES, (columns - left - wide) * LANES);
+      }
+      turn(from + c * pixels + int64_t(first) * wide, min(LANES, channels - c), (end - first) * wide, to + (first - top) * line + left * LANES);
+    }
+  }
+
+  // Squares of pixels x channels, lines of the image running on.
+  void turn(const float* from, int count, int total, float* to) const {
+    const int64_t pixels = int64_t(high) * wide, gap = int64_t(columns - wide) * LANES;
+    int rest = wide;
+    for (int p = 0; p < total; p += LANES, from += LANES) {
+      const int part = min(LANES, total - p);
+      vf v[LANES];
+#pragma GCC unroll 16
+      for (int i = 0; i < LANES; ++i) v[i] = i < count ? load_part(from + i * pixels, part) : vf{};
+      transpose(v);
+#pragma GCC unroll 16
+      for (int i = 0; i < LANES; ++i) {
+        if (i >= part) break;
+        store(to, v[i]);
+        to += LANES;
+        if (--rest == 0) rest = wide, to += gap;
+      }
+    }
+  }
+};
+
+// The results, and the input gradient: the same with the taps reversed and channels exchanged.
+struct Winograd {
+  static constexpr int L = LANES;
+  const Conv& conv;
+  bool gradient;
+  int channels, made;                              // of a group: read, written
+  int high, wide, tilesY, tilesX;                  // of the result
+  int blocks, vectors, panels;                     // vectors of channels read, written; panels of NV vectors
+  int slots;                                       // tiles computed together
+  int imagesPer, linesPer;                         // images, or lines of tiles of one image, in a task
+  TurnedImage turned;
+  int padY;
+  const float* from;
+  float* to;
+  float* weights = nullptr;                        // [group][panel][point][channel read][channel written]
+
+  explicit Winograd(const Conv& c) : conv(c), gradient(c.direction == Conv::INPUT_GRADIENT) {
+    channels = (gradient ? c.o : c.c) / c.groups, made = (gradient ? c.c : c.o) / c.groups;
+    from = static_cast<const float*>(gradient ? c.y : c.x);
+    to = static_cast<float*>(gradient ? c.x : c.y);
+    high = gradient ? c.in[1] : c.out[1], wide = gradient ? c.in[2] : c.out[2];
+    tilesY = (high + 1) / 2, tilesX = (wide + 1) / 2;
+    blocks = (channels + L - 1) / L, vectors = (made + L - 1) / L, panels = (vectors + NV - 1) / NV;
+    slots = vectors == 1 ? TILE_ROWS_NARROW : TILE_ROWS;
+    const int most = max(2 * slots, int((384 << 10) / (16 * (blocks + vectors) * L)));     // tiles whose pixels stay in the cache
+    const int some = max(slots, min(most, int(min<int64_t>(1 << 20, int64_t(tilesX) * tilesY * c.n * c.groups / 8))));
+    linesPer = max(1, min(tilesY, some / tilesX));
+    imagesPer = linesPer < tilesY || c.groups > 1 ? 1 : max(1, min(c.n, some / (tilesY * tilesX)));
+    turned = {channels, gradient ? c.out[1] : c.in[1], gradient ? c.out[2] : c.in[2], 2 * linesPer + 2, 2 * tilesX + 2,
+              gradient ? 2 - c.pad[2] : c.pad[2]};
+    padY = gradient ? 2 - c.pad[1] : c.pad[1];
+  }
+
+  static bool suits(const Conv& c) {
+    const bool gradient = c.direction == Conv::INPUT_GRADIENT;
+    const int made = (gradient ? c.c : c.o) / c.groups, read = (gradient ? c.o : c.c) / c.groups;
+    const int room = (made + L - 1) / L * L;
+    bool square = c.in[0] == 1 && c.out[0] == 1 && c.kernel[0] == 1 && c.pad[0] == 0;
+    for (int i = 1; i < 3; ++i) square = square && c.kernel[i] == 3 && c.stride[i] == 1 && c.dilation[i] == 1 && c.pad[i] <= 2;
+    return square && read >= 8 && made * 4 >= room * 3 && int64_t(c.n) * c.out[1] * c.out[2] >= 256;
+  }
+
+  int panel_vectors(int panel) const { return min(NV, vectors - panel * NV); }
+  int64_t group_weights() const { return int64_t(POINTS) * channels * vectors * L; }
+  const float* panel_weights(int group, int panel) const { return weights + group * group_weights() + int64_t(POINTS) * channels * panel * NV * L; }
+
+  void transform_weights() {
+    weights = static_cast<float*>(pool_scratch(0, size_t(conv.groups * group_weights()) * sizeof(float), SHARED));
+    const int64_t readStep = gradient ? int64_t(made) * 9 : 9, madeStep = gradient ? 9 : int64_t(channels) * 9;
+    parallel(int64_t(conv.groups) * vectors, [&](int64_t task, int) {
+      const int group = int(task / vectors), vector = int(task % vectors), panel = vector / NV, count = min(L, made - vector * L);
+      const int wideL = panel_vectors(panel) * L;
+      const float* w = static_cast<const float*>(conv.w) + int64_t(group) * made * channels * 9 + vector * L * madeStep;
+      float* u = const_cast<float*>(panel_weights(group, panel)) + vector % NV * L;
+      float taps[9][L] = {};
+      for (int c = 0; c < channels; ++c, u += wideL) {
+        for (int i = 0; i < count; ++i)
+          for (int t = 0; t < 9; ++t) taps[t][i] = w[c * readStep + i * madeStep + (gradient ? 8 - t : t)];
+        tile_weights(taps, u, int64_t(channels) * wideL);
+      }
+    });
+  }
+
+  struct Tile { int image, y, x; };
+  void advance(Tile& tile, int lines) const {
+    if (++tile.x < tilesX) return;
+    tile.x = 0;
+    if (++tile.y == lines) tile.y = 0, ++tile.image;
+  }
+
+  // Scratch memory of a task: images turned, results before they are turned back, V and M of a block of tiles.
+  struct Room { float *images, *results, *v, *m; };
+  int64_t result_size() const { return int64_t(vectors) * linesPer * 2 * wide * L; }
+  Room room(int worker) const {
+    const int64_t images = imagesPer * turned.size(), results = imagesPer * result_size(), v = int64_t(POINTS) * blocks * slots * L;
+    float* memory = static_cast<float*>(pool_scratch(worker, size_t(images + results + v + POINTS * slots * NV * L) * sizeof(float), LOCAL));
+    return {memory, memory + images, memory + images + results, memory + images + results + v};
+  }
+
+  // Tiles [tile, tile + count) of a task.
+  NOINLINE void compute(const Room& room, int group, int lines, int pixels, Tile tile, int count) const {
+    const int64_t line = int64_t(turned.columns) * L, block = turned.rows * line, vNext = int64_t(blocks) * slots * L;
+    Tile next = tile;
+    for (int s = 0; s < count; ++s, advance(next, lines)) {
+      const float* at = room.images + next.image * turned.size() + 2 * next.y * line + 2 * next.x * L;
+      for (int c = 0; c < blocks; ++c) tile_in(at + c * block, line, room.v + (c * slots + s) * L, vNext);
+    }
+    const float* bias = gradient ? nullptr : static_cast<const float*>(conv.bias);
+    for (int panel = 0; panel < panels; ++panel) {
+      const int across = panel_vectors(panel), mLine = across * L;
+      const TileKernel kernel = tile_kernel_of(count, across);
+      const float* u = panel_weights(group, panel);
+      for (int point = 0; point < POINTS; ++point, u += int64_t(channels) * mLine)
+        kernel(room.v + point * vNext, int64_t(slots) * L, u, channels, room.m + int64_t(point) * slots * mLine);
+      for (int v = 0; v < across; ++v) {
+        const int channel = (panel * NV + v) * L;
+        const vf add = bias ? load_part(bias + group * made + channel, min(L, made - channel)) : vf{};
+        float* results = room.results + int64_t(panel * NV + v) * pixels * L;
+        Tile at = tile;
+        for (int s = 0; s < count; ++s, advance(at, lines)) {
+          vf result[2][2];
+          tile_out(room.m + (s * across + v) * L, int64_t(slots) * mLine, add, result);
+          float* out = results + at.image * result_size() + (int64_t(2) * at.y * wide + 2 * at.x) * L;
+          const bool right = 2 * at.x + 1 < wide;
+          store(out, result[0][0]);
+          if (right) store(out + L, result[0][1]);
+          if ((2 * at.y + 1) * wide >= pixels) continue;
+          store(out + wide * L, result[1][0]);
+          if (right) store(out + (wide + 1) * L, result[1][1]);
+        }
+      }
+    }
+  }
+
+  // (vector, pixel, LANES) -> (channel, pixel)
+  NOINLINE void turn_back(const float* results, int pixels, float* out) const {
+    const int64_t next = int64_t(high) * wide;
+    for (int c = 0; c < made; c += L, out += L * next, results += int64_t(pixels) * L) {
+      const int count = min(L, made - c);
+      for (int p = 0; p < pixels; p += L) {
+        const int part = min(L, pixels - p);
+        vf v[L];
+#pragma GCC unroll 16
+        for (int i = 0; i < L; ++i) v[i] = i < part ? load(results + (p + i) * L) : vf{};
+        transpose(v);
+#pragma GCC unroll 16
+        for (int i = 0; i < L; ++i)
+          if (i < count) store_part<float>(out + i * next + p, v[i], part);
+      }
+    }
+  }
+
+  // Lines of tiles [y, y + lines) of the items [first, end), which are images of one group.
+  void task(int64_t first, int64_t end, int y, int worker) const {
+    const Room memory = room(worker);
+    const int lines = min(linesPer, tilesY - y), pixels = min(2 * lines, high - 2 * y) * wide, total = int(end - first) * lines * tilesX;
+    const int64_t source = int64_t(turned.high) * turned.wide * channels, result = int64_t(high) * wide;
+    for (int64_t i = first; i < end; ++i) turned.fill(from + i * source, 2 * y - padY, memory.images + (i - first) * turned.size());
+    const int count = (total + slots - 1) / slots;
+    for (int b = 0; b < count; ++b) {
+      const int at = int(int64_t(total) * b / count), stop = int(int64_t(total) * (b + 1) / count), perImage = lines * tilesX;
+      compute(memory, int(first % conv.groups), lines, pixels, {at / perImage, at % perImage / tilesX, at % tilesX}, stop - at);
+    }
+    for (int64_t i = first; i < end; ++i)
+      turn_back(memory.results + (i - first) * result_size(), pixels, to + i * made * result + int64_t(2) * y * wide);
+  }
+
+  void run() {
+    transform_weights();
+    const int64_t items = int64_t(conv.n) * conv.groups, strips = (tilesY + linesPer - 1) / linesPer;
+    parallel((items + imagesPer - 1) / imagesPer * strips, [&](int64_t t, int worker) {
+      const int64_t first = t / strips * imagesPer;
+      task(first, min(items, first + imagesPer), int(t % strips) * linesPer, worker);
+    });
+  }
+};
+
+}  // namespace chainrule::VARIANT
