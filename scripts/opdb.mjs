@@ -79,7 +79,11 @@ function functionOf(name) {
   const c = second[name] ?? camel(base);
   const [scope] = name.split('.');
   if (scope === 'masked') return cr.masked?.[c] ?? null;
-  if (name.includes('.') && cr[scope]?.[c]) return cr[scope][c];
+  const place = name
+    .split('.')
+    .slice(0, -1)
+    .reduce((at, key) => at?.[key], cr);
+  if (name.includes('.') && place?.[c]) return place[c];
   for (const key of [c, `${c}_`]) {
     if (typeof cr[key] === 'function') return cr[key];
     if (key in Tensor.prototype) return (x, ...rest) => x[key](...rest);

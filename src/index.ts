@@ -28,6 +28,8 @@ export { type AutocastDType, type AutocastOptions, type AutocastPolicy, autocast
 export { type Canonical, defineComposite, defineOp, defineView, type KernelRow, type Op, type Random } from './ops/define.js';
 export * from './ops/functions.js';
 export * as linalg from './ops/linalg.js';
+export * as masked from './ops/masked.js';
+export * as signal from './ops/signal.js';
 export * as special from './ops/special.js';
 export { clipGradNorm_, clipGradValue_ } from './optim/clip.js';
 export type { Backend } from './program/backend.js';

@@ -6,7 +6,10 @@ import { normal_ } from './init.js';
 import { checkSizes } from './linear.js';
 import { Module, Parameter } from './module.js';
 
-export type EmbeddingBagOptions = Pick<CallOptions, 'mode' | 'includeLastOffset' | 'paddingIdx'>;
+export type EmbeddingBagOptions = Pick<
+  CallOptions,
+  'mode' | 'includeLastOffset' | 'paddingIdx' | 'maxNorm' | 'normType' | 'scaleGradByFreq' | 'sparse'
+>;
 
 /** Sums, means or maxima of embeddings over bags of indices (torch.nn.EmbeddingBag). */
 export class EmbeddingBag extends Module<readonly [indices: Tensor, options?: Pick<CallOptions, 'offsets' | 'perSampleWeights'>]> {

@@ -3,12 +3,12 @@ import { formatShape } from '../core/shape.js';
 import { arange, tensor, zeros } from '../tensor/creation.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { defineComposite, type Op } from './define.js';
-import { embedding } from './embedding.js';
+import { type EmbeddingOptions, embedding } from './embedding.js';
 import { scatterReduce } from './indexing.js';
 import { asIndex } from './scatterRows.js';
 import { searchsorted } from './sort.js';
 
-export interface EmbeddingBagOptions {
+export interface EmbeddingBagOptions extends Pick<EmbeddingOptions, 'maxNorm' | 'normType' | 'scaleGradByFreq' | 'sparse'> {
   /** Where each bag begins in a vector of indices, from 0 on. Rows of a matrix of indices are bags of their own. */
   readonly offsets?: Tensor;
   /** How the rows of a bag are joined. Default 'mean'. */
@@ -55,7 +55,7 @@ function bagsOf(indices: Tensor, { offsets, includeLastOffset = false }: Embeddi
 export const embeddingBag: Op<[indices: Tensor, weight: Tensor, options?: EmbeddingBagOptions]> = defineComposite({
   name: 'embeddingBag',
   compose(indices: Tensor, weight: Tensor, options: EmbeddingBagOptions = {}) {
-    const { mode = 'mean', perSampleWeights: factors, paddingIdx } = options;
+    const { mode = 'mean', perSampleWeights: factors, paddingIdx, offsets: _, includeLastOffset: __, ...lookup } = options;
     if (weight.ndim !== 2)
       throw new LibError('shape', `embeddingBag: the weight must be (count, width), got shape ${formatShape(weight.shape)}.`);
     if (factors && (mode !== 'sum' || `${factors.shape}` !== `${indices.shape}`)) {
@@ -63,7 +63,7 @@ export const embeddingBag: Op<[indices: Tensor, weight: Tensor, options?: Embedd
       throw new LibError('option', `embeddingBag: perSampleWeights must have the indices' shape and are for mode sum, got ${got}.`);
     }
     const { ids, bag, count } = bagsOf(indices, options);
-    const rows = embedding(ids, weight, { ...(paddingIdx !== undefined && { paddingIdx }) });
+    const rows = embedding(ids, weight, { ...lookup, ...(paddingIdx !== undefined && { paddingIdx }) });
     const padding = paddingIdx === undefined ? null : ids.eq(paddingIdx < 0 ? paddingIdx + weight.sizeAt(0) : paddingIdx);
     const real = padding?.logicalNot().to(weight.dtype) ?? null;
     const start = zeros([count, weight.sizeAt(1)], { dtype: weight.dtype, device: weight.device });

@@ -116,3 +116,12 @@ export function shareEvenly(g: Tensor, x: Tensor, y: Tensor, dims: readonly numb
   const share = g.reshape(count.shape).div(count).to(x.dtype);
   return winners.where(share, 0);
 }
+
+/** For each element of the last dim, the product of those before it. */
+export const productsBefore = (x: Tensor): Tensor =>
+  x.sizeAt(-1) === 0
+    ? x
+    : x
+        .narrow(-1, 0, x.sizeAt(-1) - 1)
+        .pad([1, 0], { value: 1 })
+        .cumprod(-1);

@@ -12,5 +12,6 @@ export * from './lossTasks.js';
 export * from './numeric.js';
 export { bernoulli, dropout, multinomial, normal, randintLike, randLike, randnLike } from './random.js';
 export * from './structural.js';
+export * from './windowForms.js';
 /** PyTorch's order of arguments: the tensor comes last. */
 export const polygamma = (n: number, x: Tensor): Tensor => x.polygamma(n);

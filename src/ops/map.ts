@@ -76,7 +76,21 @@ function timesGradient(d: Expr, g: Expr, result: Expr, output: number): Expr {
   const seen = new Map<Expr, Expr>();
   if (result.node.kind === 'apply') seen.set(result, input(output));
   const reusesOutput = substitute(d, (leaf) => (leaf.kind === 'input' ? input(leaf.index) : scalarLeaf(leaf.index)), seen);
-  return g.mul(reusesOutput);
+  return weighed(g, reusesOutput);
+}
+
+/** g · d, but 0 where d chooses to be 0, whatever g is there: an infinite gradient does not leak through a mask. */
+function weighed(g: Expr, d: Expr): Expr {
+  const { node } = d;
+  if (isZero(d)) return d;
+  if (node.kind !== 'apply' || node.op !== 'select') return g.mul(d);
+  const [c, p, q] = node.args as [Expr, Expr, Expr];
+  return choosesZero(d) ? c.select(weighed(g, p), weighed(g, q)) : g.mul(d);
+}
+const isZero = ({ node }: Expr): boolean => node.kind === 'const' && node.value === 0;
+function choosesZero(d: Expr): boolean {
+  if (d.node.kind !== 'apply' || d.node.op !== 'select') return false;
+  return d.node.args.slice(1).some((branch) => isZero(branch) || choosesZero(branch));
 }
 
 const inputsOf = (e: Expr): Set<number> => {
@@ -225,7 +239,7 @@ const reduceSlopes = new WeakMap<Expr, Map<string, Expr>>();
 /** g · ∂expr/∂input i / divisor, with g as input n. */
 function reduceSlope(expr: Expr, i: number, n: number, divisor: number): Expr {
   const cache = cached(reduceSlopes, expr, () => new Map<string, Expr>());
-  return cached(cache, `${i}/${n}/${divisor}`, () => input(n).mul(derivative(expr, i)).div(divisor));
+  return cached(cache, `${i}/${n}/${divisor}`, () => weighed(input(n), derivative(expr, i)).div(divisor));
 }
 
 function reduceMapGradient([g]: readonly (Tensor | null)[], context: GradContext<ReduceMapParams>): (Tensor | null)[] {
@@ -236,6 +250,7 @@ function reduceMapGradient([g]: readonly (Tensor | null)[], context: GradContext
   return inputs.map((x, i) => {
     if (!needs[i]) return null;
     const e = reduceSlope(params.expr, i, n, params.divisor ?? 1);
+    if (isZero(e)) return null;
     // Where the kernel reads something of the full shape, it broadcasts the gradient by itself.
     const full =
       sameShape(x.shape, params.shape) && compacted(e).used.some((k) => k < n && sameShape((inputs[k] as Tensor).shape, params.shape));

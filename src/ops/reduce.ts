@@ -5,8 +5,9 @@ import { type Spec, specOf } from '../core/spec.js';
 import { type Expr, input } from '../expr/expr.js';
 import { tensor } from '../tensor/creation.js';
 import type { Tensor } from '../tensor/tensor.js';
+import { isRecorded } from './apply.js';
 import { defineComposite, defineOp, type Op, type Random } from './define.js';
-import { countOf, type DimOptions, type FoldParams, foldParams, foldRow, spread } from './foldRows.js';
+import { countOf, type DimOptions, type FoldParams, foldParams, foldRow, productsBefore, spread } from './foldRows.js';
 import { needFloat } from './fused.js';
 import { reduceMap } from './map.js';
 
@@ -150,6 +151,8 @@ export const prod: Reduction = defineOp({
   saves: [0, 'output'],
   grad([g], { inputs: [x], output, params: { dims } }) {
     if (!g || !x) return [null];
+    // Where this is differentiated again, what the quotient leaves out beside zeros counts.
+    if (isRecorded([x])) return [productOfOthers(x, dims).mul(spread(g, x, dims))];
     // An element that is the only zero gets the product of the others; beside a zero, everything else gets nothing.
     const zero = x.detach().eq(0);
     const onlyZero = zero.logicalAnd(spread(zero.sum({ dim: dims, keepdim: true }).eq(1), x, dims));
@@ -175,6 +178,18 @@ export const prod: Reduction = defineOp({
   errors: reductionErrors,
 });
 
+/** For each element, the product of all others over `dims`: products of what is before it and of what is behind it. */
+function productOfOthers(x: Tensor, dims: readonly number[]): Tensor {
+  const order = [...x.shape.keys()].filter((d) => !dims.includes(d)).concat(dims);
+  const moved = x.permute(order);
+  const kept = moved.shape.slice(0, x.ndim - dims.length);
+  const line = moved.reshape([...kept, countOf(x.shape, dims)]);
+  const behind = productsBefore(line.flip(-1)).flip(-1);
+  return productsBefore(line)
+    .mul(behind)
+    .reshape(moved.shape)
+    .permute(order.map((_, d) => order.indexOf(d)));
+}
 /** The adjoint of broadcasting: sums away whatever broadcasting had stretched to get from `shape` to x's shape. */
 export function sumToShape(x: Tensor, shape: Shape): Tensor {
   if (sameShape(x.shape, shape)) return x;

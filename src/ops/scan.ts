@@ -6,10 +6,11 @@ import { constant, input } from '../expr/expr.js';
 import type { ScanKernel } from '../program/kernel.js';
 import { tensor } from '../tensor/creation.js';
 import type { Tensor } from '../tensor/tensor.js';
+import { isRecorded } from './apply.js';
 import { customGrad } from './customGrad.js';
 import { defineComposite, defineOp, type KernelRow, type Op, type Random } from './define.js';
-import type { ValuesIndices } from './foldRows.js';
-import { needFloat } from './fused.js';
+import { productsBefore, type ValuesIndices } from './foldRows.js';
+import { constantView, needFloat } from './fused.js';
 import { cat } from './join.js';
 import { mapTyped } from './mapTyped.js';
 import { routeBack } from './sortRow.js';
@@ -68,11 +69,25 @@ export const cumsum: Scan = scanRow('cumsum', 'sum', {
   },
 });
 
+/**
+ * The same gradient without a quotient, for where it is differentiated again: what is before an element, times the products from it on,
+ * each weighed by its gradient. Takes the square of the dim's size in memory.
+ */
+function productSlopes(g: Tensor, x: Tensor, dim: number): Tensor {
+  const line = x.movedim(dim, -1);
+  const n = line.sizeAt(-1);
+  const later = constantView(x.device, x.dtype, [n, n], 1).triu({ diagonal: 1 }).ne(0);
+  const from = later.where(line.unsqueeze(-2), 1).cumprod(-1); // (…, element, end)
+  const weighed = from.mul(g.movedim(dim, -1).unsqueeze(-2)).triu().sum({ dim: -1 });
+  return productsBefore(line).mul(weighed).movedim(-1, dim);
+}
+
 /** The running product along `dim`. The gradient is right where elements are zero. */
 export const cumprod: Scan = scanRow('cumprod', 'prod', {
   saves: [0, 'output'],
   grad([g], { inputs: [x], output, params: { dim } }) {
     if (!g || !x) return [null];
+    if (isRecorded([x])) return [productSlopes(g, x, dim)];
     // Before the first zero the product can be divided by the element; at it, the product without it is made anew; beyond, all is 0.
     const zero = x.detach().eq(0);
     const first = zero.logicalAnd(zero.cumsum(dim).eq(1));
