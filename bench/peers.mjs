@@ -13,12 +13,13 @@ export async function startPeer(command, args, env = {}) {
   const started = await Promise.race([lines.next(), new Promise((done) => child.once('error', () => done({ done: true })))]);
   if (started.done) return null;
   const { version } = JSON.parse(started.value);
-  const ask = async (name, seconds) => {
-    child.stdin.write(`${JSON.stringify({ case: name, seconds })}\n`);
+  const request = async (facts) => {
+    child.stdin.write(`${JSON.stringify(facts)}\n`);
     const answer = await lines.next();
-    return answer.done ? null : (JSON.parse(answer.value).ms ?? null);
+    return answer.done ? {} : JSON.parse(answer.value);
   };
-  return { version, ask, stop: () => child.kill() };
+  const ask = async (name, seconds) => (await request({ case: name, seconds })).ms ?? null;
+  return { version, ask, request, stop: () => child.kill() };
 }
 
 export const startTorch = (threads) =>

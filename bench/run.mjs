@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util';
 import * as cr from 'chainrule';
 import { interleave, median, timeCalls, timeShortCalls } from './measure.mjs';
 import { memoryCases } from './memory.mjs';
+import { peakCases } from './peak.mjs';
 import { startJaxjs, startTfjs, startTorch } from './peers.mjs';
 import { cases } from './workloads.mjs';
 
@@ -92,6 +93,12 @@ if (groups.includes('memory')) {
   for (const facts of await memoryCases(options.engine.split(','))) {
     results.push(facts);
     note(`memory ${facts.engine}: ${facts.steps} steps, resident set grew ${facts.grownMb.toFixed(1)} MB after the first 500`);
+  }
+  for (const facts of await peakCases(options.engine.split(','), !options['no-peers'])) {
+    results.push(facts);
+    const rivals = Object.entries(facts.peers).map(([peer, p]) => `  ${peer} ${p.grownMb.toFixed(0)} MB (x${p.ratio.toFixed(2)})`);
+    const arena = facts.arenaMb === undefined ? '' : `, arena ${facts.arenaMb.toFixed(0)} MB`;
+    note(`${facts.name} ${facts.engine} ${facts.mode}: peak of ${facts.grownMb.toFixed(0)} MB${arena}${rivals.join('')}`);
   }
 }
 

@@ -1,4 +1,5 @@
-# Times the same workloads in PyTorch. Reads one JSON line per request {"case", "seconds"}, answers {"ms"}.
+# Times the same workloads in PyTorch. Reads one JSON line per request {"case", "seconds"}, answers {"ms"}; {"case", "steps"} is answered
+# by {"grownMb"}: how far the resident set rose at most over that of the fresh process, model included.
 import json, sys, time
 import torch
 import torch.nn as nn
@@ -140,12 +141,33 @@ makers['matmul64x784x256'] = lambda: matmul(64, 784, 256)
 makers['matmul1x4096x4096'] = lambda: matmul(1, 4096, 4096)
 makers.update(xor_mlp=xor_mlp, mnist_mlp=mnist_mlp, wide_mlp=wide_mlp, cnn=cnn, resnet20=resnet20, gpt_mini=gpt_mini, lstm=lstm, op16=op16)
 live = {}
+
+
+def resident(key):
+    with open('/proc/self/status') as status:
+        return next(int(line.split()[1]) / 1024 for line in status if line.startswith(key))
+
+
+def grown(name, steps):
+    torch.ones(4).add(1)
+    with open('/proc/self/clear_refs', 'w') as refs:
+        refs.write('5')  # the peak so far is forgotten
+    base = resident('VmRSS')
+    run = makers[name]()
+    for _ in range(steps):
+        run()
+    return resident('VmHWM') - base
+
+
 print(json.dumps({'version': torch.__version__}), flush=True)
 for line in sys.stdin:
     request = json.loads(line)
     name = request['case']
     if name not in makers:
         print(json.dumps({'error': f'no case {name}'}), flush=True)
+        continue
+    if 'steps' in request:
+        print(json.dumps({'grownMb': grown(name, request['steps'])}), flush=True)
         continue
     if name not in live:
         live.clear()  # one model at a time

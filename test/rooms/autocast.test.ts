@@ -2,12 +2,36 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import * as cr from '../../dist/index.js';
-import { autocast, compile, crossEntropy, defineComposite, manualSeed, randn, type Tensor, tensor } from '../../dist/index.js';
+import {
+  autocast,
+  compile,
+  crossEntropy,
+  defineComposite,
+  manualSeed,
+  rand,
+  randn,
+  type Tensor,
+  tensor,
+  withDevice,
+} from '../../dist/index.js';
 import { GELU, LayerNorm, Linear, Sequential } from '../../dist/nn/index.js';
 import { AdamW } from '../../dist/optim/index.js';
+import type { Backend } from '../../dist/program/backend.js';
 import { fit } from '../../dist/train/index.js';
+import { engines } from '../support/backends.js';
 
 const says = (phrase: RegExp) => (error: Error) => error.name === 'LibError' && phrase.test(error.message);
+
+/** Terms are positive: a sum in 16 bits would stand still long before their end. */
+function assertRounded(product: (...xs: readonly Tensor[]) => Tensor, xs: readonly Tensor[], terms: number): void {
+  const [got, want] = [product(...xs), product(...xs.map((x) => x.double()))];
+  const ulp = got.dtype === 'float16' ? 2 ** -11 : 2 ** -8;
+  const exact = want.toArray();
+  got.toArray().forEach((y, i) => {
+    const x = exact[i] as number;
+    assert.ok(Math.abs(y - x) <= x * (ulp + terms * 2 ** -24), `${y} for ${x}, ${terms} terms, ${got.dtype}`);
+  });
+}
 
 describe('autocast', () => {
   test('types of results, by policy', () => {
@@ -31,6 +55,32 @@ describe('autocast', () => {
     }
     assert.equal(x.matmul(w).dtype, 'float32');
   });
+
+  for (const { name, backend } of engines) {
+    const skip = backend === null && `no ${name}`;
+    test(`products of 16-bit storage add up in float32 (${name})`, { skip }, () => {
+      withDevice(backend as Backend, () => {
+        manualSeed(5);
+        for (const dtype of ['float16', 'bfloat16'] as const) {
+          const some = (...shape: number[]): Tensor => rand(shape).to(dtype);
+          const products: readonly ((...xs: readonly Tensor[]) => Tensor)[] = [
+            (a, b) => a.matmul(b),
+            (a, b) => a.t().contiguous().t().matmul(b.t().contiguous().t()),
+            (a, b) => cr.linear(a, b.t().contiguous()),
+          ];
+          for (const [m, k, n] of [
+            [1, 700, 3],
+            [5, 300, 17],
+            [33, 1030, 40],
+            [70, 129, 65],
+          ] as const) {
+            for (const product of products) assertRounded(product, [some(m, k), some(k, n)], k);
+          }
+          assertRounded((x, w) => cr.conv2d(x, w, { padding: 1 }), [some(2, 16, 9, 9), some(8, 16, 3, 3)], 144);
+        }
+      });
+    });
+  }
 
   test('equals casting by hand, forward and backward', () => {
     const [x, w] = [randn([4, 8]), randn([3, 8]).requiresGrad_()];
