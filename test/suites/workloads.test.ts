@@ -2,19 +2,19 @@
 //
 // Losses, weights, statistics and the optimizer's moments: without fusion the replay is eager training bit by bit, and with fusion
 // too where the kernels are the same. Batch norm's sums are not: fused into what makes or uses their values they are taken in another
-// order. There both take each of the 50 steps from the same state, and losses, weights and statistics agree to 1e-6 of a tensor's
-// largest value (two runs side by side would show how fast training amplifies a rounding, not whether a step is right).
+// order. There compile({ verify }) compares each of the 50 steps with its unfused form: sums within what another order may change, all
+// else in every bit (two runs side by side would show how fast training amplifies a rounding, not whether a step is right).
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { compile, getRandomState, manualSeed, noGrad, setRandomState, type Tensor, withDevice } from '../../dist/index.js';
+import { compile, manualSeed, type Tensor, withDevice } from '../../dist/index.js';
 import { Dropout } from '../../dist/nn/index.js';
 import type { Backend } from '../../dist/program/backend.js';
 import { engineNames, open } from '../support/backends.js';
 import { type Workload, workloads } from '../support/workloads.js';
 
 const STEPS = 50;
-/** What is left of terms of a size of about 0.1 whose sum is zero on paper: shifts start at zero, and their first step is such a sum. */
-const CANCELLED = 1e-8;
+/** Enough for everything that changes to have changed, and changed back. */
+const RESTLESS_STEPS = 30;
 
 interface Run {
   readonly losses: readonly number[];
@@ -30,6 +30,7 @@ const ways = {
   eager: (step: Step): Step => step,
   unfused: (step: Step) => compile(step, { fuse: false }),
   fused: (step: Step) => compile(step),
+  verified: (step: Step) => compile(step, { verify: STEPS }),
 } as const;
 type Step = (x: Tensor, y: Tensor) => Tensor;
 type Way = keyof typeof ways;
@@ -57,7 +58,7 @@ function train(device: Backend, make: () => Workload, way: Way, before: Before =
     const workload = make();
     const { model } = workload;
     const step = ways[way](stepOf(workload));
-    const losses = Array.from({ length: STEPS }, (_, i) => {
+    const losses = Array.from({ length: before === asEver ? STEPS : RESTLESS_STEPS }, (_, i) => {
       const size = before(workload, i);
       return step(...workload.batch(size)).itemNow();
     });
@@ -80,35 +81,6 @@ function assertSame(got: Run, want: Run, what: string): void {
 const momentsOf = ({ optimizer }: Workload): Tensor[] =>
   Object.values(optimizer.stateDict().state).flatMap((s) => Object.values(s).filter((v) => typeof v !== 'number') as Tensor[]);
 
-/** Takes every step eagerly and compiled, from the eager run's state. */
-function assertStepsAgree(device: Backend, make: () => Workload, before: Before = asEver): void {
-  withDevice(device, () => {
-    manualSeed(3);
-    const [a, b] = [make(), make()];
-    const [eager, compiled] = [stepOf(a), compile(stepOf(b))];
-    const state = (w: Workload): Tensor[] => [...w.model.stateDict().values(), ...momentsOf(w)];
-    for (let i = 0; i < STEPS; i++) {
-      const to = state(b);
-      noGrad(() => state(a).forEach((t, k) => void to[k]?.copy_(t)));
-      before(b, i);
-      const batch = a.batch(before(a, i));
-      const random = getRandomState();
-      const got = compiled(...batch);
-      setRandomState(random);
-      assertNear([got, ...b.model.stateDict().values()], [eager(...batch), ...a.model.stateDict().values()], `step ${i + 1}`);
-    }
-  });
-}
-
-function assertNear(got: readonly Tensor[], want: readonly Tensor[], what: string): void {
-  for (const [k, t] of want.entries()) {
-    const [x, y] = [values(got[k] as Tensor), values(t)];
-    const largest = y.reduce((m, v) => Math.max(m, Math.abs(v)), 0);
-    const worst = y.reduce((m, v, i) => Math.max(m, Math.abs(v - (x[i] as number))), 0);
-    assert.ok(worst <= 1e-6 * largest + CANCELLED, `${what}: tensor ${k} of shape (${t.shape}) differs by ${worst} of ${largest}`);
-  }
-}
-
 /** Rates, modes, batch sizes and a probability move, some often, some once. */
 const restless: Before = ({ model, optimizer }, i) => {
   for (const group of optimizer.paramGroups) group.lr = 0.01 / (1 + i);
@@ -128,20 +100,17 @@ for (const name of engineNames) {
         assertSame(train(device, make, 'unfused'), eager, 'unfused for eager');
         const fused = train(device, make, 'fused');
         assert.equal(fused.programs, 1);
-        if (reordered.has(workload)) assertStepsAgree(device, make);
+        if (reordered.has(workload)) assertSame(train(device, make, 'verified'), fused, 'verified for compiled');
         else assertSame(fused, eager, 'compiled for eager');
         assertSame(train(threaded, make, 'fused'), fused, 'two threads for one');
       });
-    }
 
-    for (const workload of ['cnn', 'mnist_mlp'] as const) {
       test(`${workload}: rates, modes, batch sizes and the dropout probability change mid-run (${name})`, () => {
-        const make = workloads[workload] as () => Workload;
         const eager = train(device, make, 'eager', restless);
         assertSame(train(device, make, 'unfused', restless), eager, 'unfused for eager');
         const fused = train(device, make, 'fused', restless);
-        assert.ok(fused.programs <= 8, `${fused.programs} programs`); // (training, evaluation) x (16, 5), and a second probability
-        if (reordered.has(workload)) assertStepsAgree(device, make, restless);
+        assert.ok(fused.programs >= 4 && fused.programs <= 8, `${fused.programs} programs`); // modes x sizes, and another probability
+        if (reordered.has(workload)) assertSame(train(device, make, 'verified', restless), fused, 'verified for compiled');
         else assertSame(fused, eager, 'compiled for eager');
         assertSame(train(threaded, make, 'fused', restless), fused, 'two threads for one');
       });

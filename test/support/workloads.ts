@@ -110,11 +110,10 @@ export const workloads: Readonly<Record<string, () => Workload>> = {
     const model = new nn.Sequential(...layers);
     return { model, optimizer: adamw(model), loss: cr.mseLoss, batch: (n) => [cr.randn([n, 64]), cr.randn([n, 64])] };
   },
-  // Without the biases that batch norm takes out again: their gradients are roundings, and AdamW makes full steps of them.
   cnn() {
     const model = new nn.Sequential(
-      ...[new nn.Conv2d(1, 8, 3, { padding: 1, bias: false }), new nn.BatchNorm2d(8), new nn.ReLU(), new nn.MaxPool2d(2)],
-      ...[new nn.Conv2d(8, 16, 3, { padding: 1, bias: false }), new nn.BatchNorm2d(16), new nn.ReLU(), new nn.MaxPool2d(2)],
+      ...[new nn.Conv2d(1, 8, 3, { padding: 1 }), new nn.BatchNorm2d(8), new nn.ReLU(), new nn.MaxPool2d(2)],
+      ...[new nn.Conv2d(8, 16, 3, { padding: 1 }), new nn.BatchNorm2d(16), new nn.ReLU(), new nn.MaxPool2d(2)],
       ...[new nn.Flatten(), new nn.Dropout(0.2), new nn.Linear(16 * 9, 32), new nn.ReLU(), new nn.Linear(32, 10)],
     );
     return { model, optimizer: adamw(model), loss: cr.crossEntropy, batch: (n) => [cr.randn([n, 1, 12, 12]), classes(10, [n])] };
