@@ -16,6 +16,9 @@ export interface Operand {
 
 type Domain = 'plain' | 'unit' | 'positive' | 'special' | 'few' | 'byte' | 'order' | number;
 
+const few = [-1, 1, 0.5, -2, 1, 1];
+const special = [Number.NaN, Infinity, -Infinity, 0, -0, 1, -1, 1e-40, 3e38, 0.5];
+
 /** Seeded random numbers, shapes and views. */
 export class Random {
   constructor(private state: number) {}
@@ -93,10 +96,10 @@ export class Random {
     if (dtype === 'bool') return this.below(2);
     if (dtype === 'uint8') return this.below(domain === 'few' ? 4 : 50);
     if (dtype === 'int32') return domain === 'positive' ? this.below(20) + 1 : this.below(25) - 12;
-    if (domain === 'few') return this.pick([-1, 1, 0.5, -2, 1, 1]);
+    if (domain === 'few') return this.pick(few);
     if (domain === 'unit') return u * 2 - 1;
     if (domain === 'positive') return u * 30 + 1e-3;
-    if (domain === 'special' && u < 0.3) return this.pick([Number.NaN, Infinity, -Infinity, 0, -0, 1, -1, 1e-40, 3e38, 0.5]);
+    if (domain === 'special' && u < 0.3) return this.pick(special);
     return this.next() * 20 - 10;
   }
 }
@@ -111,9 +114,9 @@ export interface CompareOptions {
 
 const reference = new ReferenceBackend();
 
-/** Runs a kernel on both backends over the same bytes and compares every buffer. */
+/** Runs a kernel on the reference and on the backends, over the same bytes, and compares every buffer. */
 export function compareRuns(
-  backend: Backend,
+  backends: readonly { readonly name: string; readonly backend: Backend }[],
   kernel: Kernel,
   inputs: readonly Operand[],
   outputs: readonly Operand[],
@@ -124,11 +127,14 @@ export function compareRuns(
   const at = (o: Operand) => ({ buffer: operands.indexOf(o), spec: o.spec, offset: o.offset });
   const step = { kernel, inputs: inputs.map(at), outputs: outputs.map(at), scalarBase: 0 };
   const program: Program = { steps: [step], buffers: operands.length, scalars: scalars.length };
-  const [wanted, got] = [reference, backend].map((b) => runOn(b, program, operands, scalars)) as [Uint8Array[], Uint8Array[]];
-  operands.forEach((o, k) => {
-    if (outputs.includes(o)) compareBuffers(o, wanted[k] as Uint8Array, got[k] as Uint8Array, kernel, options);
-    else assert.deepEqual(got[k], o.bytes, 'an input was changed');
-  });
+  const wanted = runOn(reference, program, operands, scalars);
+  for (const { name, backend } of backends) {
+    const got = runOn(backend, program, operands, scalars);
+    operands.forEach((o, k) => {
+      if (outputs.includes(o)) compareBuffers(name, o, wanted[k] as Uint8Array, got[k] as Uint8Array, kernel, options);
+      else assert.ok(Buffer.compare(got[k] as Uint8Array, o.bytes) === 0, `an input was changed on ${name}, in ${describe(kernel, o)}`);
+    });
+  }
 }
 
 function runOn(backend: Backend, program: Program, operands: readonly Operand[], scalars: readonly number[]): Uint8Array[] {
@@ -149,7 +155,7 @@ function runOn(backend: Backend, program: Program, operands: readonly Operand[],
 const floatRoundings = { float32: 4e-7, float64: 3e-14, bfloat16: 2 ** -7, float16: 2 ** -10 } as const;
 const roundings: Readonly<Record<DType, number>> = { ...floatRoundings, int32: 0, uint8: 0, bool: 0 };
 
-function compareBuffers(o: Operand, wanted: Uint8Array, got: Uint8Array, kernel: Kernel, options: CompareOptions): void {
+function compareBuffers(name: string, o: Operand, wanted: Uint8Array, got: Uint8Array, kernel: Kernel, options: CompareOptions): void {
   const { terms = 1, loose = false } = options;
   const { dtype } = o.spec;
   const count = o.bytes.byteLength / dtypes[dtype].bytes;
@@ -157,13 +163,14 @@ function compareBuffers(o: Operand, wanted: Uint8Array, got: Uint8Array, kernel:
   if (w === undefined || g === undefined) return;
   const exact = 'compute' in kernel && kernel.compute === 'int32';
   for (let i = 0; i < count; i++) {
-    const [a, b] = [readElement(dtype, w, i), readElement(dtype, g, i)];
+    const a = readElement(dtype, w, i);
+    const b = readElement(dtype, g, i);
     if (Object.is(a, b) || a === b || (Number.isNaN(a) && Number.isNaN(b))) continue;
     const computed = 'compute' in kernel && kernel.compute === 'float32' ? 4e-7 : 0;
     const relative = exact ? roundings[dtype] : Math.max(roundings[dtype], computed) * 2 * (loose ? 8 : 1);
     const absolute = terms > 1 ? 1e-6 * Math.sqrt(terms) : loose ? 2e-6 : 1e-38;
     const near = Math.abs(a - b) <= relative * Math.abs(a) + absolute * (dtype === 'float64' && !computed ? 1e-7 : 1);
-    assert.ok(near, `element ${i} of ${dtype} is ${b}, expected ${a}, in ${describe(kernel, o)}`);
+    if (!near) assert.fail(`element ${i} of ${dtype} is ${b} on ${name}, expected ${a}, in ${describe(kernel, o)}`);
   }
 }
 
