@@ -3,7 +3,7 @@
 #include "conv_blocked.h"
 #include "conv_weight.h"
 #ifndef __wasm__
-#include "conv_winograd.h"
+#include "conv_winograd_weight.h"
 #endif
 #include "gemm_amx.h"
 
@@ -298,10 +298,14 @@ template <class S, class C> void run_half_gemm(const Gemm& g) {
 }
 
 template <class T> void run_conv(const Conv& c) {
+#ifndef __wasm__
+  if constexpr (sizeof(T) == 4) {
+    if (c.direction == Conv::WEIGHT_GRADIENT && WinogradWeight::suits(c)) return WinogradWeight(c).run();
+    if (c.direction != Conv::WEIGHT_GRADIENT && Winograd::suits(c) && !c.epilogue) return Winograd(c).run();
+  }
+#endif
   if (c.direction == Conv::WEIGHT_GRADIENT) return WeightGradient<T>(c).run();
 #ifndef __wasm__
-  if constexpr (sizeof(T) == 4)
-    if (Winograd::suits(c) && !c.epilogue) return Winograd(c).run();
   if (BlockedCorrelation<T>::suits(c) && !c.epilogue) return BlockedCorrelation<T>(c).run();
 #endif
   Correlation<T>(c).run();

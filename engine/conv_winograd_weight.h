@@ -1,0 +1,214 @@
+// The weight gradient of conv_winograd.h's convolutions. Where a result is A' (U V) A, U's gradient is the product of V with A g A',
+// summed over tiles: 16 matrix products, channels of x by channels of y, that have the tiles as their long dimension.
+//
+// Tiles are cut into slices by the shape alone, each with sums of its own; the sums are added in order, and turned into taps.
+#pragma once
+#include "conv_winograd.h"
+
+namespace chainrule::VARIANT {
+
+// c[r][VECTORS * LANES] (+)= sum over t < k of a[t * aNext + r] * b[t][VECTORS * LANES].
+template <int ROWS, int VECTORS> void sum_kernel(const float* a, int64_t aNext, const float* b, int k, bool add, float* c) {
+  constexpr int L = LANES;
+  vf acc[ROWS][VECTORS] = {};
+  for (; k > 0; --k, a += aNext, b += VECTORS * L) {
+    vf x[VECTORS];
+#pragma GCC unroll 4
+    for (int v = 0; v < VECTORS; ++v) x[v] = load(b + v * L);
+#pragma GCC unroll 28
+    for (int r = 0; r < ROWS; ++r)
+#pragma GCC unroll 4
+      for (int v = 0; v < VECTORS; ++v) acc[r][v] = fma_from(a + r, x[v], acc[r][v]);
+  }
+  if (add) {
+#pragma GCC unroll 28
+    for (int r = 0; r < ROWS; ++r)
+#pragma GCC unroll 4
+      for (int v = 0; v < VECTORS; ++v) acc[r][v] += load(c + (r * VECTORS + v) * L);
+  }
+#pragma GCC unroll 28
+  for (int r = 0; r < ROWS; ++r)
+#pragma GCC unroll 4
+    for (int v = 0; v < VECTORS; ++v) store(c + (r * VECTORS + v) * L, acc[r][v]);
+}
+
+using SumKernel = void (*)(const float*, int64_t, const float*, int, bool, float*);
+
+template <int VECTORS, int ROWS = 2> SumKernel sum_kernel_for(int rows) {
+  if constexpr (ROWS < (VECTORS == 1 ? TILE_ROWS_NARROW : TILE_ROWS))
+    if (rows > ROWS) return sum_kernel_for<VECTORS, ROWS + 2>(rows);
+  return sum_kernel<ROWS, VECTORS>;
+}
+
+INLINE SumKernel sum_kernel_of(int rows, int vectors) {
+  if (vectors == 1) return sum_kernel_for<1>(rows);
+  if (NV == 2 || vectors == 2) return sum_kernel_for<2>(rows);
+  return vectors == 3 ? sum_kernel_for<NV == 4 ? 3 : 2>(rows) : sum_kernel_for<NV == 4 ? 4 : 2>(rows);
+}
+
+// A g A' of 2x2 pixels: the gradient of the 16 products.
+INLINE void tile_gradient(const float* from, int64_t line, float* to, int64_t next) {
+  vf half[4][2];
+#pragma GCC unroll 2
+  for (int x = 0; x < 2; ++x) {
+    const vf a = load(from + x * LANES), b = load(from + line + x * LANES);
+    half[0][x] = a, half[1][x] = a + b, half[2][x] = a - b, half[3][x] = -b;
+  }
+#pragma GCC unroll 4
+  for (int y = 0; y < 4; ++y) {
+    const vf a = half[y][0], b = half[y][1];
+    store(to + y * 4 * next, a), store(to + (y * 4 + 1) * next, a + b);
+    store(to + (y * 4 + 2) * next, a - b), store(to + (y * 4 + 3) * next, -b);
+  }
+}
+
+// G' u G: the gradient of 3x3 taps from that of U.
+INLINE void taps_of(const vf (&u)[POINTS], float (&taps)[9][LANES]) {
+  const auto line = [](vf a, vf b, vf c, vf d, vf (&out)[3]) {
+    const vf half = broadcast(0.5f), even = (b + c) * half;
+    out[0] = a + even, out[1] = (b - c) * half, out[2] = even + d;
+  };
+  vf rows[3][4];
+  for (int x = 0; x < 4; ++x) {
+    vf column[3];
+    line(u[x], u[4 + x], u[8 + x], u[12 + x], column);
+    for (int y = 0; y < 3; ++y) rows[y][x] = column[y];
+  }
+  for (int y = 0; y < 3; ++y) {
+    vf out[3];
+    line(rows[y][0], rows[y][1], rows[y][2], rows[y][3], out);
+    for (int x = 0; x < 3; ++x) store(taps[y * 3 + x], out[x]);
+  }
+}
+
+struct WinogradWeight {
+  static constexpr int L = LANES;
+  const Conv& conv;
+  int channels, made;                              // of a group of x, of y
+  int tilesY, tilesX;
+  int blocks, vectors, panels;                     // vectors of channels of x, of y; panels of NV vectors of the latter
+  int imagesPer, linesPer, strips;                 // images, or lines of tiles of one image, that are summed before memory is touched
+  int units, slices, parts;                        // of that size; sums; parts of y's channels where there are few sums
+  TurnedImage x;
+
+  explicit WinogradWeight(const Conv& c) : conv(c), channels(c.c / c.groups), made(c.o / c.groups) {
+    tilesY = (c.out[1] + 1) / 2, tilesX = (c.out[2] + 1) / 2;
+    blocks = (channels + L - 1) / L, vectors = (made + L - 1) / L, panels = (vectors + NV - 1) / NV;
+    const int some = max(24, int((512 << 10) / (POINTS * 4 * (blocks + vectors) * L)));   // tiles whose numbers stay in the cache
+    linesPer = max(1, min(tilesY, some / tilesX)), strips = (tilesY + linesPer - 1) / linesPer;
+    imagesPer = strips > 1 ? 1 : max(1, min((c.n + 7) / 8, some / (tilesY * tilesX)));
+    units = (c.n + imagesPer - 1) / imagesPer * strips;
+    slices = int(max<int64_t>(1, min<int64_t>(min(8, units), (int64_t(16) << 20) / (c.groups * sum_size() * 4))));
+    parts = slices * c.groups >= 4 ? 1 : min(panels, 4);
+    x = {channels, c.in[1], c.in[2], 2 * linesPer + 2, 2 * tilesX + 2, c.pad[2]};
+  }
+
+  static bool suits(const Conv& c) { return Winograd::suits(c) && c.c / c.groups >= L / 2; }
+
+  int64_t sum_size() const { return int64_t(POINTS) * blocks * vectors * L * L; }
+  int64_t tiles() const { return int64_t(imagesPer) * linesPer * tilesX; }
+  int panel_vectors(int panel) const { return min(NV, vectors - panel * NV); }
+
+  // Scratch memory of a task for panels [left, right) of y.
+  struct Room { TurnedImage y; float *x, *images, *v, *g; };
+  Room room(int worker, int left, int right) const {
+    const int wide = min(vectors, right * NV) - left * NV;
+    Room room = {{min(made, right * NV * L) - left * NV * L, conv.out[1], conv.out[2], 2 * linesPer, 2 * tilesX, 0}, 0, 0, 0, 0};
+    const int64_t sizeX = imagesPer * x.size(), sizeY = imagesPer * room.y.size(), sizeV = POINTS * tiles() * blocks * L;
+    room.x = static_cast<float*>(pool_scratch(worker, size_t(sizeX + sizeY + sizeV + POINTS * tiles() * wide * L) * sizeof(float), LOCAL));
+    room.images = room.x + sizeX, room.v = room.images + sizeY, room.g = room.v + sizeV;
+    return room;
+  }
+
+  // V[point][tile][channel of x] and the gradient [point][panel][tile][channel of y] of lines of tiles of some images.
+  NOINLINE void transform(const Room& room, int images, int lines, int left, int right) const {
+    const int64_t line = int64_t(x.columns) * L, block = x.rows * line, yLine = int64_t(room.y.columns) * L, yBlock = room.y.rows * yLine;
+    const int64_t count = int64_t(images) * lines * tilesX, vNext = count * blocks * L;
+    const int64_t gNext = count * (min(vectors, right * NV) - left * NV) * L;
+    int64_t tile = 0;
+    for (int i = 0; i < images; ++i)
+      for (int ty = 0; ty < lines; ++ty)
+        for (int tx = 0; tx < tilesX; ++tx, ++tile) {
+          const float* at = room.x + i * x.size() + 2 * ty * line + 2 * tx * L;
+          for (int b = 0; b < blocks; ++b) tile_in(at + b * block, line, room.v + (tile * blocks + b) * L, vNext);
+          at = room.images + i * room.y.size() + 2 * ty * yLine + 2 * tx * L;
+          float* g = room.g;
+          for (int panel = left; panel < right; ++panel) {
+            const int across = panel_vectors(panel);
+            for (int v = 0; v < across; ++v, at += yBlock) tile_gradient(at, yLine, g + (tile * across + v) * L, gNext);
+            g += count * across * L;
+          }
+        }
+  }
+
+  // Adds V times gradient to sums [point][panel][channel of x][channel of y].
+  NOINLINE void multiply(const Room& room, int64_t count, int left, int right, bool add, float* sums) const {
+    const int deep = blocks * L;
+    const float* g = room.g;
+    for (int point = 0; point < POINTS; ++point) {
+      float* sum = sums + int64_t(point) * deep * vectors * L + int64_t(deep) * left * NV * L;
+      for (int panel = left; panel < right; ++panel) {
+        const int across = panel_vectors(panel), most = across == 1 ? TILE_ROWS_NARROW : TILE_ROWS;
+        const int cuts = (deep + most - 1) / most;
+        for (int cut = 0; cut < cuts; ++cut) {     // all of an even height
+          const int first = deep / 2 * cut / cuts * 2, rows = deep / 2 * (cut + 1) / cuts * 2 - first;
+          const SumKernel kernel = sum_kernel_of(rows, across);
+          kernel(room.v + point * count * deep + first, deep, g, int(count), add, sum + int64_t(first) * across * L);
+        }
+        g += count * across * L, sum += int64_t(deep) * across * L;
+      }
+    }
+  }
+
+  void run_slice(int slice, int group, int part, float* sums, int worker) const {
+    const int left = panels * part / parts, right = panels * (part + 1) / parts;
+    const int begin = int(int64_t(units) * slice / slices), end = int(int64_t(units) * (slice + 1) / slices);
+    const Room memory = room(worker, left, right);
+    const int64_t sizeX = int64_t(conv.in[1]) * conv.in[2], sizeY = int64_t(conv.out[1]) * conv.out[2];
+    const float *fromX = static_cast<const float*>(conv.x) + group * channels * sizeX;
+    const float *fromY = static_cast<const float*>(conv.y) + (int64_t(group) * made + left * NV * L) * sizeY;
+    for (int unit = begin; unit < end; ++unit) {
+      const int first = unit / strips * imagesPer, images = min(imagesPer, conv.n - first), y = unit % strips * linesPer;
+      const int lines = min(linesPer, tilesY - y);
+      for (int i = 0; i < images; ++i) {
+        x.fill(fromX + (first + i) * conv.c * sizeX, 2 * y - conv.pad[1], memory.x + i * x.size());
+        memory.y.fill(fromY + (first + i) * conv.o * sizeY, 2 * y, memory.images + i * memory.y.size());
+      }
+      transform(memory, images, lines, left, right);
+      multiply(memory, int64_t(images) * lines * tilesX, left, right, unit > begin, sums);
+    }
+  }
+
+  // dw = the slices' sums, in order, back from U to taps.
+  void finish(const float* sums) const {
+    const int64_t all = sum_size() * conv.groups, next = sum_size() / POINTS;
+    parallel(int64_t(conv.groups) * vectors, [&](int64_t task, int) {
+      const int group = int(task / vectors), vector = int(task % vectors), panel = vector / NV, count = min(L, made - vector * L);
+      const float* sum = sums + group * sum_size() + int64_t(panel) * NV * L * blocks * L + vector % NV * L;
+      float* dw = static_cast<float*>(conv.w) + (int64_t(group) * made + vector * L) * channels * 9;
+      float taps[9][L];
+      for (int c = 0; c < channels; ++c, sum += panel_vectors(panel) * L) {
+        vf u[POINTS];
+        for (int point = 0; point < POINTS; ++point) {
+          u[point] = load(sum + point * next);
+          for (int s = 1; s < slices; ++s) u[point] += load(sum + point * next + s * all);
+        }
+        taps_of(u, taps);
+        for (int o = 0; o < count; ++o)
+          for (int t = 0; t < 9; ++t) dw[(int64_t(o) * channels + c) * 9 + t] = taps[t][o];
+      }
+    });
+  }
+
+  void run() const {
+    const int64_t all = sum_size() * conv.groups;
+    float* sums = static_cast<float*>(pool_scratch(0, size_t(all * slices) * sizeof(float), SHARED));
+    parallel(int64_t(slices) * conv.groups * parts, [&](int64_t task, int worker) {
+      const int part = int(task % parts), group = int(task / parts % conv.groups), slice = int(task / parts / conv.groups);
+      run_slice(slice, group, part, sums + slice * all + group * sum_size(), worker);
+    });
+    finish(sums);
+  }
+};
+
+}  // namespace chainrule::VARIANT
