@@ -10,17 +10,18 @@
 namespace chainrule::VARIANT {
 
 #if CHAINRULE_AVX512
-constexpr int TILE_ROWS = 14, TILE_ROWS_NARROW = 28;   // x two vectors, x one: 28 accumulators
+constexpr int TILE_ROWS = 14, TILE_ROWS_NARROW = 16;   // x two vectors: 28 accumulators; x one: V and M fit L1
 #else
 constexpr int TILE_ROWS = MR, TILE_ROWS_NARROW = 2 * MR;
 #endif
 constexpr int POINTS = 16;                         // products of a tile
 
-// c[r][VECTORS * LANES] = sum over channels c < k of a[c / LANES * aBlock + r * LANES + c % LANES] * b[c][VECTORS * LANES].
-template <int ROWS, int VECTORS> void tile_kernel(const float* a, int64_t aBlock, const float* b, int k, float* c) {
-  constexpr int L = LANES;
+// One of the products for ROWS tiles. V and M hold the 16 numbers of a tile side by side, a vector of channels each:
+// M[vector][tile][.][lane] = sum over channels c < k of V[c / LANES][tile][.][c % LANES] * U[c][vector][lane].
+template <int ROWS, int VECTORS> void tile_kernel(const float* a, int64_t next, const float* b, int k, float* c) {
+  constexpr int L = LANES, STEP = POINTS * L;
   vf acc[ROWS][VECTORS] = {};
-  for (int left = k; left > 0; left -= L, a += aBlock) {
+  for (int left = k; left > 0; left -= L, a += next) {
     const float* from = a;
     for (int p = min(left, L); p > 0; --p, ++from, b += VECTORS * L) {
       vf x[VECTORS];
@@ -29,13 +30,13 @@ template <int ROWS, int VECTORS> void tile_kernel(const float* a, int64_t aBlock
 #pragma GCC unroll 28
       for (int r = 0; r < ROWS; ++r)
 #pragma GCC unroll 4
-        for (int v = 0; v < VECTORS; ++v) acc[r][v] = fma_from(from + r * L, x[v], acc[r][v]);
+        for (int v = 0; v < VECTORS; ++v) acc[r][v] = fma_from(from + r * STEP, x[v], acc[r][v]);
     }
   }
 #pragma GCC unroll 28
   for (int r = 0; r < ROWS; ++r)
 #pragma GCC unroll 4
-    for (int v = 0; v < VECTORS; ++v) store(c + (r * VECTORS + v) * L, acc[r][v]);
+    for (int v = 0; v < VECTORS; ++v) store(c + v * next + r * STEP, acc[r][v]);
 }
 
 using TileKernel = void (*)(const float*, int64_t, const float*, int, float*);
@@ -76,8 +77,9 @@ INLINE void tile_in(const float* from, int64_t line, float* to, int64_t next) {
   }
 }
 
-// The 2x2 results of 16 products that lie `next` apart.
-INLINE void tile_out(const float* from, int64_t next, vf bias, vf (&result)[2][2]) {
+// The 2x2 results of 16 products.
+INLINE void tile_out(const float* from, vf bias, vf (&result)[2][2]) {
+  constexpr int next = LANES;
   vf half[2][4];
 #pragma GCC unroll 4
   for (int x = 0; x < 4; ++x) {
@@ -110,12 +112,40 @@ INLINE void tile_weights(const float (&taps)[9][LANES], float* to, int64_t next)
   }
 }
 
+// Keeps the compiler from making sixteen pointers of one that moves from row to row: they would not fit the registers.
+template <class P> INLINE P* moving(P* pointer) {
+  asm("" : "+r"(pointer));
+  return pointer;
+}
+
+// Rows of memory that will be needed soon, asked for a few lines at a time while there is work to do.
+struct Ahead {
+  const float* row;
+  int64_t next;
+  int64_t rows;
+  int width, at = 0;
+
+  template <int WRITE> INLINE void fetch(int lines) {
+    for (; lines > 0 && rows > 0; --lines) {
+      __builtin_prefetch(row + at, WRITE, WRITE ? 3 : 2);
+      if ((at += 16) < width) continue;
+      at = 0, row += next, --rows;
+    }
+  }
+};
+
 // An image (channel, y, x) turned to (channels / LANES, y, x, LANES) with zeros around it, from line `top` on: rows x columns pixels.
 struct TurnedImage {
   int channels, high, wide;                        // of the source
   int rows, columns, left;                         // of the copy; zeros before a line
 
   int64_t size() const { return int64_t(channels + LANES - 1) / LANES * rows * columns * LANES; }
+
+  // What fill() will read, of images that follow each other.
+  Ahead source(const float* from, int top, int images) const {
+    const int first = max(0, top), end = max(first, min(high, top + rows));
+    return {from + int64_t(first) * wide, int64_t(high) * wide, int64_t(images) * channels, (end - first) * wide};
+  }
 
   NOINLINE void fill(const float* from, int top, float* to) const {
     const int first = max(0, top), end = max(first, min(high, top + rows));
@@ -127,7 +157,8 @@ struct TurnedImage {
         clear(to + (y - top) * line, left * LANES);
         clear(to + (y - top) * line + (left + wide) * LANES, (columns - left - wide) * LANES);
       }
-      turn(from + c * pixels + int64_t(first) * wide, min(LANES, channels - c), (end - first) * wide, to + (first - top) * line + left * LANES);
+      float* corner = to + (first - top) * line + left * LANES;
+      turn(from + c * pixels + int64_t(first) * wide, min(LANES, channels - c), (end - first) * wide, corner);
     }
   }
 
@@ -137,9 +168,15 @@ struct TurnedImage {
     int rest = wide;
     for (int p = 0; p < total; p += LANES, from += LANES) {
       const int part = min(LANES, total - p);
+      const float* row = moving(from);
       vf v[LANES];
+      if (part == LANES && count == LANES) {
 #pragma GCC unroll 16
-      for (int i = 0; i < LANES; ++i) v[i] = i < count ? load_part(from + i * pixels, part) : vf{};
+        for (int i = 0; i < LANES; ++i, row += pixels) v[i] = load(row);
+      } else {
+#pragma GCC unroll 16
+        for (int i = 0; i < LANES; ++i, row += pixels) v[i] = i < count ? load_part(row, part) : vf{};
+      }
       transpose(v);
 #pragma GCC unroll 16
       for (int i = 0; i < LANES; ++i) {
@@ -149,6 +186,18 @@ struct TurnedImage {
         if (--rest == 0) rest = wide, to += gap;
       }
     }
+  }
+};
+
+// Tile number `at` of images that have `lines` lines of `across` tiles.
+struct Tile {
+  int lines, across, image, y, x;
+  Tile(int lines, int across, int at)
+      : lines(lines), across(across), image(at / (lines * across)), y(at / across % lines), x(at % across) {}
+  void advance() {
+    if (++x < across) return;
+    x = 0;
+    if (++y == lines) y = 0, ++image;
   }
 };
 
@@ -176,7 +225,7 @@ struct Winograd {
     tilesY = (high + 1) / 2, tilesX = (wide + 1) / 2;
     blocks = (channels + L - 1) / L, vectors = (made + L - 1) / L, panels = (vectors + NV - 1) / NV;
     slots = vectors == 1 ? TILE_ROWS_NARROW : TILE_ROWS;
-    const int most = max(2 * slots, int((384 << 10) / (16 * (blocks + vectors) * L)));     // tiles whose pixels stay in the cache
+    const int most = max(2 * slots, (128 << 10) / (16 * (blocks + vectors) * L));     // tiles whose pixels stay in the cache
     const int some = max(slots, min(most, int(min<int64_t>(1 << 20, int64_t(tilesX) * tilesY * c.n * c.groups / 8))));
     linesPer = max(1, min(tilesY, some / tilesX));
     imagesPer = linesPer < tilesY || c.groups > 1 ? 1 : max(1, min(c.n, some / (tilesY * tilesX)));
@@ -196,7 +245,9 @@ struct Winograd {
 
   int panel_vectors(int panel) const { return min(NV, vectors - panel * NV); }
   int64_t group_weights() const { return int64_t(POINTS) * channels * vectors * L; }
-  const float* panel_weights(int group, int panel) const { return weights + group * group_weights() + int64_t(POINTS) * channels * panel * NV * L; }
+  const float* panel_weights(int group, int panel) const {
+    return weights + group * group_weights() + int64_t(POINTS) * channels * panel * NV * L;
+  }
 
   void transform_weights() {
     weights = static_cast<float*>(pool_scratch(0, size_t(conv.groups * group_weights()) * sizeof(float), SHARED));
@@ -215,45 +266,42 @@ struct Winograd {
     });
   }
 
-  struct Tile { int image, y, x; };
-  void advance(Tile& tile, int lines) const {
-    if (++tile.x < tilesX) return;
-    tile.x = 0;
-    if (++tile.y == lines) tile.y = 0, ++tile.image;
-  }
-
   // Scratch memory of a task: images turned, results before they are turned back, V and M of a block of tiles.
   struct Room { float *images, *results, *v, *m; };
   int64_t result_size() const { return int64_t(vectors) * linesPer * 2 * wide * L; }
   Room room(int worker) const {
     const int64_t images = imagesPer * turned.size(), results = imagesPer * result_size(), v = int64_t(POINTS) * blocks * slots * L;
-    float* memory = static_cast<float*>(pool_scratch(worker, size_t(images + results + v + POINTS * slots * NV * L) * sizeof(float), LOCAL));
+    const int64_t all = images + results + v + POINTS * slots * NV * L;
+    float* memory = static_cast<float*>(pool_scratch(worker, size_t(all) * sizeof(float), LOCAL));
     return {memory, memory + images, memory + images + results, memory + images + results + v};
   }
 
   // Tiles [tile, tile + count) of a task.
-  NOINLINE void compute(const Room& room, int group, int lines, int pixels, Tile tile, int count) const {
-    const int64_t line = int64_t(turned.columns) * L, block = turned.rows * line, vNext = int64_t(blocks) * slots * L;
-    Tile next = tile;
-    for (int s = 0; s < count; ++s, advance(next, lines)) {
-      const float* at = room.images + next.image * turned.size() + 2 * next.y * line + 2 * next.x * L;
-      for (int c = 0; c < blocks; ++c) tile_in(at + c * block, line, room.v + (c * slots + s) * L, vNext);
+  NOINLINE void compute(const Room& room, int group, int pixels, const Tile& tile, int count, Ahead& source, Ahead& result) const {
+    const int64_t line = int64_t(turned.columns) * L, block = turned.rows * line, next = int64_t(slots) * POINTS * L;
+    Tile at = tile;
+    for (int s = 0; s < count; ++s, at.advance()) {
+      const float* pixel = room.images + at.image * turned.size() + 2 * at.y * line + 2 * at.x * L;
+      for (int c = 0; c < blocks; ++c) tile_in(pixel + c * block, line, room.v + c * next + s * POINTS * L, L);
     }
+    const int sourceLines = (blocks * count * L / 4 + panels * POINTS - 1) / (panels * POINTS);
     const float* bias = gradient ? nullptr : static_cast<const float*>(conv.bias);
     for (int panel = 0; panel < panels; ++panel) {
-      const int across = panel_vectors(panel), mLine = across * L;
+      const int across = panel_vectors(panel), resultLines = (across * count * L / 4 + POINTS - 1) / POINTS;
       const TileKernel kernel = tile_kernel_of(count, across);
       const float* u = panel_weights(group, panel);
-      for (int point = 0; point < POINTS; ++point, u += int64_t(channels) * mLine)
-        kernel(room.v + point * vNext, int64_t(slots) * L, u, channels, room.m + int64_t(point) * slots * mLine);
+      for (int point = 0; point < POINTS; ++point, u += int64_t(channels) * across * L) {
+        source.fetch<0>(sourceLines), result.fetch<1>(resultLines);
+        kernel(room.v + point * L, next, u, channels, room.m + point * L);
+      }
       for (int v = 0; v < across; ++v) {
         const int channel = (panel * NV + v) * L;
         const vf add = bias ? load_part(bias + group * made + channel, min(L, made - channel)) : vf{};
         float* results = room.results + int64_t(panel * NV + v) * pixels * L;
-        Tile at = tile;
-        for (int s = 0; s < count; ++s, advance(at, lines)) {
+        at = tile;
+        for (int s = 0; s < count; ++s, at.advance()) {
           vf result[2][2];
-          tile_out(room.m + (s * across + v) * L, int64_t(slots) * mLine, add, result);
+          tile_out(room.m + v * next + s * POINTS * L, add, result);
           float* out = results + at.image * result_size() + (int64_t(2) * at.y * wide + 2 * at.x) * L;
           const bool right = 2 * at.x + 1 < wide;
           store(out, result[0][0]);
@@ -273,38 +321,61 @@ struct Winograd {
       const int count = min(L, made - c);
       for (int p = 0; p < pixels; p += L) {
         const int part = min(L, pixels - p);
+        float* line = moving(out + p);
         vf v[L];
+        if (part == L && count == L) {
 #pragma GCC unroll 16
-        for (int i = 0; i < L; ++i) v[i] = i < part ? load(results + (p + i) * L) : vf{};
-        transpose(v);
+          for (int i = 0; i < L; ++i) v[i] = load(results + (p + i) * L);
+          transpose(v);
 #pragma GCC unroll 16
-        for (int i = 0; i < L; ++i)
-          if (i < count) store_part<float>(out + i * next + p, v[i], part);
+          for (int i = 0; i < L; ++i, line += next) store(line, v[i]);
+        } else {
+#pragma GCC unroll 16
+          for (int i = 0; i < L; ++i) v[i] = load(results + (p + min(i, part - 1)) * L);
+          transpose(v);
+#pragma GCC unroll 16
+          for (int i = 0; i < L; ++i, line += next)
+            if (i < count) store_part<float>(line, v[i], part);
+        }
       }
     }
   }
 
   // Lines of tiles [y, y + lines) of the items [first, end), which are images of one group.
-  void task(int64_t first, int64_t end, int y, int worker) const {
-    const Room memory = room(worker);
-    const int lines = min(linesPer, tilesY - y), pixels = min(2 * lines, high - 2 * y) * wide, total = int(end - first) * lines * tilesX;
-    const int64_t source = int64_t(turned.high) * turned.wide * channels, result = int64_t(high) * wide;
-    for (int64_t i = first; i < end; ++i) turned.fill(from + i * source, 2 * y - padY, memory.images + (i - first) * turned.size());
+  struct Unit { int64_t first, end; int y; };
+  Unit unit_of(int64_t number) const {
+    const int strips = (tilesY + linesPer - 1) / linesPer;
+    const int64_t first = number / strips * imagesPer, items = int64_t(conv.n) * conv.groups;
+    return {first, min(items, first + imagesPer), int(number % strips) * linesPer};
+  }
+  int64_t units() const { return (int64_t(conv.n) * conv.groups + imagesPer - 1) / imagesPer * ((tilesY + linesPer - 1) / linesPer); }
+
+  const float* source_of(int64_t item) const { return from + item * channels * turned.high * turned.wide; }
+  Ahead ahead_of(const Unit& unit) const { return turned.source(source_of(unit.first), 2 * unit.y - padY, int(unit.end - unit.first)); }
+
+  void run_unit(const Unit& unit, Ahead source, const Room& memory) const {
+    const int lines = min(linesPer, tilesY - unit.y), pixels = min(2 * lines, high - 2 * unit.y) * wide;
+    const int images = int(unit.end - unit.first), total = images * lines * tilesX;
+    const int64_t plane = int64_t(high) * wide;
+    float* out = to + unit.first * made * plane + int64_t(2) * unit.y * wide;
+    Ahead result = {out, plane, int64_t(images) * made, pixels};
+    for (int i = 0; i < images; ++i) turned.fill(source_of(unit.first + i), 2 * unit.y - padY, memory.images + i * turned.size());
     const int count = (total + slots - 1) / slots;
     for (int b = 0; b < count; ++b) {
-      const int at = int(int64_t(total) * b / count), stop = int(int64_t(total) * (b + 1) / count), perImage = lines * tilesX;
-      compute(memory, int(first % conv.groups), lines, pixels, {at / perImage, at % perImage / tilesX, at % tilesX}, stop - at);
+      const int at = int(int64_t(total) * b / count), stop = int(int64_t(total) * (b + 1) / count);
+      compute(memory, int(unit.first % conv.groups), pixels, Tile(lines, tilesX, at), stop - at, source, result);
     }
-    for (int64_t i = first; i < end; ++i)
-      turn_back(memory.results + (i - first) * result_size(), pixels, to + i * made * result + int64_t(2) * y * wide);
+    for (int i = 0; i < images; ++i) turn_back(memory.results + i * result_size(), pixels, out + i * made * plane);
   }
 
   void run() {
     transform_weights();
-    const int64_t items = int64_t(conv.n) * conv.groups, strips = (tilesY + linesPer - 1) / linesPer;
-    parallel((items + imagesPer - 1) / imagesPer * strips, [&](int64_t t, int worker) {
-      const int64_t first = t / strips * imagesPer;
-      task(first, min(items, first + imagesPer), int(t % strips) * linesPer, worker);
+    const int64_t all = units(), each = max<int64_t>(1, all / (4 * pool_threads()));
+    parallel((all + each - 1) / each, [&](int64_t task, int worker) {
+      const Room memory = room(worker);
+      const int64_t end = min(all, (task + 1) * each);
+      for (int64_t u = task * each; u < end; ++u)
+        run_unit(unit_of(u), u + 1 < end ? ahead_of(unit_of(u + 1)) : Ahead{}, memory);
     });
   }
 };

@@ -62,22 +62,33 @@ INLINE void tile_gradient(const float* from, int64_t line, float* to, int64_t ne
   }
 }
 
-// G' u G: the gradient of 3x3 taps from that of U.
-INLINE void taps_of(const vf (&u)[POINTS], float (&taps)[9][LANES]) {
+// G' u G: the gradient of 3x3 taps from that of U, for `count` channels whose taps lie `step` apart.
+NOINLINE inline void taps_to(const float* u, int64_t next, float* to, int64_t step, int count) {
   const auto line = [](vf a, vf b, vf c, vf d, vf (&out)[3]) {
     const vf half = broadcast(0.5f), even = (b + c) * half;
     out[0] = a + even, out[1] = (b - c) * half, out[2] = even + d;
   };
-  vf rows[3][4];
+  vf rows[3][4], taps[16] = {};
+#pragma GCC unroll 4
   for (int x = 0; x < 4; ++x) {
     vf column[3];
-    line(u[x], u[4 + x], u[8 + x], u[12 + x], column);
+    line(load(u + x * next), load(u + (4 + x) * next), load(u + (8 + x) * next), load(u + (12 + x) * next), column);
     for (int y = 0; y < 3; ++y) rows[y][x] = column[y];
   }
+#pragma GCC unroll 3
   for (int y = 0; y < 3; ++y) {
     vf out[3];
     line(rows[y][0], rows[y][1], rows[y][2], rows[y][3], out);
-    for (int x = 0; x < 3; ++x) store(taps[y * 3 + x], out[x]);
+    for (int x = 0; x < 3; ++x) taps[y * 3 + x] = out[x];
+  }
+  if constexpr (LANES == 16) {
+    transpose(taps);
+#pragma GCC unroll 16
+    for (int o = 0; o < 16; ++o)
+      if (o < count) store_first<float>(to + o * step, taps[o], 9);
+  } else {
+    for (int o = 0; o < count; ++o)
+      for (int t = 0; t < 9; ++t) to[o * step + t] = taps[t][o];
   }
 }
 
@@ -87,18 +98,23 @@ struct WinogradWeight {
   int channels, made;                              // of a group of x, of y
   int tilesY, tilesX;
   int blocks, vectors, panels;                     // vectors of channels of x, of y; panels of NV vectors of the latter
-  int imagesPer, linesPer, strips;                 // images, or lines of tiles of one image, that are summed before memory is touched
+  int imagesPer, linesPer, strips;                 // images, or lines of tiles of one image, that are turned together
+  int together;                                    // tiles of them that are summed before a sum is touched
   int units, slices, parts;                        // of that size; sums; parts of y's channels where there are few sums
   TurnedImage x;
 
   explicit WinogradWeight(const Conv& c) : conv(c), channels(c.c / c.groups), made(c.o / c.groups) {
     tilesY = (c.out[1] + 1) / 2, tilesX = (c.out[2] + 1) / 2;
     blocks = (channels + L - 1) / L, vectors = (made + L - 1) / L, panels = (vectors + NV - 1) / NV;
-    const int some = max(24, int((512 << 10) / (POINTS * 4 * (blocks + vectors) * L)));   // tiles whose numbers stay in the cache
+    const int small = 16 * (blocks + vectors) * L, tile = POINTS / 4 * small;              // bytes of a tile's pixels, of its numbers
+    const int spare = (44 << 10) - int(min<int64_t>(44 << 10, sum_size() * 4));
+    const int some = max(24, (128 << 10) / small); // tiles whose pixels stay in the cache; their numbers may fit the first one
+    together = spare >= 12 * tile ? spare / tile : some;
     linesPer = max(1, min(tilesY, some / tilesX)), strips = (tilesY + linesPer - 1) / linesPer;
     imagesPer = strips > 1 ? 1 : max(1, min((c.n + 7) / 8, some / (tilesY * tilesX)));
     units = (c.n + imagesPer - 1) / imagesPer * strips;
-    slices = int(max<int64_t>(1, min<int64_t>(min(8, units), (int64_t(16) << 20) / (c.groups * sum_size() * 4))));
+    const int64_t sumBytes = c.groups * sum_size() * 4;
+    slices = int(max<int64_t>(1, min<int64_t>(min(sumBytes > (64 << 10) ? 4 : 8, units), (int64_t(16) << 20) / sumBytes)));
     parts = slices * c.groups >= 4 ? 1 : min(panels, 4);
     x = {channels, c.in[1], c.in[2], 2 * linesPer + 2, 2 * tilesX + 2, c.pad[2]};
   }
@@ -106,46 +122,46 @@ struct WinogradWeight {
   static bool suits(const Conv& c) { return Winograd::suits(c) && c.c / c.groups >= L / 2; }
 
   int64_t sum_size() const { return int64_t(POINTS) * blocks * vectors * L * L; }
-  int64_t tiles() const { return int64_t(imagesPer) * linesPer * tilesX; }
+  int tiles() const { return min(together, imagesPer * linesPer * tilesX); }
   int panel_vectors(int panel) const { return min(NV, vectors - panel * NV); }
 
   // Scratch memory of a task for panels [left, right) of y.
   struct Room { TurnedImage y; float *x, *images, *v, *g; };
   Room room(int worker, int left, int right) const {
     const int wide = min(vectors, right * NV) - left * NV;
-    Room room = {{min(made, right * NV * L) - left * NV * L, conv.out[1], conv.out[2], 2 * linesPer, 2 * tilesX, 0}, 0, 0, 0, 0};
-    const int64_t sizeX = imagesPer * x.size(), sizeY = imagesPer * room.y.size(), sizeV = POINTS * tiles() * blocks * L;
-    room.x = static_cast<float*>(pool_scratch(worker, size_t(sizeX + sizeY + sizeV + POINTS * tiles() * wide * L) * sizeof(float), LOCAL));
+    const int channels = min(made, right * NV * L) - left * NV * L;
+    Room room = {{channels, conv.out[1], conv.out[2], 2 * linesPer, 2 * tilesX, 0}, 0, 0, 0, 0};
+    const int64_t sizeX = imagesPer * x.size(), sizeY = imagesPer * room.y.size(), sizeV = int64_t(POINTS) * tiles() * blocks * L;
+    room.x = static_cast<float*>(pool_scratch(worker, size_t(sizeX + sizeY + sizeV + int64_t(POINTS) * tiles() * wide * L) * sizeof(float), LOCAL));
     room.images = room.x + sizeX, room.v = room.images + sizeY, room.g = room.v + sizeV;
     return room;
   }
 
-  // V[point][tile][channel of x] and the gradient [point][panel][tile][channel of y] of lines of tiles of some images.
-  NOINLINE void transform(const Room& room, int images, int lines, int left, int right) const {
+  // V[point][tile][channel of x] and the gradient [point][panel][tile][channel of y] of some tiles.
+  NOINLINE void transform(const Room& room, Tile at, int64_t count, int left, int right) const {
     const int64_t line = int64_t(x.columns) * L, block = x.rows * line, yLine = int64_t(room.y.columns) * L, yBlock = room.y.rows * yLine;
-    const int64_t count = int64_t(images) * lines * tilesX, vNext = count * blocks * L;
-    const int64_t gNext = count * (min(vectors, right * NV) - left * NV) * L;
-    int64_t tile = 0;
-    for (int i = 0; i < images; ++i)
-      for (int ty = 0; ty < lines; ++ty)
-        for (int tx = 0; tx < tilesX; ++tx, ++tile) {
-          const float* at = room.x + i * x.size() + 2 * ty * line + 2 * tx * L;
-          for (int b = 0; b < blocks; ++b) tile_in(at + b * block, line, room.v + (tile * blocks + b) * L, vNext);
-          at = room.images + i * room.y.size() + 2 * ty * yLine + 2 * tx * L;
-          float* g = room.g;
-          for (int panel = left; panel < right; ++panel) {
-            const int across = panel_vectors(panel);
-            for (int v = 0; v < across; ++v, at += yBlock) tile_gradient(at, yLine, g + (tile * across + v) * L, gNext);
-            g += count * across * L;
-          }
-        }
+    const int64_t vNext = count * blocks * L, gNext = count * (min(vectors, right * NV) - left * NV) * L;
+    for (int64_t tile = 0; tile < count; ++tile, at.advance()) {
+      const float* from = room.x + at.image * x.size() + 2 * at.y * line + 2 * at.x * L;
+      for (int b = 0; b < blocks; ++b) tile_in(from + b * block, line, room.v + (tile * blocks + b) * L, vNext);
+      from = room.images + at.image * room.y.size() + 2 * at.y * yLine + 2 * at.x * L;
+      float* g = room.g;
+      for (int panel = left; panel < right; ++panel) {
+        const int across = panel_vectors(panel);
+        for (int v = 0; v < across; ++v, from += yBlock) tile_gradient(from, yLine, g + (tile * across + v) * L, gNext);
+        g += count * across * L;
+      }
+    }
   }
 
   // Adds V times gradient to sums [point][panel][channel of x][channel of y].
-  NOINLINE void multiply(const Room& room, int64_t count, int left, int right, bool add, float* sums) const {
+  NOINLINE void multiply(const Room& room, int64_t count, int left, int right, bool add, float* sums, Ahead& nextX,
+                         Ahead& nextY) const {
     const int deep = blocks * L;
     const float* g = room.g;
+    const int linesX = int(count * blocks * L / 4 / POINTS) + 1, linesY = int(count * room.y.channels / 4 / POINTS) + 1;
     for (int point = 0; point < POINTS; ++point) {
+      nextX.fetch<0>(linesX), nextY.fetch<0>(linesY);
       float* sum = sums + int64_t(point) * deep * vectors * L + int64_t(deep) * left * NV * L;
       for (int panel = left; panel < right; ++panel) {
         const int across = panel_vectors(panel), most = across == 1 ? TILE_ROWS_NARROW : TILE_ROWS;
@@ -160,43 +176,60 @@ struct WinogradWeight {
     }
   }
 
+  struct Unit { int first, images, y, lines; };
+  Unit unit_of(int number) const {
+    const int first = number / strips * imagesPer, y = number % strips * linesPer;
+    return {first, min(imagesPer, conv.n - first), y, min(linesPer, tilesY - y)};
+  }
+
   void run_slice(int slice, int group, int part, float* sums, int worker) const {
     const int left = panels * part / parts, right = panels * (part + 1) / parts;
     const int begin = int(int64_t(units) * slice / slices), end = int(int64_t(units) * (slice + 1) / slices);
     const Room memory = room(worker, left, right);
     const int64_t sizeX = int64_t(conv.in[1]) * conv.in[2], sizeY = int64_t(conv.out[1]) * conv.out[2];
-    const float *fromX = static_cast<const float*>(conv.x) + group * channels * sizeX;
-    const float *fromY = static_cast<const float*>(conv.y) + (int64_t(group) * made + left * NV * L) * sizeY;
-    for (int unit = begin; unit < end; ++unit) {
-      const int first = unit / strips * imagesPer, images = min(imagesPer, conv.n - first), y = unit % strips * linesPer;
-      const int lines = min(linesPer, tilesY - y);
-      for (int i = 0; i < images; ++i) {
-        x.fill(fromX + (first + i) * conv.c * sizeX, 2 * y - conv.pad[1], memory.x + i * x.size());
-        memory.y.fill(fromY + (first + i) * conv.o * sizeY, 2 * y, memory.images + i * memory.y.size());
+    const auto fromX = [&](int image) { return static_cast<const float*>(conv.x) + (int64_t(image) * conv.c + group * channels) * sizeX; };
+    const auto fromY = [&](int image) {
+      return static_cast<const float*>(conv.y) + (int64_t(image) * conv.o + group * made + left * NV * L) * sizeY;
+    };
+    for (int number = begin; number < end; ++number) {
+      const Unit unit = unit_of(number);
+      for (int i = 0; i < unit.images; ++i) {
+        x.fill(fromX(unit.first + i), 2 * unit.y - conv.pad[1], memory.x + i * x.size());
+        memory.y.fill(fromY(unit.first + i), 2 * unit.y, memory.images + i * memory.y.size());
       }
-      transform(memory, images, lines, left, right);
-      multiply(memory, int64_t(images) * lines * tilesX, left, right, unit > begin, sums);
+      Ahead nextX = {}, nextY = {};
+      if (number + 1 < end) {
+        const Unit next = unit_of(number + 1);
+        nextX = x.source(fromX(next.first), 2 * next.y - conv.pad[1], conv.groups > 1 ? 1 : next.images);
+        nextY = memory.y.source(fromY(next.first), 2 * next.y, conv.groups > 1 || parts > 1 ? 1 : next.images);
+      }
+      const int total = unit.images * unit.lines * tilesX, most = tiles(), blocks = (total + most - 1) / most;
+      for (int b = 0; b < blocks; ++b) {
+        const int at = int(int64_t(total) * b / blocks), count = int(int64_t(total) * (b + 1) / blocks) - at;
+        transform(memory, Tile(unit.lines, tilesX, at), count, left, right);
+        multiply(memory, count, left, right, number > begin || b > 0, sums, nextX, nextY);
+      }
     }
   }
 
-  // dw = the slices' sums, in order, back from U to taps.
-  void finish(const float* sums) const {
+  // dw = the slices' sums, in order, back from U to taps: for some channels of x and a panel of y's.
+  void finish(float* sums) const {
     const int64_t all = sum_size() * conv.groups, next = sum_size() / POINTS;
-    parallel(int64_t(conv.groups) * vectors, [&](int64_t task, int) {
-      const int group = int(task / vectors), vector = int(task % vectors), panel = vector / NV, count = min(L, made - vector * L);
-      const float* sum = sums + group * sum_size() + int64_t(panel) * NV * L * blocks * L + vector % NV * L;
-      float* dw = static_cast<float*>(conv.w) + (int64_t(group) * made + vector * L) * channels * 9;
-      float taps[9][L];
-      for (int c = 0; c < channels; ++c, sum += panel_vectors(panel) * L) {
-        vf u[POINTS];
-        for (int point = 0; point < POINTS; ++point) {
-          u[point] = load(sum + point * next);
-          for (int s = 1; s < slices; ++s) u[point] += load(sum + point * next + s * all);
+    parallel(int64_t(conv.groups) * panels * blocks, [&](int64_t task, int) {
+      const int block = int(task % blocks), panel = int(task / blocks % panels), group = int(task / blocks / panels);
+      const int across = panel_vectors(panel);
+      float* corner = sums + group * sum_size() + (int64_t(panel) * NV * blocks + int64_t(block) * across) * L * L;
+      for (int point = 0; point < POINTS; ++point)
+        for (int s = 1; s < slices; ++s) {
+          float* total = corner + point * next;
+          for (int i = 0; i < across * L * L; i += L) store<float>(total + i, load(total + i) + load(total + i + s * all));
         }
-        taps_of(u, taps);
-        for (int o = 0; o < count; ++o)
-          for (int t = 0; t < 9; ++t) dw[(int64_t(o) * channels + c) * 9 + t] = taps[t][o];
-      }
+      for (int v = 0; v < across; ++v)
+        for (int i = 0; i < min(L, channels - block * L); ++i) {
+          const int64_t o = int64_t(group) * made + (panel * NV + v) * L;
+          float* dw = static_cast<float*>(conv.w) + (o * channels + block * L + i) * 9;
+          taps_to(corner + (i * across + v) * L, next, dw, int64_t(channels) * 9, min(L, made - (panel * NV + v) * L));
+        }
     });
   }
 
