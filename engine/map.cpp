@@ -1,7 +1,7 @@
 // Pointwise kernels: outputs[k][i] = exprs[k](inputs[..][i]). One loop over tiles; a tile is computed by a loop compiled
 // ahead of time where the program has one (aot.h), and by the block VM otherwise.
 #include "pool.h"
-#include "vm.h"
+#include "rows.h"
 #include "kernels.h"
 
 namespace chainrule::VARIANT {
@@ -234,6 +234,26 @@ void run_tiles(const MapStep& m, int64_t task, int64_t tasks) {
   }
 }
 
+// The same, row by row, where all operands are rows in memory or single numbers. False where they are not.
+NOINLINE bool run_rows(const MapStep& m, int64_t task, int64_t tasks) {
+  const int64_t total = m.planes * m.rows;
+  if (m.aot < 0 || m.mode == TRANSPOSED || (tasks > 1 && total < 4 * tasks)) return false;
+  Rows rows;
+  if (!rows.prepare(m.inputs + m.outputs, m.inputs, m.dims, m.rank - 1, [&](int k) { return m.operand(k); }, 0)) return false;
+  const int64_t last = total * (task + 1) / tasks;
+  int64_t row = total * task / tasks;
+  rows.seek(row);
+  for (; row < last; ++row) {
+    for (int64_t column = 0; column < m.columns;) {
+      const int n = rows.piece(column, m.columns - column);
+      if (column + n == m.columns && row + 1 < last) rows.advance();
+      aot_loops[m.aot](n, rows.place, m.step->scalars, rows.place + m.inputs);
+      column += n;
+    }
+  }
+  return true;
+}
+
 void run_map(const MapStep& m) {
   const int64_t elements = m.planes * m.rows * m.columns;
   int64_t tasks = elements / GRAIN;
@@ -242,8 +262,12 @@ void run_map(const MapStep& m) {
     if (tasks > most) tasks = most;
     if (most == 4) tasks = 1;
   }
-  if (tasks <= 1) run_tiles(m, 0, 1);
-  else parallel(tasks, [&](int64_t task, int) { run_tiles(m, task, tasks); });
+  const auto run = [&](int64_t task, int) {
+    if (!BY_ROWS || !run_rows(m, task, tasks)) run_tiles(m, task, tasks);
+  };
+  if (tasks > 1) return parallel(tasks, run);
+  tasks = 1;
+  run(0, 0);
 }
 
 // The commonest case, with the least ceremony: dense float32 everywhere and a compiled loop.

@@ -4,7 +4,7 @@
 #include "folds.h"
 #include "kernels.h"
 #include "pool.h"
-#include "vm.h"
+#include "rows.h"
 
 namespace chainrule::VARIANT {
 
@@ -72,14 +72,18 @@ struct Reads {
     block = machine.block < BLOCK ? machine.block : BLOCK;
   }
 
-  // Goes to a kept index and to the row of the reduced space that holds this element.
-  INLINE void seek(const ReduceStep& r, int64_t kept, int64_t reduced) {
-    for (int k = 0; k < r.inputs; ++k) start[k] = 0;
+  INLINE int64_t kept_offset(const ReduceStep& r, int k, int64_t kept) const {
+    int64_t at = 0;
     for (int d = r.kept - 1; d >= 0 && kept > 0; --d) {
-      const int64_t rest = quotient(kept, r.kept_dims[d]), i = kept - rest * r.kept_dims[d];
-      for (int k = 0; k < r.inputs; ++k) start[k] += i * views[k].strides[d];
+      const int64_t rest = quotient(kept, r.kept_dims[d]);
+      at += (kept - rest * r.kept_dims[d]) * views[k].strides[d];
       kept = rest;
     }
+    return at;
+  }
+  // Goes to a kept index and to the row of the reduced space that holds this element.
+  INLINE void seek(const ReduceStep& r, int64_t kept, int64_t reduced) {
+    for (int k = 0; k < r.inputs; ++k) start[k] = kept_offset(r, k, kept);
     int64_t row = quotient(reduced, r.inner);
     for (int d = r.reduced - 2; d >= 0; --d) {
       const int64_t rest = quotient(row, r.reduced_dims[d]);
@@ -162,12 +166,44 @@ void fold_row(const ReduceStep& r, const FoldCalls& calls, Reads& reads, int64_t
   while (from < to) {
     int64_t n = r.inner - inner < to - from ? r.inner - inner : to - from;
     if (!reads.plain && n > reads.block) n = reads.block;
-    calls.stretch(fold, 1, reads.plain ? reads.plain_at(inner) : reads.tile(inner, 1, int(n)), 0, n, from);
+    const void* const values = reads.plain ? reads.plain_at(inner) : reads.tile(inner, 1, int(n));
+    const int64_t base = from;
     from += n, inner += n;
+    if (inner == r.inner) {
+      inner = 0;
+      reads.next_row(r);
+      if (reads.plain && from < to) prefetch(static_cast<const char*>(reads.plain_at(0)), r.inner * bytes_of(reads.sources[0].dtype));
+    }
+    calls.stretch(fold, 1, values, 0, n, base);
+  }
+}
+
+// The same for a compiled loop over rows in memory: what it makes of them is folded a few rows at a time. False where there are none.
+NOINLINE bool fold_compiled(const ReduceStep& r, const FoldCalls& calls, const Reads& reads, int64_t output, int64_t from, int64_t to,
+                            void* fold) {
+  constexpr int64_t ROOM = 2048;
+  if (reads.compiled == nullptr) return false;
+  Rows rows;
+  if (!rows.prepare(r.inputs, r.inputs, r.reduced_dims, r.reduced - 1, [&](int k) { return r.input(k); }, r.kept)) return false;
+  for (int k = 0; k < r.inputs; ++k) rows.at[k] += reads.kept_offset(r, k, output);
+  rows.seek(quotient(from, r.inner));
+  alignas(64) float values[ROOM];
+  int64_t inner = remainder_of(from, r.inner), held = 0;
+  for (int64_t at = from; at < to;) {
+    const int64_t left = r.inner - inner < to - at ? r.inner - inner : to - at;
+    const int n = rows.piece(inner, left < ROOM - held ? left : ROOM - held);
+    void* out = values + held;
+    if (n == r.inner - inner && at + n < to) rows.advance();
+    reads.compiled(n, rows.place, reads.scalars, &out);
+    at += n, inner += n, held += n;
+    if (held == ROOM || at == to) {
+      calls.stretch(fold, 1, values, 0, held, at - held);
+      held = 0;
+    }
     if (inner < r.inner) continue;
     inner = 0;
-    reads.next_row(r);
   }
+  return true;
 }
 
 // Short rows, one after the other along the fastest kept dim: several are evaluated at once.
@@ -196,7 +232,10 @@ void run_rows(const ReduceStep& r, const FoldCalls& calls) {
     calls.start(folds, count);
     const int64_t from = part_start(r, part), to = part_start(r, part + 1);
     if (is_short && reads.block >= r.inner) fold_short_rows(r, calls, reads, first, count, folds);
-    else for (int i = 0; i < count; ++i) fold_row(r, calls, reads, first + i, from, to, folds + i * calls.bytes);
+    else for (int i = 0; i < count; ++i) {
+      void* const fold = folds + i * calls.bytes;
+      if (!BY_ROWS || !fold_compiled(r, calls, reads, first + i, from, to, fold)) fold_row(r, calls, reads, first + i, from, to, fold);
+    }
     if (r.parts > 1) return;
     calls.results(folds, count, results);
     write_out(r, first, count, results);

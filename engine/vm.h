@@ -99,7 +99,9 @@ struct Machine {
         continue;
       }
       Loaded& last = loaded[k];
-      if (last.from == from && last.columns == columns && last.rows >= rows) continue;
+      const bool repeats = source.row == 0 && source.column == 0;
+      const bool holds = repeats ? last.rows * last.columns >= rows * columns : last.columns == columns && last.rows >= rows;
+      if (last.from == from && holds) continue;
       last = Loaded{from, rows, columns};
       load_tile(compute, source.dtype, from, source.row, source.column, rows, columns, to);
     }

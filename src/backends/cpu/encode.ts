@@ -18,7 +18,7 @@ import { computeCodes, writeExprs } from './encodeExpr.js';
 import { writeFactor } from './encodeFactor.js';
 import { writeAttention, writeLayerNorm, writeRecurrent } from './encodeFused.js';
 import { writeConv, writeGemm, writeScan, writeSort, writeWindow } from './encodeHeavy.js';
-import { coalesce, isInjective, outerLoops, pairTransposed, slabsDisjoint, sortedDims } from './encodeLoops.js';
+import { coalesce, isInjective, outerLoops, pairTransposed, repeatInside, slabsDisjoint, sortedDims } from './encodeLoops.js';
 import { TapeWriter } from './tapeWriter.js';
 
 /** The number of the loop that the engine holds compiled for a program's hash, or -1. */
@@ -100,6 +100,7 @@ function writeMap(tape: TapeWriter, step: Step, kernel: MapKernel, findAot: Find
   const operands = [...inputs, ...outputs];
   const strides = operands.map((o) => stridesAt(o, shape));
   const loops = coalesce(shape, strides, sortedDims(shape, [first.spec.strides]));
+  repeatInside(loops);
   pairTransposed(loops, [...inputs.keys()]);
   const aot = compute === 'float32' ? findAot(...toBytecode(exprs, compute).hash) : -1;
   tape.begin('map', scalarBase);

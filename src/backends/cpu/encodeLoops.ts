@@ -67,6 +67,23 @@ export function pairTransposed({ dims, strides }: Loops, readers: readonly numbe
   }
 }
 
+/** Rows shorter than this are walked in the order of memory, whatever repeats along them. */
+const LONG_ROW = 128;
+
+/**
+ * Where an operand is one number along the last dim, the dims that it does not change along go inside of those that it does: the engine
+ * spreads such a number out, and again only when it changes. For loops that may be reordered.
+ */
+export function repeatInside({ dims, strides }: Loops): void {
+  const last = dims.length - 1;
+  if (last < 2 || (dims[last] ?? 0) < LONG_ROW) return;
+  const repeated = strides.filter((s) => s[last] === 0);
+  const moves = (d: number): boolean => repeated.some((s) => s[d] !== 0);
+  const outer = [...dims.keys()].slice(0, last);
+  const order = [...outer.filter(moves), ...outer.filter((d) => !moves(d)), last];
+  for (const list of [dims, ...strides]) list.splice(0, list.length, ...order.map((d) => list[d] ?? 0));
+}
+
 /** Whether no two steps along the dims meet: every stride passes over all that the smaller ones reach. */
 export function isInjective(dims: readonly number[], strides: readonly number[]): boolean {
   const order = [...dims.keys()].sort((a, b) => Math.abs(strides[a] ?? 0) - Math.abs(strides[b] ?? 0));

@@ -1,0 +1,90 @@
+// Rows of float32 operands for a loop compiled ahead of time: what moves along a row is read where it lies, single numbers are
+// spread out, again only when they change.
+#pragma once
+#include "vm.h"
+
+namespace chainrule::VARIANT {
+
+// Memory that will be read soon, after a jump that the processor does not foresee: it goes on from there by itself.
+template <class T> INLINE void prefetch(const T* p, int64_t count) {
+#ifndef __wasm__
+  constexpr int64_t LINE = 64 / sizeof(T), MOST = 64 * LINE;
+  for (int64_t i = 0; i < (count < MOST ? count : MOST); i += LINE) __builtin_prefetch(p + i);
+#endif
+}
+
+#ifdef __wasm__
+constexpr bool BY_ROWS = false;      // what goes over a network is kept small
+#else
+constexpr bool BY_ROWS = true;
+#endif
+
+struct Rows {
+  static constexpr int OPERANDS = 16, SPREADS = 8, WIDE = 1024, SHORTEST = 32;
+
+  int operands, spreads, rank;         // rank: of the dims above the rows
+  int64_t columns;
+  int32_t index[MAX_RANK];
+  const int32_t *dims, *strides[OPERANDS];
+  float* at[OPERANDS];                 // the current row
+  int spread[SPREADS];                 // operands that stay where they are along a row
+  const float* known[SPREADS];
+  void* place[OPERANDS];
+  alignas(64) float numbers[SPREADS][WIDE];
+
+  // False where rows are of no use. Operand k is read along the dims of `v` from `skip` on, the last of which is `columns` long.
+  template <class At> NOINLINE bool prepare(int count, int inputs, const int32_t* all, int above, At view, int skip) {
+    operands = count, spreads = 0, rank = above, dims = all, columns = all[above];
+    if (operands > OPERANDS || columns < SHORTEST) return false;
+    for (int k = 0; k < operands; ++k) {
+      const View v = view(k);
+      strides[k] = v.strides + skip, at[k] = v.template as<float>();
+      const int32_t along = strides[k][rank];
+      if (v.dtype != FLOAT32 || (along != 1 && (along != 0 || k >= inputs))) return false;
+      if (along == 1) continue;
+      if (spreads == SPREADS) return false;
+      spread[spreads] = k, known[spreads++] = nullptr;
+    }
+    for (int d = 0; d < rank; ++d) index[d] = 0;
+    return true;
+  }
+
+  INLINE void move(int64_t d, int64_t by) {
+    for (int k = 0; k < operands; ++k) at[k] += by * strides[k][d];
+  }
+  INLINE void seek(int64_t row) {
+    for (int d = rank - 1; d >= 0 && row > 0; --d) {
+      const int64_t rest = quotient(row, dims[d]), to = row - rest * dims[d];
+      move(d, to - index[d]);
+      index[d] = int32_t(to), row = rest;
+    }
+  }
+  INLINE void next() {
+    for (int d = rank - 1; d >= 0; --d) {
+      const bool carry = ++index[d] == dims[d];
+      move(d, carry ? 1 - dims[d] : 1);
+      if (!carry) return;
+      index[d] = 0;
+    }
+  }
+
+  // Goes to the next row, and has memory bring it.
+  INLINE void advance() {
+    next();
+    for (int k = 0; k < operands; ++k) prefetch(at[k], columns);
+  }
+
+  // Where the row's elements from `column` on are: as many as asked for, but no more than are spread out.
+  INLINE int piece(int64_t column, int64_t wanted) {
+    for (int k = 0; k < operands; ++k) place[k] = at[k] + column;
+    const int64_t most = spreads > 0 && wanted > WIDE ? WIDE : wanted;
+    for (int s = 0; s < spreads; ++s) {
+      const float* const from = at[spread[s]];
+      if (known[s] != from) fill(numbers[s], *from, columns < WIDE ? columns : WIDE), known[s] = from;
+      place[spread[s]] = numbers[s];
+    }
+    return int(most);
+  }
+};
+
+}  // namespace chainrule::VARIANT

@@ -1,0 +1,191 @@
+// Windows of float32 planes, a vector of outputs at a time.
+#pragma once
+#include "views.h"
+#include "window.h"
+
+namespace chainrule::VARIANT {
+
+// ---- neighbouring windows one or two elements apart -------------------------------------------------------------------------
+
+// Lanes 0, 2, 4, ... of a and b in a row, and lanes 1, 3, 5, ...
+INLINE vf evens(vf a, vf b) {
+#if CHAINRULE_AVX512
+  return __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+#elif CHAINRULE_AVX2
+  return __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14);
+#else
+  return __builtin_shufflevector(a, b, 0, 2, 4, 6);
+#endif
+}
+INLINE vf odds(vf a, vf b) {
+#if CHAINRULE_AVX512
+  return __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+#elif CHAINRULE_AVX2
+  return __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15);
+#else
+  return __builtin_shufflevector(a, b, 1, 3, 5, 7);
+#endif
+}
+
+template <int STRIDE> INLINE vf load_every(const float* p) {
+  if constexpr (STRIDE == 1) return load(p);
+  else return evens(load(p), load(p + LANES));
+}
+
+INLINE void put(float* to, vf v, int lanes) {
+  if (lanes == LANES) store(to, v);
+  else store_first(to, v, lanes);
+}
+INLINE void put(int32_t* to, vi v, int lanes) { put(reinterpret_cast<float*>(to), (vf)v, lanes); }
+
+INLINE vi iota() {
+  vi out;
+  for (int i = 0; i < LANES; ++i) out[i] = i;
+  return out;
+}
+
+struct Row {
+  const float* plane;
+  const float* end;                    // of all planes: nothing is read from here on
+  Span z, y;
+  float* values;                       // of output column 0
+  int32_t* winners;                    // likewise, or null
+};
+
+// Outputs [from, from + lanes) whose windows lie within the row.
+template <int STRIDE> void max_lanes(const Window& w, const Row& row, int32_t from, int lanes) {
+  const int32_t start = from * STRIDE - w.padding[2];
+  const vi offsets = iota() * STRIDE;
+  vf best = {};
+  vi at = {};
+  bool first = true;
+  for (int32_t k = 0; k < row.z.count; ++k)
+    for (int32_t j = 0; j < row.y.count; ++j) {
+      const int32_t line = ((row.z.first + k * w.dilation[0]) * w.input[1] + row.y.first + j * w.dilation[1]) * w.input[2] + start;
+      for (int32_t u = 0; u < w.kernel[2]; ++u) {
+        const int32_t place = line + u * w.dilation[2];
+        const vf v = load_every<STRIDE>(row.plane + place);
+        const vi wins = (v > best) | ((v != v) & (best == best)) | (first ? -1 : 0);
+        best = select(wins, v, best);
+        at = select(wins, offsets + place, at);
+        first = false;
+      }
+    }
+  put(row.values + from, best, lanes);
+  if (row.winners != nullptr) put(row.winners + from, at, lanes);
+}
+
+template <int STRIDE> void mean_lanes(const Window& w, const Row& row, int32_t from, int lanes) {
+  const int32_t start = from * STRIDE - w.padding[2];
+  vf total = {};
+  for (int32_t k = 0; k < row.z.count; ++k)
+    for (int32_t j = 0; j < row.y.count; ++j) {
+      const int32_t line = ((row.z.first + k * w.dilation[0]) * w.input[1] + row.y.first + j * w.dilation[1]) * w.input[2] + start;
+      for (int32_t u = 0; u < w.kernel[2]; ++u) total += load_every<STRIDE>(row.plane + line + u * w.dilation[2]);
+    }
+  const Span x = {0, w.kernel[2], w.kernel[2]};
+  put(row.values + from, total / broadcast(float(divisor_of(w, row.z, row.y, x))), lanes);
+}
+
+typedef void (*Lanes)(const Window&, const Row&, int32_t from, int lanes);
+
+// What computes a vector of outputs of this geometry, or null.
+inline Lanes lanes_for(const Window& w) {
+  if (w.adaptive || w.kernel[2] > 16 || (w.stride[2] != 1 && w.stride[2] != 2)) return nullptr;
+  if (w.by == MEAN) return w.stride[2] == 1 ? mean_lanes<1> : mean_lanes<2>;
+  return w.stride[2] == 1 ? max_lanes<1> : max_lanes<2>;
+}
+
+template <class T>
+INLINE void one_output(const Window& w, const T* plane, const Span& z, const Span& y, int32_t o, T* value, int32_t* winner) {
+  if (w.by == MAX) max_at(w, plane, z, y, w.spans[2][o], value, winner);
+  else mean_at(w, plane, z, y, w.spans[2][o], value);
+}
+
+// A row of outputs, with vectors where whole windows lie inside the plane.
+inline void float_row(const Window& w, const Row& row, Lanes lanes) {
+  const int32_t outputs = w.output[2], stride = w.stride[2], reach = (w.kernel[2] - 1) * w.dilation[2];
+  const auto scalar = [&](int32_t o) {
+    one_output(w, row.plane, row.z, row.y, o, row.values + o, row.winners == nullptr ? nullptr : row.winners + o);
+  };
+  int32_t from = 0, to = 0;                              // the outputs that a vector may compute
+  const int32_t room = w.input[2] - 1 - reach + w.padding[2];
+  if (lanes != nullptr && room >= 0 && row.z.count > 0 && row.y.count > 0) {
+    from = (w.padding[2] + stride - 1) / stride, to = room / stride + 1;
+    to = to < outputs ? to : outputs;
+    from = from < to ? from : to;
+  }
+  for (int32_t o = 0; o < from; ++o) scalar(o);
+  const int64_t depth = row.z.first + (row.z.count - 1) * w.step(0), height = row.y.first + (row.y.count - 1) * w.step(1);
+  const float* const lowest = row.plane + (depth * w.input[1] + height) * w.input[2];
+  int32_t o = from;
+  for (; o < to; o += LANES) {
+    const float* const last = lowest + o * stride - w.padding[2] + reach + stride * LANES;   // how far the loads go
+    if (last > row.end) break;
+    lanes(w, row, o, to - o < LANES ? to - o : LANES);
+  }
+  for (o = o < to ? o : to; o < outputs; ++o) scalar(o);
+}
+
+// ---- windows of 2 x 2 that lie side by side, which is the pooling that most networks do -----------------------------------
+
+// A whole vector wherever the memory behind it is ours: to read, or to write before the rows that come next are written.
+template <class T> INLINE Vec<T> load_within(const T* p, int64_t room) {
+  return room >= LANES ? load(p) : load_first(p, room > 0 ? int(room) : 0);
+}
+template <class T> INLINE void store_within(T* p, Vec<T> v, int64_t room, int wanted) {
+  if (room >= LANES) store(p, v);
+  else if (wanted > 0) store_first(p, v, wanted < LANES ? wanted : LANES);
+}
+
+struct Pick {
+  vf value;
+  vi at;
+};
+// The better one of two, the first of equals; NaN is the largest.
+INLINE Pick better(Pick a, Pick b) {
+  const vi wins = (b.value > a.value) | ((b.value != b.value) & (a.value == a.value));
+  return {select(wins, b.value, a.value), select(wins, b.at, a.at)};
+}
+
+// Rows [first, last) of a plane's outputs; nothing is read from `end` on.
+inline void max_two_by_two(const Window& w, const float* plane, const float* end, float* values, int32_t* winners, int64_t first,
+                           int64_t last) {
+  const int32_t wide = w.output[2], line = w.input[2];
+  const vi doubled = iota() * 2;
+  for (int64_t y = first; y < last; ++y) {
+    for (int32_t x = 0; x < wide; x += LANES) {
+      const int32_t place = int32_t(2 * y) * line + 2 * x;
+      const int64_t out = y * wide + x, room = last * wide - out;
+      const float* const top = plane + place;
+      const float* const bottom = top + line;
+      const vf a = load_within(top, end - top), b = load_within(top + LANES, end - top - LANES);
+      const vf c = load_within(bottom, end - bottom), d = load_within(bottom + LANES, end - bottom - LANES);
+      const vi at = doubled + place;
+      const Pick upper = better({evens(a, b), at}, {odds(a, b), at + 1});
+      const Pick best = better(upper, better({evens(c, d), at + line}, {odds(c, d), at + line + 1}));
+      store_within(values + out, best.value, room, wide - x);
+      if (winners != nullptr) store_within(winners + out, best.at, room, wide - x);
+    }
+  }
+}
+
+// Each row of a plane from the windows that it lies in; every element lies in one.
+inline void give_two_by_two(const Window& w, const float* gradients, const int32_t* winners, float* plane) {
+  const int32_t wide = w.output[2], line = 2 * wide;
+  const vi doubled = iota() * 2;
+  for (int32_t y = 0; y < 2 * w.output[1]; ++y) {
+    for (int32_t x = 0; x < wide; x += LANES) {
+      const int64_t window = int64_t(y / 2) * wide + x;
+      const int32_t place = y * line + 2 * x, rest = line - 2 * x;
+      const int64_t room = w.inputs - place;
+      const vf g = load_within(gradients + window, w.outputs - window);
+      const vi at = load_within(winners + window, w.outputs - window) - (doubled + place);
+      const vf left = select(at == 0, g, vf{}), right = select(at == 1, g, vf{});
+      store_within(plane + place, zip_low(left, right), room, rest);
+      if (rest > LANES) store_within(plane + place + LANES, zip_high(left, right), room - LANES, rest - LANES);
+    }
+  }
+}
+
+}  // namespace chainrule::VARIANT

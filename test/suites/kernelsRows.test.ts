@@ -1,0 +1,131 @@
+// The engine against the reference backend where rows are long enough for vectors: windows of every width in planes that lie apart,
+// and loops compiled ahead of time over rows of strided and repeated operands.
+import { describe, test } from 'node:test';
+import { contiguousStrides, sizeOf } from '../../dist/core/shape.js';
+import { specOf } from '../../dist/core/spec.js';
+import { input } from '../../dist/expr/expr.js';
+import type { Kernel, WindowGeometry } from '../../dist/program/kernel.js';
+import { cpuBackends } from '../support/cpuBackends.js';
+import { compareRuns, type Operand, Random } from '../support/kernelCases.js';
+
+/** A slice of a larger dense operand: `shape` at the front of each dim of `whole`, a few elements in. */
+function sliceOf(whole: Operand, full: readonly number[], shape: readonly number[]): Operand {
+  const { dtype } = whole.spec;
+  const strides = contiguousStrides(full).map((s, d) => (shape[d] === 1 && full[d] !== 1 ? 0 : s));
+  return { ...whole, spec: specOf(dtype, shape, strides), offset: Math.min(3, sizeOf(full) - sizeOf(shape)) };
+}
+
+/** [height, width, kernel, stride, padding] of flat windows. */
+const windows: readonly (readonly [number, number, number, number, number])[] = [
+  ...[2, 3, 6, 7, 8, 14, 15, 28, 32, 33, 34, 66, 90].map((width) => [6, width, 2, 2, 0] as const),
+  ...[2, 3, 4, 9].map((height) => [height, 12, 2, 2, 0] as const),
+  ...[7, 28, 33, 70].map((width) => [9, width, 3, 2, 1] as const),
+  ...[5, 40].map((width) => [7, width, 2, 1, 1] as const),
+];
+
+const geometryOf = (planes: number, [height, width, kernel, stride, padding]: (typeof windows)[number]): WindowGeometry => {
+  const outputs = [height, width].map((n) => Math.floor((n + 2 * padding - kernel) / stride) + 1) as [number, number];
+  const [k, s, p] = [kernel, stride, padding];
+  const sizes = { kernel: [1, k, k], stride: [1, s, s], padding: [0, p, p], dilation: [1, 1, 1] } as const;
+  return { planes, input: [1, height, width], output: [1, ...outputs], ...sizes, adaptive: false };
+};
+
+const backends = cpuBackends();
+const skip = backends.length === 0 && 'no native engine';
+const check = (kernel: Kernel, inputs: readonly Operand[], outputs: readonly Operand[], options = {}): void =>
+  compareRuns(backends, kernel, inputs, outputs, options);
+
+describe('rows', { skip }, () => {
+  test('largest values of windows and their places, in planes of every width', () => {
+    const r = new Random(11);
+    for (const window of windows) {
+      for (const domain of ['plain', 'few', 'special'] as const) {
+        const geometry = geometryOf(6, window);
+        const [x, y] = [
+          [2, 3, ...geometry.input.slice(1)],
+          [2, 3, ...geometry.output.slice(1)],
+        ] as const;
+        const kernel: Kernel = { family: 'window', by: 'max', divisor: 'real', geometry };
+        const apart = (shape: readonly number[]): readonly number[] => [2, 5, ...shape.slice(2)];
+        const wholes = [r.dense('float32', apart(x), domain), r.dense('float32', apart(y)), r.dense('int32', apart(y))] as const;
+        const shapes = [x, y, y];
+        const [from, values, places] = wholes.map((whole, k) => sliceOf(whole, whole.spec.shape, shapes[k] ?? x)) as [
+          Operand,
+          Operand,
+          Operand,
+        ];
+        check(kernel, [from], [values, places]);
+      }
+    }
+  });
+
+  test('gradients of windows go to their winners', () => {
+    const r = new Random(12);
+    for (const window of windows) {
+      const geometry = geometryOf(6, window);
+      const [x, y] = [
+        [2, 3, ...geometry.input.slice(1)],
+        [2, 3, ...geometry.output.slice(1)],
+      ] as const;
+      const winners = Array.from({ length: sizeOf(y) }, (_, i) => winnerOf(geometry, i % sizeOf(geometry.output), r));
+      const gradient = sliceOf(r.dense('float32', [2, 4, ...y.slice(2)], 'positive'), [2, 4, ...y.slice(2)], y);
+      const kernel: Kernel = { family: 'window', by: 'maxAdjoint', divisor: 'real', geometry };
+      const into = sliceOf(r.dense('float32', [2, 4, ...x.slice(2)]), [2, 4, ...x.slice(2)], x);
+      check(kernel, [gradient, r.values('int32', y, winners)], [into]);
+    }
+  });
+
+  test('pointwise loops over slices, and numbers that stay for a row, a plane or all', () => {
+    const r = new Random(13);
+    const expr = input(0).add(input(1));
+    for (const [batch, channels, columns] of [
+      [3, 4, 31],
+      [3, 4, 49],
+      [2, 5, 196],
+      [70, 2, 64],
+      [2, 3, 1100],
+      [9, 1, 2500],
+    ] as const) {
+      const shape = [batch, channels, columns];
+      const full = [batch, channels + 2, columns];
+      const others = [shape, [batch, 1, 1], [1, channels, 1], [batch, channels, 1], [1, 1, 1], [1, 1, columns]];
+      for (const other of others) {
+        const kernel: Kernel = { family: 'map', exprs: [expr], compute: 'float32' };
+        check(
+          kernel,
+          [sliceOf(r.dense('float32', full), full, shape), r.dense('float32', other)],
+          [sliceOf(r.dense('float32', full), full, shape)],
+        );
+      }
+    }
+  });
+
+  test('sums of pointwise loops over slices', () => {
+    const r = new Random(14);
+    const off = input(0).sub(input(1));
+    for (const [batch, channels, columns] of [
+      [64, 3, 49],
+      [64, 2, 64],
+      [5, 2, 784],
+      [3, 2, 5000],
+      [9, 1, 40],
+    ] as const) {
+      const shape = [batch, channels, columns];
+      const full = [batch, channels + 2, columns];
+      for (const other of [[1, channels, 1], [batch, channels, 1], shape]) {
+        const reduce = { family: 'reduce', by: 'sum', dims: [0, 2], compute: 'float32', shape } as const;
+        const inputs = [sliceOf(r.dense('float32', full), full, shape), r.dense('float32', other)];
+        check({ ...reduce, expr: off.mul(off) }, inputs, [r.dense('float32', [1, channels, 1])], { terms: batch * columns });
+      }
+    }
+  });
+});
+
+/** A place in the plane that window `i` could have chosen. */
+function winnerOf({ input: [, height, width], output: [, , wide], stride, padding, kernel }: WindowGeometry, i: number, r: Random): number {
+  const along = (o: number, axis: 1 | 2, size: number): number => {
+    const at = o * stride[axis] - padding[axis] + r.below(kernel[axis]);
+    return Math.min(Math.max(at, 0), size - 1);
+  };
+  return along(Math.floor(i / wide), 1, height) * width + along(i % wide, 2, width);
+}
