@@ -46,7 +46,7 @@ export const isclose: Op<[a: Tensor, b: Tensor, options?: CloseOptions]> = defin
     yield [[random([2, 3]), random([4])], 'do not broadcast'];
     yield [[random([3]), random([3]), { rtol: -1 }], 'must be at least 0'];
     yield [[random([3]), random([3]), { atol: -1 }], 'must be at least 0'];
-    yield [[2 as unknown as Tensor, random([3])], 'the first argument must be a tensor'];
+    yield [[2 as unknown as Tensor, random([3])], 'must be a tensor, got 2'];
   },
 });
 

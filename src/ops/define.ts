@@ -7,6 +7,7 @@ import { apply } from './apply.js';
 import { applyCustom } from './applyCustom.js';
 import { applyView } from './applyView.js';
 import { type AutocastPolicy, autocastDtype, castArguments, policyOf } from './autocast.js';
+import type { CallCheck } from './checkCall.js';
 
 /** Writes a step's scalars from position `at` of a program's. */
 export type LiveScalars = (out: number[], at: number) => void;
@@ -134,6 +135,8 @@ export interface AnyRow {
   readonly kinks?: boolean;
   readonly autocast?: AutocastPolicy;
   readonly differentiable: boolean;
+  /** What holds calls to the signature; rows that only other rows call have none. */
+  check: CallCheck | null;
 }
 
 /** A function of the library; `row` is its definition. */
@@ -180,11 +183,15 @@ export function defineComposite<Args extends readonly unknown[], R = Tensor>(
   return makeOp(call, { ...row, kind: 'composite', differentiable: row.differentiable ?? true });
 }
 
-function makeOp<Args extends readonly unknown[], R>(call: (...args: Args) => R, row: unknown): Op<Args, R> {
-  const { name } = row as AnyRow;
-  const cast = castingCall(call, (row as AnyRow).autocast ?? policyOf(name));
-  Object.defineProperty(cast, 'name', { value: name });
-  return Object.assign(cast, { row: row as AnyRow });
+function makeOp<Args extends readonly unknown[], R>(call: (...args: Args) => R, definition: unknown): Op<Args, R> {
+  const row: AnyRow = { ...(definition as AnyRow), check: null };
+  const cast = castingCall(call, row.autocast ?? policyOf(row.name));
+  const held = (...args: Args): R => {
+    if (row.check) row.check(args);
+    return cast(...args);
+  };
+  Object.defineProperty(held, 'name', { value: row.name });
+  return Object.assign(held, { row });
 }
 
 /** The call as it is under autocast, for rows that have a policy. */

@@ -133,8 +133,8 @@ export function binary(name: string, rule: BinaryRule): Pointwise<[a: Tensor, b:
     *errors(random: Random): Iterable<readonly [[a: Tensor, b: TensorOrNumber], string]> {
       const make = (shape: readonly number[]): Tensor => (rule.only === 'int' ? random.integers(shape, 0, 6) : random(shape));
       yield [[make([2, 3]), make([4])], 'do not broadcast'];
-      yield [[2 as unknown as Tensor, make([2])], 'the first argument must be a tensor, got 2'];
-      yield [[make([2]), 'one' as unknown as Tensor], 'the second argument must be a tensor or a number, got one'];
+      yield [[2 as unknown as Tensor, make([2])], 'a must be a tensor, got 2'];
+      yield [[make([2]), 'one' as unknown as Tensor], "b must be a tensor or a number, got 'one'"];
       if (rule.only === 'int') yield [[random([2]), random([2])], 'must be of integer or bool type'];
     },
   });

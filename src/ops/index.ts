@@ -2,12 +2,18 @@ import { installFormat } from '../tensor/format.js';
 import { Tensor } from '../tensor/tensor.js';
 import * as assign from './assign.js';
 import * as cast from './cast.js';
+import { type CallCheck, callCheck } from './checkCall.js';
+import type { AnyRow } from './define.js';
 import type { InPlace } from './elementwise.js';
 import * as fresh from './fresh.js';
+import * as functions from './functions.js';
 import * as graph from './graph.js';
+import * as linalg from './linalg.js';
 import * as numeric from './numeric.js';
 import type * as pointwise from './pointwiseRows.js';
 import * as random from './random.js';
+import { signatures } from './signatures.js';
+import * as special from './special.js';
 import * as structural from './structural.js';
 
 /**
@@ -39,10 +45,27 @@ type Callable = (x: Tensor, ...rest: unknown[]) => unknown;
 /** Hangs the table on Tensor's prototype. Runs once, when the package is imported. */
 export function installMethods(): void {
   installFormat();
+  holdToSignatures();
   for (const [name, op] of Object.entries<unknown>(methods)) {
     defineMethod(name, op as Callable);
     const { inPlace } = op as Partial<InPlace>;
-    if (inPlace) defineMethod(`${name}_`, inPlace as Callable);
+    if (inPlace) defineMethod(`${name}_`, checkedBy((op as unknown as { readonly row: AnyRow }).row.check, inPlace as Callable));
+  }
+}
+
+const checkedBy =
+  (check: CallCheck | null, call: Callable): Callable =>
+  (...args) => {
+    check?.(args);
+    return call(...args);
+  };
+
+/** From here on, the public ops check what they are given. */
+function holdToSignatures(): void {
+  for (const op of [methods, functions, linalg, special].flatMap((table) => Object.values<unknown>(table))) {
+    const { row } = op as { readonly row?: AnyRow };
+    const signature = row && signatures[row.name];
+    if (row && signature !== undefined) row.check = callCheck(row.name, signature);
   }
 }
 

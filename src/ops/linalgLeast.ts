@@ -39,8 +39,6 @@ function fullRankSolution(a: Tensor, b: Tensor): Tensor {
   return Q.matmul(triangular(name, mT(R), b, { upper: false }));
 }
 
-const drivers = ['gels', 'gelsy', 'gelsd', 'gelss'];
-
 /** X that makes ‖A X − B‖ least, for A (…, m, n) and B (…, m, k) or vectors (…, m): the shortest such X where there are many. */
 export const lstsq: Op<[a: Tensor, b: Tensor, options?: LstsqOptions], Lstsq> = defineComposite({
   name: 'linalg.lstsq',
@@ -53,8 +51,6 @@ export const lstsq: Op<[a: Tensor, b: Tensor, options?: LstsqOptions], Lstsq> = 
       const got = `${formatShape(a.shape)} and ${formatShape(b.shape)}`;
       throw new LibError('shape', `linalg.lstsq: both must have the same number of rows, got ${got}.`);
     }
-    if (!drivers.includes(driver))
-      throw new LibError('value', `linalg.lstsq: driver must be one of ${drivers.join(', ')}, got '${driver}'.`);
     const options = rcond === undefined ? {} : { rtol: rcond };
     const x = driver === 'gels' ? fullRankSolution(a, columns) : pseudoInverse('linalg.lstsq', a, options).matmul(columns);
     const nothing = (): Tensor => a.detach().reshape([-1]).narrow(0, 0, 0);
@@ -80,7 +76,7 @@ export const lstsq: Op<[a: Tensor, b: Tensor, options?: LstsqOptions], Lstsq> = 
   },
   *errors(random): Iterable<readonly [[a: Tensor, b: Tensor, options?: LstsqOptions], string]> {
     yield [[random([3, 2]), random([2, 2])], 'the same number of rows'];
-    yield [[random([3, 2]), random([3, 2]), { driver: 'x' as 'gels' }], 'driver must be one of'];
+    yield [[random([3, 2]), random([3, 2]), { driver: 'x' as 'gels' }], "driver must be 'gels', 'gelsd', 'gelss' or 'gelsy', got 'x'"];
   },
 });
 

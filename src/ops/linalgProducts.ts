@@ -55,7 +55,6 @@ export const matrixPower: Op<[a: Tensor, n: number]> = defineComposite({
   name: 'linalg.matrixPower',
   compose(a: Tensor, n: number) {
     needSquare('linalg.matrixPower', a);
-    if (!Number.isInteger(n)) throw new LibError('value', `linalg.matrixPower: n must be a whole number, got ${n}.`);
     if (n === 0) return a.mul(0).add(identity(a, a.sizeAt(-1)));
     let square = n < 0 ? inv(a) : a;
     let power: Tensor | null = null;

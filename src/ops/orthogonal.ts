@@ -58,7 +58,7 @@ function polynomial(name: string, torch: string, family: Family): Polynomial {
       yield [random([3]), -1];
     },
     *errors(random): Iterable<readonly [[x: Tensor, n: TensorOrNumber], string]> {
-      yield [[2 as unknown as Tensor, random([3])], 'the first argument must be a tensor'];
+      yield [[2 as unknown as Tensor, random([3])], 'must be a tensor, got 2'];
     },
     // PyTorch has no gradients of these.
     torch: { call: `torch.special.${torch}(a[0].detach(), a[1].detach() if torch.is_tensor(a[1]) else a[1])` },

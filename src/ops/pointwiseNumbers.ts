@@ -68,7 +68,7 @@ export const floatPower: Op<[a: Tensor, b: TensorOrNumber]> = defineComposite({
     yield [random.integers([4], 1, 5), -2];
   },
   *errors(random): Iterable<readonly [[a: Tensor, b: TensorOrNumber], string]> {
-    yield [[2 as unknown as Tensor, random([2])], 'the first argument must be a tensor'];
+    yield [[2 as unknown as Tensor, random([2])], 'must be a tensor, got 2'];
   },
 });
 

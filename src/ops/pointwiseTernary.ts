@@ -53,7 +53,7 @@ export const clamp: Pointwise<[x: Tensor, options: ClampOptions]> = Object.assig
     },
     *errors(random): Iterable<readonly [[x: Tensor, options: ClampOptions], string]> {
       yield [[random([3]), {}], 'at least one of min and max'];
-      yield [[2 as unknown as Tensor, { min: 1 }], 'the first argument must be a tensor'];
+      yield [[2 as unknown as Tensor, { min: 1 }], 'must be a tensor, got 2'];
     },
   }),
   { inPlace: (x: Tensor, options: ClampOptions) => clampTo(x, options, [x]) },
