@@ -5,7 +5,7 @@ import { parseArgs } from 'node:util';
 import { API, SignatureKind, SymbolFlags, TypeFlags } from 'typescript/unstable/sync';
 import { filesBelow, inRoot } from './build/files.mjs';
 
-const { values } = parseArgs({ options: { check: { type: 'boolean', default: false }, names: { type: 'boolean', default: false } } });
+const { values } = parseArgs({ options: { check: { type: 'boolean', default: false } } });
 const api = new API({ cwd: inRoot() });
 const { checker, program } = api.updateSnapshot({ openProjects: [inRoot('tsconfig.json')] }).getProjects()[0];
 const functionType = 185; // SyntaxKind.FunctionType
@@ -20,7 +20,6 @@ const integers = new Set(
 );
 /** Options that are values like those of a tensor: NaN is one of them. Elsewhere an option that is NaN is a mistake. */
 const anyNumbers = new Set('value min max nan posinf neginf fillValue alpha beta'.split(' '));
-const numbers = new Map();
 
 const resolved = (s) => (s.flags & SymbolFlags.Alias ? checker.getAliasedSymbol(s) : s);
 const exportsOf = (path) => {
@@ -32,22 +31,23 @@ const exportsOf = (path) => {
 const partsOf = (type) =>
   (type.isUnionType() ? type.getTypes() : [type]).filter((t) => !(t.flags & (TypeFlags.Undefined | TypeFlags.Void)));
 
-function encode(type, name, op, depth = 0) {
+function encode(type, name, op, depth = 0, level = 0) {
+  if (level > 2) return '*'; // nested lists of any depth
   const words = [];
   const codes = new Set();
   for (const part of partsOf(type)) {
     if (part.isStringLiteralType()) words.push(part.value);
-    else codes.add(encodeOne(part, name, op, depth));
+    else codes.add(encodeOne(part, name, op, depth, level));
   }
   if (words.length) codes.add(`<${words.join(',')}>`);
   if (codes.has('*')) return '*';
   return [...codes].sort().join('|');
 }
 
-function encodeOne(type, name, op, depth) {
+function encodeOne(type, name, op, depth, level) {
   const { flags } = type;
   if (flags & (TypeFlags.Number | TypeFlags.NumberLiteral)) {
-    numbers.set(name, [...(numbers.get(name) ?? []), op]);
+    if (op === 'localResponseNorm' && name === 'k') return 'r';
     if (integers.has(name) || integers.has(`${op}.${name}`)) return 'i';
     return depth === 0 || anyNumbers.has(name) ? 'n' : 'r';
   }
@@ -57,7 +57,7 @@ function encodeOne(type, name, op, depth) {
   if (type.isIntersectionType() && depth === 0) return encodeOptions(type, op);
   if (!type.isObjectType()) return '*';
   if (checker.isTupleType(type) || checker.isArrayType(type)) {
-    const elements = checker.getTypeArguments(type).map((t) => encode(t, name, op, depth));
+    const elements = checker.getTypeArguments(type).map((t) => encode(t, name, op, depth, level + 1));
     return `[${[...new Set(elements)].join('|')}]`;
   }
   const symbol = type.getSymbol()?.name;
@@ -76,7 +76,7 @@ function signatureOf(type, op, kind = SignatureKind.Call) {
     checker
       .signatureToSignatureDeclaration(signature, functionType)
       .parameters.map((p, i) => {
-        const name = p.name.text;
+        const name = p.name.text ?? 'options'; // taken apart on the spot
         if (p.dotDotDotToken) return `...${name}:*`;
         return `${name}${p.questionToken ? '?' : ''}:${encode(checker.getParameterType(signature, i), name, op)}`;
       })
@@ -98,18 +98,28 @@ for (const file of filesBelow(inRoot('src', 'ops'))) {
     if (name !== undefined) found.set(name, signatureOf(checker.getTypeOfSymbol(symbol), name));
   }
 }
-api.close();
-if (values.names) {
-  for (const [n, where] of [...numbers].sort()) console.log(integers.has(n) ? 'i' : 'n', n, [...new Set(where)].slice(0, 8).join(','));
-  process.exit();
+
+for (const [name, symbol] of ['random', 'cast', 'assign', 'fresh'].flatMap((file) => exportsOf(inRoot('src', 'ops', `${file}.ts`)))) {
+  if (typeof methods[name] !== 'function' || rows.has(methods[name])) continue;
+  found.set(name, signatureOf(checker.getTypeOfSymbol(symbol), name));
 }
+api.close();
 const missing = [...rows.values()].filter((name) => !found.has(name));
 if (missing.length) console.error(`no signature: ${missing.join(' ')}`);
-const entry = ([name, signature]) =>
-  `  ${/^\w+$/.test(name) ? name : `'${name}'`}: ${JSON.stringify(signature).replaceAll("'", "\\'").replace(/^"|"$/g, "'")},\n`;
+/** As the formatter would have it. */
+const entry = ([name, signature]) => {
+  const key = /^\w+$/.test(name) ? name : `'${name}'`;
+  const line = `  ${key}: '${signature}',\n`;
+  return line.length <= 141 || key.length <= 2 ? line : `  ${key}:\n    '${signature}',\n`;
+};
 const text = `/** Made by scripts/signatures.mjs from the types of the ops: what each takes, in the language of checkCall.ts. */
 export const signatures: Readonly<Record<string, string>> = {
 ${[...found].sort().map(entry).join('')}};
 `;
-writeFileSync(inRoot('src', 'ops', 'signatures.ts'), text);
-console.log(`src/ops/signatures.ts: ${found.size} ops, ${text.length} bytes`);
+const target = inRoot('src', 'ops', 'signatures.ts');
+if (values.check && readFileSync(target, 'utf8') !== text) {
+  console.error('src/ops/signatures.ts is not what the types say: run `node scripts/signatures.mjs` and commit it');
+  process.exit(1);
+}
+if (!values.check) writeFileSync(target, text);
+console.log(`src/ops/signatures.ts: ${found.size} functions, ${text.length} bytes`);

@@ -58,7 +58,7 @@ export const to: Op<[x: Tensor, target: ToTarget, options?: ToOptions]> = define
     yield [random([2]), random.integers([1], 0, 2)];
   },
   *errors(random): Iterable<readonly [[x: Tensor, target: ToTarget], string]> {
-    yield [[random([2]), 'int7' as DType], 'the type must be one of'];
+    yield [[random([2]), 'int7' as DType], "target must be 'bfloat16', 'bool'"];
   },
 });
 

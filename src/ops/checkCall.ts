@@ -1,6 +1,7 @@
 import { LibError, nearest } from '../core/errors.js';
 import { formatShape } from '../core/shape.js';
 import { isTensor } from '../tensor/tensor.js';
+import { signatures } from './signatures.js';
 
 /**
  * Calls from plain JavaScript are held to the same types as TypeScript's: signatures.ts says them in a small language, which
@@ -153,6 +154,13 @@ function compileOne(signature: string): { readonly count: number; check(op: stri
       const value = args[i];
       if (value !== undefined || !optional) check(op, value);
     }
+    if (args.length > checks.length) last(op, args);
+  };
+  /** Functions may be handed to map(), which gives numbers and lists beside the element; options that nobody reads are a mistake. */
+  const last = (op: string, args: readonly unknown[]): void => {
+    const extra = args[checks.length];
+    if (!open && typeof extra === 'object' && extra !== null && !isTensor(extra) && !isList(extra))
+      throw new LibError('option', `${op}: there are no options, got ${facts(extra)}.`);
   };
   return { count: open ? Number.POSITIVE_INFINITY : checks.length, check };
 }
@@ -165,6 +173,17 @@ export function callCheck(op: string, signature: string): CallCheck {
     run(args);
   };
 }
+
+/** For functions that are no rows: the same check, at their first line. */
+export function checkArguments(op: string, args: readonly unknown[]): void {
+  let check = checks.get(op);
+  if (check === undefined) {
+    check = callCheck(op, signatures[op] ?? '...args:*');
+    checks.set(op, check);
+  }
+  check(args);
+}
+const checks = new Map<string, CallCheck>();
 
 function compile(op: string, signature: string): CallCheck {
   const forms = signature.split(';').map(compileOne);

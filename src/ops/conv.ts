@@ -46,7 +46,9 @@ function planned(signature: string, make: () => ConvPlan): ConvPlan {
   return known;
 }
 
-function checkBias(op: string, bias: Tensor | null, channels: number): void {
+function checkBias(op: string, bias: Tensor | null, channels: number, weight: Tensor): void {
+  if (bias !== null && bias.dtype !== weight.dtype)
+    throw new LibError('dtype', `${op}: weight and bias must have one type, got ${weight.dtype} and ${bias.dtype}.`);
   if (bias !== null && (bias.ndim !== 1 || bias.size !== channels)) {
     throw new LibError('shape', `${op}: the bias must be (${channels},), got ${formatShape(bias.shape)}.`);
   }
@@ -77,7 +79,7 @@ function planConv(
 function convolve(op: string, rank: number, x: Tensor, weight: Tensor, options: ConvOptions): Tensor {
   const { bias = null, stride, padding, dilation, groups } = options;
   checkWeight(op, x, weight, rank);
-  checkBias(op, bias, weight.shape[0] ?? 0);
+  checkBias(op, bias, weight.shape[0] ?? 0, weight);
   const whole = batched(op, x, rank);
   const signature = `${rank}|${whole.shape}|${weight.shape}|${stride}|${padding}|${dilation}|${groups}`;
   const { geometry, extra } = planned(signature, () => planConv(op, rank, whole.shape, weight.shape, options));
@@ -88,7 +90,7 @@ function convolve(op: string, rank: number, x: Tensor, weight: Tensor, options: 
 function convolveTransposed(op: string, rank: number, x: Tensor, weight: Tensor, options: ConvTransposeOptions): Tensor {
   const { bias = null, stride = 1, padding = 0, outputPadding = 0, dilation = 1, groups = 1 } = options;
   checkWeight(op, x, weight, rank);
-  checkBias(op, bias, (weight.shape[1] ?? 0) * groups);
+  checkBias(op, bias, (weight.shape[1] ?? 0) * groups, weight);
   const whole = batched(op, x, rank);
   const signature = `T${rank}|${whole.shape}|${weight.shape}|${stride}|${padding}|${outputPadding}|${dilation}|${groups}`;
   const { geometry } = planned(signature, () => {
@@ -142,6 +144,7 @@ export const conv2d: Conv = defineComposite({
     yield [[random([1, 3, 5, 5]), random([4, 2, 3, 3])], 'must agree in channels'];
     yield [[random([1, 3, 5, 5]), random([4, 3, 3])], 'must have 4 dims'];
     yield [[random([1, 3, 5, 5]), random([4, 3, 3, 3]), { bias: random([3]) }], 'the bias must be'];
+    yield [[random([1, 3, 5, 5]), random([4, 3, 3, 3]), { bias: random.integers([4], 0, 3) }], 'weight and bias must have one type'];
     yield [[random([1, 3, 5, 5]), random([4, 3, 3, 3]), { stride: 2, padding: 'same' }], "padding 'same' needs stride 1"];
   },
   torch: functional('conv2d'),

@@ -54,9 +54,9 @@ export const unbindCopy: typeof unbind = pieces('unbindCopy', unbind);
 export const aliasCopy: typeof clone = derived('aliasCopy', clone, (x) => x);
 
 /** One value (a number or a 0-d tensor) at every place, with the shape and type of `x`. */
-export const fill: Op<[x: Tensor, value: number | Tensor]> = composed(
+export const fill: Op<[x: Tensor, value: number | boolean | Tensor]> = composed(
   'fill',
-  (x, value) => (isTensor(value) ? value.to(x.dtype).expand(x.shape).clone() : fullLike(x.detach(), value)),
+  (x, value) => (isTensor(value) ? value.to(x.dtype).expand(x.shape).clone() : fullLike(x.detach(), Number(value))),
   (random) => [
     [random([2, 3]), 1.5],
     [random([3]), random([])],

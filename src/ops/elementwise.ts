@@ -27,6 +27,8 @@ export interface UnaryRule {
   readonly points?: readonly number[];
   /** Element types refused, with this word in the error: `bitwiseNot` of floats. */
   readonly only?: 'int';
+  /** Tensors of type bool are refused, with this hint. */
+  readonly noBools?: string;
   readonly kinks?: boolean;
   readonly torch?: TorchName | null;
 }
@@ -42,6 +44,8 @@ export function unary(name: string, rule: UnaryRule): Pointwise<[x: Tensor]> {
   const paramsFor = (dtype: DType): MapParams => {
     let p = paramsByType.get(dtype);
     if (p === undefined) {
+      if (dtype === 'bool' && rule.noBools !== undefined)
+        throw new LibError('dtype', `${name}: the tensor must not be of type bool, got bool.`, rule.noBools);
       const own = dtype === 'bool' ? boolExpr : isFloat(dtype) ? expr : intExpr;
       p = { name, expr: own, ...typesOf(name, dtype, rule.result ?? 'float', rule.only), ...slopes };
       paramsByType.set(dtype, p);
@@ -62,6 +66,11 @@ export function unary(name: string, rule: UnaryRule): Pointwise<[x: Tensor]> {
       yield [make([])];
       yield [make([0, 3])];
       if (rule.points) yield [tensor(rule.points)];
+    },
+    *errors(random: Random): Iterable<readonly [[x: Tensor], string]> {
+      yield [[2 as unknown as Tensor], 'x must be a tensor, got 2'];
+      if (rule.only === 'int') yield [[random([2])], 'must be of integer or bool type'];
+      if (rule.noBools !== undefined) yield [[random.bool([2])], 'must not be of type bool'];
     },
   });
   return Object.assign(op, { inPlace: (x: Tensor) => map([x], paramsFor(x.dtype), [], [x]) });

@@ -47,9 +47,13 @@ export function installMethods(): void {
   installFormat();
   holdToSignatures();
   for (const [name, op] of Object.entries<unknown>(methods)) {
-    defineMethod(name, op as Callable);
-    const { inPlace } = op as Partial<InPlace>;
-    if (inPlace) defineMethod(`${name}_`, checkedBy((op as unknown as { readonly row: AnyRow }).row.check, inPlace as Callable));
+    const { inPlace, row } = op as Partial<InPlace> & { readonly row?: AnyRow };
+    const signature = signatures[name];
+    defineMethod(
+      name,
+      row === undefined && signature !== undefined ? checkedBy(callCheck(name, signature), op as Callable) : (op as Callable),
+    );
+    if (inPlace) defineMethod(`${name}_`, checkedBy(row?.check ?? null, inPlace as Callable));
   }
 }
 

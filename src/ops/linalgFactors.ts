@@ -175,17 +175,23 @@ export const luFactor: Op<[a: Tensor], LUFactor> = defineComposite({
   },
 });
 
+export interface LUFactorExOptions extends ExOptions {
+  /** Rows are swapped so that pivots are large: always, as PyTorch does outside of CUDA. */
+  readonly pivot?: true;
+}
 /** {@link luFactor} with, for each matrix, an int32 `info`: 0, or the first pivot (from 1) that is 0. */
-export const luFactorEx: Op<[a: Tensor, options?: ExOptions], LUFactor & { readonly info: Tensor }> = defineComposite({
+export const luFactorEx: Op<[a: Tensor, options?: LUFactorExOptions], LUFactor & { readonly info: Tensor }> = defineComposite({
   name: 'linalg.luFactorEx',
-  compose(a: Tensor, { checkErrors = false }: ExOptions = {}) {
+  compose(a: Tensor, { checkErrors = false, pivot = true }: LUFactorExOptions = {}) {
     needMatrix('linalg.luFactorEx', a);
+    if (!pivot) throw new LibError('option', 'linalg.luFactorEx: pivot must be true, got false.');
     const [LU, pivots, info] = luStep(a, checkErrors) as [Tensor, Tensor, Tensor];
     return { LU, pivots, info };
   },
   torch: { call: 'torch.linalg.lu_factor_ex(*a, **o)' },
   samples: luSamples,
-  *errors(): Iterable<readonly [[a: Tensor, options?: ExOptions], string]> {
+  *errors(): Iterable<readonly [[a: Tensor, options?: LUFactorExOptions], string]> {
+    yield [[zeros([2, 2]), { pivot: false as true }], 'pivot must be true'];
     yield [[zeros([2, 2]), { checkErrors: true }], 'pivot 1 is 0'];
   },
 });

@@ -1,3 +1,4 @@
+import { isFloat } from '../core/dtype.js';
 import { LibError } from '../core/errors.js';
 import { formatShape } from '../core/shape.js';
 import { input } from '../expr/expr.js';
@@ -103,6 +104,13 @@ export const linearCrossEntropy: Op<LinearCall> = defineComposite({
       );
     }
     const outer = linearWeight.shape.slice(0, -1);
+    if (outer.length > 1 && x.ndim === 1)
+      throw new LibError(
+        'shape',
+        `linearCrossEntropy: several losses of one weight need a batch (N, features), got shapes ${formatShape(x.shape)} and ${formatShape(linearWeight.shape)}.`,
+      );
+    if (options.ignoreIndex !== undefined && isFloat(target.dtype))
+      throw new LibError('option', `linearCrossEntropy: ignoreIndex is for class targets, got targets of type ${target.dtype}.`);
     const logits = linear(x, linearWeight.reshape([-1, linearWeight.sizeAt(-1)]), linearBias?.reshape([-1]) ?? null);
     return crossEntropy(logits.reshape([...x.shape.slice(0, -1), ...outer]), target, options);
   },
@@ -115,6 +123,8 @@ export const linearCrossEntropy: Op<LinearCall> = defineComposite({
   *errors(random): Iterable<readonly [LinearCall, string]> {
     yield [[random([4, 5]), random([3, 4]), random.integers([4], 0, 3)], 'got (4, 5) and (3, 4)'];
     yield [[random([4, 5]), random([3, 5]), random.integers([4], 3, 4)], 'out of range for dimension of size 3'];
+    yield [[random([4, 5]), random([3, 5]), random([4, 3]), { ignoreIndex: 0 }], 'ignoreIndex is for class targets'];
+    yield [[random([5]), random([3, 2, 5]), random([3, 2])], 'need a batch'];
   },
   torch: { call: 'torch.nn.functional.linear_cross_entropy(a[0], a[1], a[2].long(), **o)' },
 });

@@ -182,6 +182,7 @@ export const groupNorm: Op<[x: Tensor, numGroups: number, options?: LayerNormOpt
   *errors(random): Iterable<readonly [[x: Tensor, numGroups: number, options?: LayerNormOptions], string]> {
     yield [[random([2, 4, 3]), 3], 'must divide the channels'];
     yield [[random([2, 0, 3]), 1], 'at least one channel'];
+    yield [[random([2, 4, 0]), 2], 'at least one channel and one place'];
   },
   torch: functional('group_norm'),
 });
@@ -195,7 +196,8 @@ function normalizeGroups(op: string, x: Tensor, groups: number, { weight = null,
       `${op}: the number of groups must divide the channels, got ${groups} groups for shape ${formatShape(x.shape)}.`,
     );
   }
-  if (channels === 0) throw new LibError('shape', `${op}: there must be at least one channel, got shape ${formatShape(x.shape)}.`);
+  if (x.size === 0 && batch > 0)
+    throw new LibError('shape', `${op}: there must be at least one channel and one place, got shape ${formatShape(x.shape)}.`);
   checkAffine(op, [channels], { weight, bias });
   const inGroup = channels / groups;
   const wide = [batch, groups, inGroup, sizeOf(spatial)];

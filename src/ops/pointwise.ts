@@ -314,7 +314,7 @@ export const pow: Binary = Object.assign(
 );
 
 /** -x. */
-export const neg: Unary = unary('neg', { expr: (x) => x.neg(), result: 'same' });
+export const neg: Unary = unary('neg', { expr: (x) => x.neg(), result: 'same', noBools: 'logicalNot() is the opposite of bools.' });
 /** +x: the values as they are. */
 export const positive: Unary = unary('positive', { expr: (x) => x, result: 'same' });
 /** |x|. The gradient at 0 is 0. */

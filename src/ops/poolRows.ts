@@ -1,5 +1,5 @@
 import { LibError } from '../core/errors.js';
-import { type Shape, sizeOf } from '../core/shape.js';
+import { formatShape, type Shape, sizeOf } from '../core/shape.js';
 import { type Spec, specOf } from '../core/spec.js';
 import type { WindowGeometry, WindowKernel } from '../program/kernel.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -87,6 +87,8 @@ const plans = new Map<string, WindowSizes>();
 /** Adds the batch dim, and finds or makes the sizes that a call's shapes and options come to. */
 function prepare(rank: number, op: string, x: Tensor, options: string, make: (input: Shape) => WindowSizes): Pooled {
   const whole = batched(op, x, rank);
+  if (whole.size === 0 && whole.shape[0] !== 0)
+    throw new LibError('shape', `${op}: sizes other than the batch's must be at least 1, got shape ${formatShape(x.shape)}.`);
   const signature = `${rank}|${whole.shape}|${options}`;
   let sizes = plans.get(signature);
   if (sizes === undefined) {

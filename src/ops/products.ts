@@ -142,10 +142,14 @@ function sameWidths(op: string, a: Tensor, b: Tensor): void {
   }
 }
 
+export interface CdistOptions extends DistanceOptions {
+  /** PyTorch's choice between matrix products and differences: here it is always differences, which lose no digits. */
+  readonly computeMode?: 'use_mm_for_euclid_dist_if_necessary' | 'use_mm_for_euclid_dist' | 'donot_use_mm_for_euclid_dist';
+}
 /** Distances between all rows of a (…, n, width) and all of b (…, m, width): (…, n, m). Leading dims broadcast. */
-export const cdist: Op<[a: Tensor, b: Tensor, options?: DistanceOptions]> = defineComposite({
+export const cdist: Op<[a: Tensor, b: Tensor, options?: CdistOptions]> = defineComposite({
   name: 'cdist',
-  compose(a: Tensor, b: Tensor, { p = 2 }: DistanceOptions = {}) {
+  compose(a: Tensor, b: Tensor, { p = 2 }: CdistOptions = {}) {
     sameWidths('cdist', a, b);
     return distances('cdist', a.unsqueeze(-2), b.unsqueeze(-3), p);
   },

@@ -1,14 +1,16 @@
 import { isFloat } from '../core/dtype.js';
 import { LibError } from '../core/errors.js';
-import { broadcastShapes, type Shape } from '../core/shape.js';
+import { broadcastShapes, formatShape, type Shape } from '../core/shape.js';
 import { specOf } from '../core/spec.js';
 import { type Expr, input, scalar } from '../expr/expr.js';
 import type { RandomKernel } from '../program/kernel.js';
+import { isReadable } from '../tensor/capturing.js';
 import type { TensorOptions } from '../tensor/creation.js';
 import { defaultGenerator, drawn, dropoutGenerator, type Generator } from '../tensor/generator.js';
 import { type RandomOptions, rand, randint, randn } from '../tensor/random.js';
 import { isTensor, type Tensor } from '../tensor/tensor.js';
 import { checkWritable } from './apply.js';
+import { checkArguments } from './checkCall.js';
 import { defineComposite, type Op } from './define.js';
 import { needFloat } from './fused.js';
 import { mapTyped, promoteAll } from './mapTyped.js';
@@ -61,7 +63,9 @@ export function randnLike(x: Tensor, options: TensorOptions & RandomOptions = {}
 }
 
 /** Ones where a uniform number falls below the probability `p`, elementwise; zeros elsewhere. No gradient flows. */
-export function bernoulli(p: Tensor, { generator = defaultGenerator() }: RandomOptions = {}): Tensor {
+export function bernoulli(p: Tensor, options: RandomOptions = {}): Tensor {
+  checkArguments('bernoulli', [p, options]);
+  const { generator = defaultGenerator() } = options;
   const u = drawn('bernoulli', 'uniform', specOf(p.dtype, p.shape), p.device, generator);
   return mapTyped('bernoulli', [u, p.detach()], input(0).less(input(1)));
 }
@@ -75,9 +79,12 @@ export interface MultinomialOptions extends RandomOptions {
  * @example tensor([0, 1, 0]).multinomial(1) // [1]
  */
 export function multinomial(weights: Tensor, count: number, options: MultinomialOptions = {}): Tensor {
+  checkArguments('multinomial', [weights, count, options]);
   const { replacement = false, generator = defaultGenerator() } = options;
   const w = weights.detach();
-  if (w.ndim < 1) throw new LibError('shape', 'multinomial: the weights must have a dim, got a scalar.');
+  if (w.ndim < 1 || w.ndim > 2 || w.size === 0)
+    throw new LibError('shape', `multinomial: the weights must be (n,) or (rows, n) with n > 0, got shape ${formatShape(w.shape)}.`);
+  checkWeights(w);
   if (!Number.isInteger(count) || count < 1)
     throw new LibError('value', `multinomial: the count must be a positive integer, got ${count}.`);
   const n = w.shape.at(-1) ?? 1;
@@ -101,6 +108,23 @@ export function multinomial(weights: Tensor, count: number, options: Multinomial
     .contiguous()
     .searchsorted(u.mul(total), { right: true })
     .clamp({ max: n - 1 });
+}
+
+/** Weights that no distribution has: refused where values can be read. */
+function checkWeights(w: Tensor): void {
+  if (!isReadable(w)) return;
+  const values = w.toArray();
+  const n = w.sizeAt(-1);
+  for (let row = 0; row < values.length; row += n) {
+    let total = 0;
+    for (let i = row; i < row + n; i++) {
+      const v = values[i] as number;
+      if (!(v >= 0 && v < Number.POSITIVE_INFINITY))
+        throw new LibError('value', `multinomial: weights must be finite and at least 0, got ${v}.`);
+      total += v;
+    }
+    if (total === 0) throw new LibError('value', `multinomial: weights must not all be 0, got zeros in row ${row / n}.`);
+  }
 }
 
 const kept = scalar(0)
@@ -170,7 +194,9 @@ export interface NormalOptions extends TensorOptions, RandomOptions {
   readonly size?: Shape;
 }
 /** Normal random numbers with a mean and deviation for each element (tensors, which broadcast) or for all. No gradient flows. */
-export function normal(mean: Tensor | number, std: Tensor | number = 1, { size, ...options }: NormalOptions = {}): Tensor {
+export function normal(mean: Tensor | number, std: Tensor | number = 1, given: NormalOptions = {}): Tensor {
+  checkArguments('normal', [mean, std, given]);
+  const { size, ...options } = given;
   const [m, s] = [mean, std].map((v) => (isTensor(v) ? v.detach() : v)) as [Tensor | number, Tensor | number];
   const tensors = [m, s].filter(isTensor);
   if ((tensors.length === 0) !== (size !== undefined)) {

@@ -50,6 +50,8 @@ export const roll: Op<[x: Tensor, shifts: number | readonly number[], options?: 
   name: 'roll',
   compose(x: Tensor, shifts: number | readonly number[], { dims }: RollOptions = {}) {
     const steps = [shifts].flat();
+    if (x.ndim === 0 && dims !== undefined && [dims].flat().length > 0)
+      throw new LibError('index', `roll: a tensor of no dims has none to roll along, got dims ${[dims].flat().join(', ')}.`);
     if (steps.length === 0) throw new LibError('value', 'roll: there must be at least one shift, got none.');
     if (dims === undefined && steps.length > 1)
       throw new LibError('value', `roll: without dims there must be one shift, got ${steps.length}.`);
@@ -68,6 +70,7 @@ export const roll: Op<[x: Tensor, shifts: number | readonly number[], options?: 
   *errors(random): Iterable<readonly [[x: Tensor, shifts: number | readonly number[], options?: RollOptions], string]> {
     yield [[random([4]), [1, 2], { dims: 0 }], 'one shift for each dim'];
     yield [[random([4]), []], 'at least one shift'];
+    yield [[random([]), 1, { dims: 0 }], 'a tensor of no dims has none'];
     yield [[random([4]), [1, 2]], 'without dims there must be one shift'];
   },
 });
@@ -118,14 +121,22 @@ export const tile: Op<[x: Tensor, repeats: Shape]> = defineComposite({
 export interface RepeatInterleaveOptions {
   /** The dim whose entries are repeated; default: those of the flattened tensor. */
   readonly dim?: number;
+  /** The size that the dim will have: checked. Default: what the counts add up to. */
+  readonly outputSize?: number;
 }
 
 /** Each entry of a dim repeated in place: `repeats` times, or as often as an int tensor says for each. */
 export const repeatInterleave: Op<[x: Tensor, repeats: number | Tensor, options?: RepeatInterleaveOptions]> = defineComposite({
   name: 'repeatInterleave',
-  compose(x: Tensor, repeats: number | Tensor, { dim }: RepeatInterleaveOptions = {}) {
-    if (dim === undefined) return interleave(x.reshape([x.size]), repeats, 0);
-    return interleave(x, repeats, resolveDim('repeatInterleave', dim, x.ndim));
+  compose(x: Tensor, repeats: number | Tensor, { dim, outputSize }: RepeatInterleaveOptions = {}) {
+    const along = dim === undefined ? 0 : resolveDim('repeatInterleave', dim, x.ndim);
+    const y = interleave(dim === undefined ? x.reshape([x.size]) : x, repeats, along);
+    if (outputSize !== undefined && y.sizeAt(along) !== outputSize)
+      throw new LibError(
+        'value',
+        `repeatInterleave: outputSize must be what the counts add up to, got ${outputSize} for ${y.sizeAt(along)}.`,
+      );
+    return y;
   },
   *samples(random): Iterable<[x: Tensor, repeats: number | Tensor, options?: RepeatInterleaveOptions]> {
     yield [random([2, 3]), 2];
@@ -135,6 +146,7 @@ export const repeatInterleave: Op<[x: Tensor, repeats: number | Tensor, options?
   *errors(random): Iterable<readonly [[x: Tensor, repeats: number | Tensor, options?: RepeatInterleaveOptions], string]> {
     yield [[random([2, 3]), random.integers([2], 1, 3), { dim: 1 }], 'one count for each entry'];
     yield [[random([2]), -1], 'must not be negative'];
+    yield [[random([2]), 3, { outputSize: 5 }], 'outputSize must be what the counts add up to, got 5 for 6'];
   },
 });
 

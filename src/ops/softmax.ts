@@ -1,8 +1,9 @@
+import type { DType } from '../core/dtype.js';
 import { resolveDim } from '../core/shape.js';
 import { input } from '../expr/expr.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { defineComposite, defineCustom, type Op } from './define.js';
-import { functional, fuse, fuseSum, maxOver, needFloat } from './fused.js';
+import { cast, functional, fuse, fuseSum, maxOver, needFloat } from './fused.js';
 
 interface DimParams {
   readonly dim: number;
@@ -11,13 +12,16 @@ interface DimParams {
 export interface SoftmaxOptions {
   /** The dim whose entries sum to 1. Default -1. */
   readonly dim?: number;
+  /** The type to compute and answer in. Default: that of x. */
+  readonly dtype?: DType;
 }
 
 type Softmax = Op<[x: Tensor, options?: SoftmaxOptions]>;
 
-const prepared = (op: string, x: Tensor, { dim = -1 }: SoftmaxOptions = {}): { inputs: readonly Tensor[]; params: DimParams } => {
-  needFloat(op, x);
-  return { inputs: [x], params: { dim: resolveDim(op, dim, x.ndim) } };
+const prepared = (op: string, x: Tensor, { dim = -1, dtype }: SoftmaxOptions = {}): { inputs: readonly Tensor[]; params: DimParams } => {
+  const from = dtype === undefined ? x : cast(x, dtype);
+  needFloat(op, from);
+  return { inputs: [from], params: { dim: resolveDim(op, dim, x.ndim) } };
 };
 
 /** Expressions over (x, max, Σ e^(x - max)) and over (gradient, result, sum). */
@@ -34,6 +38,7 @@ function* samples(
   yield [random([2, 3, 4]), { dim: -1 }];
   yield [random([2, 3, 4]), { dim: 1 }];
   yield [random([3, 4], { low: -200, high: 200 }), { dim: 1 }]; // overflows without the shift
+  yield [random([2, 3]), { dim: 0, dtype: 'float64' }];
 }
 
 /**

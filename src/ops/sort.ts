@@ -13,6 +13,8 @@ export interface SortOptions {
   readonly dim?: number;
   /** From large to small. Default false. */
   readonly descending?: boolean;
+  /** Equal elements keep their order: they always do here. */
+  readonly stable?: boolean;
 }
 type Sort<R> = Op<[x: Tensor, options?: SortOptions], R>;
 
@@ -189,6 +191,8 @@ export const histc: Op<[x: Tensor, options?: HistcOptions]> = defineComposite({
 export interface SearchOptions {
   /** Count elements ≤ v instead of < v. Default false. */
   readonly right?: boolean;
+  /** PyTorch's wish for int32 in place of int64: counts are int32 here in any case. */
+  readonly outInt32?: boolean;
 }
 export interface SearchsortedOptions extends SearchOptions {
   /** The same as `right`, in words. */

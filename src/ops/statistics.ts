@@ -2,6 +2,7 @@ import { isFloat } from '../core/dtype.js';
 import { LibError } from '../core/errors.js';
 import { formatShape } from '../core/shape.js';
 import { input, scalar } from '../expr/expr.js';
+import { isReadable } from '../tensor/capturing.js';
 import { tensor } from '../tensor/creation.js';
 import { isTensor, type Tensor } from '../tensor/tensor.js';
 import { defineComposite, type Op } from './define.js';
@@ -39,6 +40,13 @@ export const cov: Op<[x: Tensor, options?: CovOptions]> = defineComposite({
     const count = data.sizeAt(1);
     checkWeights('fweights', fweights, count);
     checkWeights('aweights', aweights, count);
+    for (const [name, weights] of [
+      ['fweights', fweights],
+      ['aweights', aweights],
+    ] as const) {
+      if (weights && isReadable(weights) && weights.toArray().some((w) => !(w >= 0)))
+        throw new LibError('value', `cov: ${name} must not be negative, got ${weights.toArray().find((w) => !(w >= 0))}.`);
+    }
     if (fweights && isFloat(fweights.dtype)) throw new LibError('dtype', `cov: fweights must be integers, got ${fweights.dtype}.`);
     const [f, a] = [fweights?.to(data.dtype), aweights?.to(data.dtype)];
     const weights = f && a ? a.mul(f) : (a ?? f);
@@ -59,7 +67,9 @@ export const cov: Op<[x: Tensor, options?: CovOptions]> = defineComposite({
   *errors(random): Iterable<readonly [[x: Tensor, options?: CovOptions], string]> {
     yield [[random([2, 2, 2])], 'at most 2 dims'];
     yield [[random([2, 4]), { aweights: random([3]) }], 'one entry for each observation'];
-    yield [[random([2, 4]), { fweights: random([4]) }], 'fweights must be integers'];
+    yield [[random([2, 4]), { fweights: random.integers([4], 1, 3).to('float32') }], 'fweights must be integers'];
+    yield [[random([2, 4]), { fweights: random.integers([4], -3, 0) }], 'fweights must not be negative'];
+    yield [[random([2, 4]), { aweights: random([4], { low: -2, high: -1 }) }], 'aweights must not be negative'];
   },
 });
 
