@@ -147,9 +147,32 @@ export function sampleGradients(op: AnyOp, dtype: DType): (ArrayLike<number> | n
   });
 }
 
+/**
+ * Per sample in float64, the gradient of the weighted sum of its first gradients by each input; null where there is none. First
+ * gradients for which `counts` is false are left out of the sum.
+ */
+export function sampleSecondGradients(
+  op: AnyOp,
+  counts: (sample: number, input: number) => boolean = () => true,
+): (ArrayLike<number> | null)[][] {
+  const call = callOf(op);
+  return samplesOf(op.row).map((args, sample) => {
+    const { leaves, rebuild } = leavesOf(args, 'float64');
+    for (const t of leaves) t.requiresGrad_();
+    const loss = weightedSum(tensorsIn(call(...rebuild(leaves))).filter((y) => isFloat(y.dtype)));
+    if (loss === null) return [];
+    const first = grad(loss, leaves, { createGraph: true, allowUnused: true });
+    const slopes = weightedSum(
+      first.map((g, k) => (counts(sample, k) ? g : null)),
+      100,
+    );
+    return slopes === null ? [] : grad(slopes, leaves, { allowUnused: true }).map((g) => g?.toArray() ?? null);
+  });
+}
+
 /** Σ wₖ · yₖ over all results that carry gradient; null when none does. */
-function weightedSum(ys: readonly Tensor[]): Tensor | null {
-  const terms = ys.map((y, k) => (y.requiresGrad ? y.mul(weights(y, k, y.dtype)).sum() : null)).filter((term) => term !== null);
+function weightedSum(ys: readonly (Tensor | null)[], salt = 0): Tensor | null {
+  const terms = ys.map((y, k) => (y?.requiresGrad ? y.mul(weights(y, salt + k, y.dtype)).sum() : null)).filter((term) => term !== null);
   return terms.length === 0 ? null : terms.reduce((a, b) => a.add(b));
 }
 

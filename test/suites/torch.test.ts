@@ -1,4 +1,4 @@
-// Every row that PyTorch has: values and gradients on our samples equal PyTorch's, in float32 and float64.
+// Every row that PyTorch has: values and gradients on our samples equal PyTorch's, in float32 and float64; second gradients in float64.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
@@ -7,7 +7,7 @@ import { isTensor, withDevice } from '../../dist/index.js';
 import type { Backend } from '../../dist/program/backend.js';
 import { expectClose, tolerances } from '../../dist/testing/compare.js';
 import { type PlainCall, torchCalls } from '../../dist/testing/fixtures.js';
-import { callOf, sampleGradients, samplesOf, scaled, termsOf } from '../../dist/testing/properties.js';
+import { callOf, sampleGradients, sampleSecondGradients, samplesOf, scaled, termsOf } from '../../dist/testing/properties.js';
 import { castFloats } from '../../dist/testing/samples.js';
 import type { AnyOp } from '../../dist/testing/table.js';
 import { everyBackend, reference } from '../support/backends.js';
@@ -17,9 +17,12 @@ type Encoded = { readonly type: string; readonly shape: readonly number[]; reado
 type Precision = 'float32' | 'float64';
 interface Computed {
   readonly values: readonly Encoded[];
-  /** 'unknown': PyTorch does not differentiate by this argument. */
-  readonly gradients: readonly (Encoded | 'unknown' | null)[];
+  readonly gradients: readonly Slope[];
+  /** Gradients of a weighted sum of the gradients, in float64; not there where all are zero. */
+  readonly seconds?: readonly Slope[];
 }
+/** 'unknown': PyTorch does not differentiate by this argument. */
+type Slope = Encoded | 'unknown' | null;
 type Fixture = { readonly row: string; readonly sample: number; readonly inputs: string; readonly error?: string } & Readonly<
   Partial<Record<Precision, Computed>>
 >;
@@ -80,17 +83,17 @@ function checkValues(op: AnyOp, sample: number, precision: Precision, expected: 
 /** No gradient and a gradient of zeros are the same statement. */
 function checkGradients(
   gradients: readonly (ArrayLike<number> | null)[],
-  expected: Computed,
+  expected: readonly Slope[],
   tolerance: typeof tolerances.float32,
   what: string,
 ): void {
-  const count = Math.max(gradients.length, expected.gradients.length);
+  const count = Math.max(gradients.length, expected.length);
   for (let k = 0; k < count; k++) {
-    const theirs = expected.gradients[k] ?? null;
+    const theirs = expected[k] ?? null;
     if (theirs === 'unknown') continue;
     const ours = gradients[k] ?? null;
     const data = theirs === null ? new Float64Array(ours?.length ?? 0) : decode(theirs).data;
-    expectClose(ours ?? new Float64Array(data.length), data, tolerance, `${what}, gradient ${k}`);
+    expectClose(ours ?? new Float64Array(data.length), data, tolerance, `${what} ${k}`);
   }
 }
 
@@ -101,7 +104,27 @@ function check(op: AnyOp, precision: Precision): void {
     const terms = termsOf(op, samplesOf(op.row)[call.sample] as readonly unknown[]);
     const tolerance = precision === 'float64' ? tolerances.float64 : scaled(tolerances.float32, terms);
     checkValues(op, call.sample, precision, expected, tolerance);
-    checkGradients(gradients[call.sample] ?? [], expected, tolerance, `${op.row.name} sample ${call.sample} ${precision}`);
+    checkGradients(
+      gradients[call.sample] ?? [],
+      expected.gradients,
+      tolerance,
+      `${op.row.name} sample ${call.sample} ${precision}, gradient`,
+    );
+  }
+}
+
+function checkSeconds(op: AnyOp): void {
+  const calls = torchCalls(op.row);
+  const fixture = (sample: number): Computed => fixtureOf(calls[sample] as PlainCall).float64 as Computed;
+  const seconds = sampleSecondGradients(op, (sample, k) => fixture(sample).gradients[k] !== 'unknown');
+  for (const call of calls) {
+    const expected = fixture(call.sample);
+    checkGradients(
+      seconds[call.sample] ?? [],
+      expected.seconds ?? [],
+      tolerances.float64,
+      `${op.row.name} sample ${call.sample}, second gradient`,
+    );
   }
 }
 
@@ -118,6 +141,9 @@ for (const { name, backend, why } of everyBackend) {
         test(`${op.row.name}: ${name} computes PyTorch's values and gradients in ${precision}`, () => {
           withDevice(backend as Backend, () => check(op, precision));
         });
+      }
+      if (op.row.differentiable) {
+        test(`${op.row.name}: ${name} computes PyTorch's second gradients`, () => withDevice(backend as Backend, () => checkSeconds(op)));
       }
     }
   });
