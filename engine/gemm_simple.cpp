@@ -24,20 +24,35 @@ template <class Task> void share(int64_t count, int64_t cost, const Task& task) 
   });
 }
 
-INLINE vu words(const int32_t* p, int n) { return (vu)(n >= LANES ? load(p) : load_first(p, n)); }
-
-// total[j] += sum over p of a[p * aStep] * b[p * bRow + j * bCol], for j < n <= BLOCK; totals beyond n may change.
+// total[j] += sum over p of a[p * aStep] * b[p * bRow + j * bCol], for j < n <= BLOCK.
 void add_products(const int32_t* a, int64_t aStep, const int32_t* b, int64_t bRow, int64_t bCol, int k, int n, int32_t* total) {
-  constexpr int DEEP = 4;
-  int p = 0;
-  for (; p + DEEP <= k && bCol == 1; p += DEEP, a += DEEP * aStep, b += DEEP * bRow)
-    for (int j = 0; j < n; j += LANES) {
-      vu sum = (vu)load(total + j);
-      for (int d = 0; d < DEEP; ++d) sum += (vu)broadcast(a[d * aStep]) * words(b + d * bRow + j, n - j);
-      store(total + j, (vi)sum);
+  const int whole = bCol == 1 ? n / LANES * LANES : 0;
+  for (int p = 0; whole && p < k; p += 4) {        // four rows of b at a time; behind the last one, nothing times its first
+    vu factor[4];
+    const int32_t* row[4];
+    for (int d = 0; d < 4; ++d) {
+      const int64_t at = p + d < k ? p + d : 0;
+      factor[d] = (vu)broadcast(p + d < k ? a[at * aStep] : 0), row[d] = b + at * bRow;
     }
-  for (; p < k; ++p, a += aStep, b += bRow)
-    for (int j = 0; j < n; ++j) total[j] = int32_t(uint32_t(total[j]) + uint32_t(*a) * uint32_t(b[j * bCol]));
+    const vu f0 = factor[0], f1 = factor[1], f2 = factor[2], f3 = factor[3];
+    const int32_t *b0 = row[0], *b1 = row[1], *b2 = row[2], *b3 = row[3];
+    for (int j = 0; j < whole; j += LANES) {
+      const vu sum = f0 * (vu)load(b0 + j) + f1 * (vu)load(b1 + j) + (f2 * (vu)load(b2 + j) + f3 * (vu)load(b3 + j));
+      store(total + j, (vi)((vu)load(total + j) + sum));
+    }
+  }
+  for (int j = whole; j < n; ++j) {
+    const int32_t* const column = b + j * bCol;
+    uint32_t sum = uint32_t(total[j]);
+    int p = 0;
+    if (aStep == 1 && bRow == 1) {
+      vu part{};
+      for (; p + LANES <= k; p += LANES) part += (vu)load(a + p) * (vu)load(column + p);
+      for (int l = 0; l < LANES; ++l) sum += part[l];
+    }
+    for (; p < k; ++p) sum += uint32_t(a[p * aStep]) * uint32_t(column[p * bRow]);
+    total[j] = int32_t(sum);
+  }
 }
 
 // A row of C is a task.

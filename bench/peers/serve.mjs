@@ -1,16 +1,16 @@
 // The protocol of the JavaScript peers: reads one JSON line per request {"case", "seconds"}, answers {"ms"} or {"error"}.
 import { createInterface } from 'node:readline';
-import { median } from '../measure.mjs';
+import { median, now } from '../measure.mjs';
 
 /** Median milliseconds of one call, over about `seconds`; a call may return a promise, which is awaited within its time. */
 async function timeCalls(run, seconds) {
   const times = [];
   const end = performance.now() + seconds * 1e3;
   while (performance.now() < end || times.length < (times[0] > 1e3 ? 1 : 3)) {
-    const t = performance.now();
+    const t = now();
     const pending = run();
     if (pending !== undefined) await pending;
-    times.push(performance.now() - t);
+    times.push(now() - t);
   }
   return median(times);
 }
