@@ -18,7 +18,7 @@ type Precision = 'float32' | 'float64';
 interface Computed {
   readonly values: readonly Encoded[];
   readonly gradients: readonly Slope[];
-  /** Gradients of a weighted sum of the gradients, in float64; not there where all are zero. */
+  /** Gradients of a weighted sum of the gradients, in float64; none where all are zero. */
   readonly seconds?: readonly Slope[];
 }
 /** 'unknown': PyTorch does not differentiate by this argument. */
@@ -121,7 +121,7 @@ function checkSeconds(op: AnyOp): void {
     const expected = fixture(call.sample);
     checkGradients(
       seconds[call.sample] ?? [],
-      expected.seconds ?? [],
+      expected.seconds as readonly Slope[],
       tolerances.float64,
       `${op.row.name} sample ${call.sample}, second gradient`,
     );
