@@ -3,6 +3,7 @@
 import { buildAot } from './build/aot.mjs';
 import { buildBrowser } from './build/browser.mjs';
 import { buildNative } from './build/native.mjs';
+import { buildSignatures } from './build/signatures.mjs';
 import { buildTypescript } from './build/typescript.mjs';
 import { buildWasm } from './build/wasm.mjs';
 
@@ -16,6 +17,7 @@ for (const flag of flags) {
 
 const steps = [
   { name: 'typescript', run: buildTypescript },
+  { name: 'signatures', run: buildSignatures },
   { name: 'browser', run: buildBrowser },
   { name: 'kernels', run: buildAot, skip: flags.has('--no-wasm') && flags.has('--no-native') },
   { name: 'wasm', run: buildWasm, skip: flags.has('--no-wasm') },
