@@ -9,10 +9,11 @@
 
 namespace chainrule::VARIANT {
 
+// Tiles computed together: with two vectors or more of results, with one.
 #if CHAINRULE_AVX512
-constexpr int TILE_ROWS = 14, TILE_ROWS_NARROW = 16;   // x two vectors: 28 accumulators; x one: V and M fit L1
+constexpr int SLOTS = 12, SLOTS_NARROW = 8;        // V and M in L1 matter more than accumulators
 #else
-constexpr int TILE_ROWS = MR, TILE_ROWS_NARROW = 2 * MR;
+constexpr int SLOTS = MR, SLOTS_NARROW = 2 * MR;
 #endif
 constexpr int POINTS = 16;                         // products of a tile
 
@@ -27,13 +28,13 @@ template <int ROWS, int VECTORS> void tile_kernel(const float* a, int64_t next, 
       vf x[VECTORS];
 #pragma GCC unroll 4
       for (int v = 0; v < VECTORS; ++v) x[v] = load(b + v * L);
-#pragma GCC unroll 28
+#pragma GCC unroll 12
       for (int r = 0; r < ROWS; ++r)
 #pragma GCC unroll 4
         for (int v = 0; v < VECTORS; ++v) acc[r][v] = fma_from(from + r * STEP, x[v], acc[r][v]);
     }
   }
-#pragma GCC unroll 28
+#pragma GCC unroll 12
   for (int r = 0; r < ROWS; ++r)
 #pragma GCC unroll 4
     for (int v = 0; v < VECTORS; ++v) store(c + v * next + r * STEP, acc[r][v]);
@@ -43,7 +44,7 @@ using TileKernel = void (*)(const float*, int64_t, const float*, int, float*);
 
 // Rows are rounded up to even: the tile beyond is computed, and never read.
 template <int VECTORS, int ROWS = 2> TileKernel tile_kernel_for(int rows) {
-  if constexpr (ROWS < (VECTORS == 1 ? TILE_ROWS_NARROW : TILE_ROWS))
+  if constexpr (ROWS < (VECTORS == 1 ? max(SLOTS, SLOTS_NARROW) : SLOTS))
     if (rows > ROWS) return tile_kernel_for<VECTORS, ROWS + 2>(rows);
   return tile_kernel<ROWS, VECTORS>;
 }
@@ -93,16 +94,30 @@ INLINE void tile_out(const float* from, vf bias, vf (&result)[2][2]) {
   }
 }
 
-// U = G g G' for the 3x3 taps g, each a vector.
-INLINE void tile_weights(const float (&taps)[9][LANES], float* to, int64_t next) {
+// U = G g G' for the 3x3 taps g of `count` channels, which lie `step` apart; reversed for the input gradient.
+NOINLINE inline void tile_weights(const float* from, int64_t step, int count, bool reversed, float* to, int64_t next) {
   const auto line = [](vf a, vf b, vf c, vf (&out)[4]) {
     const vf half = broadcast(0.5f), even = (a + c) * half, odd = b * half;
     out[0] = a, out[1] = even + odd, out[2] = even - odd, out[3] = c;
   };
-  vf rows[4][3];
+  vf taps[16] = {}, rows[4][3];
+  if constexpr (LANES == 16) {
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; ++i)
+      if (i < count) taps[i] = load_first(from + i * step, 9);
+    transpose(taps);
+  } else {
+    for (int i = 0; i < count; ++i)
+      for (int t = 0; t < 9; ++t) taps[t][i] = from[i * step + t];
+  }
+  if (reversed)
+    for (int t = 0; t < 4; ++t) {
+      const vf tap = taps[t];
+      taps[t] = taps[8 - t], taps[8 - t] = tap;
+    }
   for (int x = 0; x < 3; ++x) {
     vf column[4];
-    line(load(taps[x]), load(taps[3 + x]), load(taps[6 + x]), column);
+    line(taps[x], taps[3 + x], taps[6 + x], column);
     for (int y = 0; y < 4; ++y) rows[y][x] = column[y];
   }
   for (int y = 0; y < 4; ++y) {
@@ -224,7 +239,7 @@ struct Winograd {
     high = gradient ? c.in[1] : c.out[1], wide = gradient ? c.in[2] : c.out[2];
     tilesY = (high + 1) / 2, tilesX = (wide + 1) / 2;
     blocks = (channels + L - 1) / L, vectors = (made + L - 1) / L, panels = (vectors + NV - 1) / NV;
-    slots = vectors == 1 ? TILE_ROWS_NARROW : TILE_ROWS;
+    slots = vectors == 1 ? SLOTS_NARROW : SLOTS;
     const int most = max(2 * slots, (128 << 10) / (16 * (blocks + vectors) * L));     // tiles whose pixels stay in the cache
     const int some = max(slots, min(most, int(min<int64_t>(1 << 20, int64_t(tilesX) * tilesY * c.n * c.groups / 8))));
     linesPer = max(1, min(tilesY, some / tilesX));
@@ -240,7 +255,8 @@ struct Winograd {
     const int room = (made + L - 1) / L * L;
     bool square = c.in[0] == 1 && c.out[0] == 1 && c.kernel[0] == 1 && c.pad[0] == 0;
     for (int i = 1; i < 3; ++i) square = square && c.kernel[i] == 3 && c.stride[i] == 1 && c.dilation[i] == 1 && c.pad[i] <= 2;
-    return square && read >= 8 && made * 4 >= room * 3 && int64_t(c.n) * c.out[1] * c.out[2] >= 256;
+    const bool far = int64_t(made) * read > 256 * 256 && c.direction != Conv::WEIGHT_GRADIENT;    // U does not fit the cache
+    return square && read >= 8 && made * 4 >= room * 3 && int64_t(c.n) * c.out[1] * c.out[2] >= (far ? 512 : 64);
   }
 
   int panel_vectors(int panel) const { return min(NV, vectors - panel * NV); }
@@ -257,12 +273,8 @@ struct Winograd {
       const int wideL = panel_vectors(panel) * L;
       const float* w = static_cast<const float*>(conv.w) + int64_t(group) * made * channels * 9 + vector * L * madeStep;
       float* u = const_cast<float*>(panel_weights(group, panel)) + vector % NV * L;
-      float taps[9][L] = {};
-      for (int c = 0; c < channels; ++c, u += wideL) {
-        for (int i = 0; i < count; ++i)
-          for (int t = 0; t < 9; ++t) taps[t][i] = w[c * readStep + i * madeStep + (gradient ? 8 - t : t)];
-        tile_weights(taps, u, int64_t(channels) * wideL);
-      }
+      for (int c = 0; c < channels; ++c, u += wideL)
+        tile_weights(w + c * readStep, madeStep, count, gradient, u, int64_t(channels) * wideL);
     });
   }
 

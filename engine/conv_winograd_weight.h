@@ -7,6 +7,12 @@
 
 namespace chainrule::VARIANT {
 
+#if CHAINRULE_AVX512
+constexpr int SUM_ROWS = 14, SUM_ROWS_NARROW = 16; // x two vectors, x one
+#else
+constexpr int SUM_ROWS = MR, SUM_ROWS_NARROW = 2 * MR;
+#endif
+
 // c[r][VECTORS * LANES] (+)= sum over t < k of a[t * aNext + r] * b[t][VECTORS * LANES].
 template <int ROWS, int VECTORS> void sum_kernel(const float* a, int64_t aNext, const float* b, int k, bool add, float* c) {
   constexpr int L = LANES;
@@ -15,18 +21,18 @@ template <int ROWS, int VECTORS> void sum_kernel(const float* a, int64_t aNext, 
     vf x[VECTORS];
 #pragma GCC unroll 4
     for (int v = 0; v < VECTORS; ++v) x[v] = load(b + v * L);
-#pragma GCC unroll 28
+#pragma GCC unroll 16
     for (int r = 0; r < ROWS; ++r)
 #pragma GCC unroll 4
       for (int v = 0; v < VECTORS; ++v) acc[r][v] = fma_from(a + r, x[v], acc[r][v]);
   }
   if (add) {
-#pragma GCC unroll 28
+#pragma GCC unroll 16
     for (int r = 0; r < ROWS; ++r)
 #pragma GCC unroll 4
       for (int v = 0; v < VECTORS; ++v) acc[r][v] += load(c + (r * VECTORS + v) * L);
   }
-#pragma GCC unroll 28
+#pragma GCC unroll 16
   for (int r = 0; r < ROWS; ++r)
 #pragma GCC unroll 4
     for (int v = 0; v < VECTORS; ++v) store(c + (r * VECTORS + v) * L, acc[r][v]);
@@ -35,7 +41,7 @@ template <int ROWS, int VECTORS> void sum_kernel(const float* a, int64_t aNext, 
 using SumKernel = void (*)(const float*, int64_t, const float*, int, bool, float*);
 
 template <int VECTORS, int ROWS = 2> SumKernel sum_kernel_for(int rows) {
-  if constexpr (ROWS < (VECTORS == 1 ? TILE_ROWS_NARROW : TILE_ROWS))
+  if constexpr (ROWS < (VECTORS == 1 ? SUM_ROWS_NARROW : SUM_ROWS))
     if (rows > ROWS) return sum_kernel_for<VECTORS, ROWS + 2>(rows);
   return sum_kernel<ROWS, VECTORS>;
 }
@@ -99,17 +105,13 @@ struct WinogradWeight {
   int tilesY, tilesX;
   int blocks, vectors, panels;                     // vectors of channels of x, of y; panels of NV vectors of the latter
   int imagesPer, linesPer, strips;                 // images, or lines of tiles of one image, that are turned together
-  int together;                                    // tiles of them that are summed before a sum is touched
   int units, slices, parts;                        // of that size; sums; parts of y's channels where there are few sums
   TurnedImage x;
 
   explicit WinogradWeight(const Conv& c) : conv(c), channels(c.c / c.groups), made(c.o / c.groups) {
     tilesY = (c.out[1] + 1) / 2, tilesX = (c.out[2] + 1) / 2;
     blocks = (channels + L - 1) / L, vectors = (made + L - 1) / L, panels = (vectors + NV - 1) / NV;
-    const int small = 16 * (blocks + vectors) * L, tile = POINTS / 4 * small;              // bytes of a tile's pixels, of its numbers
-    const int spare = (44 << 10) - int(min<int64_t>(44 << 10, sum_size() * 4));
-    const int some = max(24, (128 << 10) / small); // tiles whose pixels stay in the cache; their numbers may fit the first one
-    together = spare >= 12 * tile ? spare / tile : some;
+    const int some = max(24, (128 << 10) / (16 * (blocks + vectors) * L));   // tiles whose pixels stay in the cache
     linesPer = max(1, min(tilesY, some / tilesX)), strips = (tilesY + linesPer - 1) / linesPer;
     imagesPer = strips > 1 ? 1 : max(1, min((c.n + 7) / 8, some / (tilesY * tilesX)));
     units = (c.n + imagesPer - 1) / imagesPer * strips;
@@ -122,7 +124,8 @@ struct WinogradWeight {
   static bool suits(const Conv& c) { return Winograd::suits(c) && c.c / c.groups >= L / 2; }
 
   int64_t sum_size() const { return int64_t(POINTS) * blocks * vectors * L * L; }
-  int tiles() const { return min(together, imagesPer * linesPer * tilesX); }
+  // Tiles that are summed before a sum is touched; few where the sums lie in L1 themselves.
+  int tiles() const { return min(sum_size() <= 4096 ? 8 : 64, imagesPer * linesPer * tilesX); }
   int panel_vectors(int panel) const { return min(NV, vectors - panel * NV); }
 
   // Scratch memory of a task for panels [left, right) of y.
@@ -131,16 +134,20 @@ struct WinogradWeight {
     const int wide = min(vectors, right * NV) - left * NV;
     const int channels = min(made, right * NV * L) - left * NV * L;
     Room room = {{channels, conv.out[1], conv.out[2], 2 * linesPer, 2 * tilesX, 0}, 0, 0, 0, 0};
-    const int64_t sizeX = imagesPer * x.size(), sizeY = imagesPer * room.y.size(), sizeV = int64_t(POINTS) * tiles() * blocks * L;
-    room.x = static_cast<float*>(pool_scratch(worker, size_t(sizeX + sizeY + sizeV + int64_t(POINTS) * tiles() * wide * L) * sizeof(float), LOCAL));
+    const int64_t sizeX = imagesPer * x.size(), sizeY = imagesPer * room.y.size(), sizeV = POINTS * apart(tiles() * blocks);
+    const int64_t all = sizeX + sizeY + sizeV + POINTS * apart(tiles() * wide);
+    room.x = static_cast<float*>(pool_scratch(worker, size_t(all) * sizeof(float), LOCAL));
     room.images = room.x + sizeX, room.v = room.images + sizeY, room.g = room.v + sizeV;
     return room;
   }
 
+  // An odd number of vectors: the 16 numbers of a tile do not meet in one set of the cache.
+  static int64_t apart(int64_t vectors) { return (vectors | 1) * L; }
+
   // V[point][tile][channel of x] and the gradient [point][panel][tile][channel of y] of some tiles.
   NOINLINE void transform(const Room& room, Tile at, int64_t count, int left, int right) const {
     const int64_t line = int64_t(x.columns) * L, block = x.rows * line, yLine = int64_t(room.y.columns) * L, yBlock = room.y.rows * yLine;
-    const int64_t vNext = count * blocks * L, gNext = count * (min(vectors, right * NV) - left * NV) * L;
+    const int64_t vNext = apart(count * blocks), gNext = apart(count * (min(vectors, right * NV) - left * NV));
     for (int64_t tile = 0; tile < count; ++tile, at.advance()) {
       const float* from = room.x + at.image * x.size() + 2 * at.y * line + 2 * at.x * L;
       for (int b = 0; b < blocks; ++b) tile_in(from + b * block, line, room.v + (tile * blocks + b) * L, vNext);
@@ -158,18 +165,19 @@ struct WinogradWeight {
   NOINLINE void multiply(const Room& room, int64_t count, int left, int right, bool add, float* sums, Ahead& nextX,
                          Ahead& nextY) const {
     const int deep = blocks * L;
-    const float* g = room.g;
+    const int64_t vNext = apart(count * blocks), gNext = apart(count * (min(vectors, right * NV) - left * NV));
     const int linesX = int(count * blocks * L / 4 / POINTS) + 1, linesY = int(count * room.y.channels / 4 / POINTS) + 1;
     for (int point = 0; point < POINTS; ++point) {
       nextX.fetch<0>(linesX), nextY.fetch<0>(linesY);
+      const float* g = room.g + point * gNext;
       float* sum = sums + int64_t(point) * deep * vectors * L + int64_t(deep) * left * NV * L;
       for (int panel = left; panel < right; ++panel) {
-        const int across = panel_vectors(panel), most = across == 1 ? TILE_ROWS_NARROW : TILE_ROWS;
+        const int across = panel_vectors(panel), most = across == 1 ? SUM_ROWS_NARROW : SUM_ROWS;
         const int cuts = (deep + most - 1) / most;
         for (int cut = 0; cut < cuts; ++cut) {     // all of an even height
           const int first = deep / 2 * cut / cuts * 2, rows = deep / 2 * (cut + 1) / cuts * 2 - first;
           const SumKernel kernel = sum_kernel_of(rows, across);
-          kernel(room.v + point * count * deep + first, deep, g, int(count), add, sum + int64_t(first) * across * L);
+          kernel(room.v + point * vNext + first, deep, g, int(count), add, sum + int64_t(first) * across * L);
         }
         g += count * across * L, sum += int64_t(deep) * across * L;
       }
