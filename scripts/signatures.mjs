@@ -89,7 +89,9 @@ process.env.CHAINRULE_BACKEND = 'reference';
 const library = await import('../dist/index.js');
 const { methods } = await import('../dist/ops/index.js');
 const { opsIn } = await import('../dist/testing/table.js');
-const rows = new Map(opsIn(library, methods, library.linalg, library.special).map((op) => [op, op.row.name]));
+const rows = new Map(
+  opsIn(library, methods, library.linalg, library.special, library.masked, library.signal.windows).map((op) => [op, op.row.name]),
+);
 const found = new Map();
 for (const file of filesBelow(inRoot('src', 'ops'))) {
   const made = await import(file.replace(/([\\/])src([\\/])/, '$1dist$2').replace(/\.ts$/, '.js'));
@@ -99,7 +101,9 @@ for (const file of filesBelow(inRoot('src', 'ops'))) {
   }
 }
 
-for (const [name, symbol] of ['random', 'cast', 'assign', 'fresh'].flatMap((file) => exportsOf(inRoot('src', 'ops', `${file}.ts`)))) {
+for (const [name, symbol] of ['random', 'cast', 'assign', 'inPlace', 'facts', 'fresh'].flatMap((file) =>
+  exportsOf(inRoot('src', 'ops', `${file}.ts`)),
+)) {
   if (typeof methods[name] !== 'function' || rows.has(methods[name])) continue;
   found.set(name, signatureOf(checker.getTypeOfSymbol(symbol), name));
 }

@@ -47,6 +47,7 @@ export {
   unpackSequence,
   unpadSequence,
 } from './packed.js';
+export * from './padding.js';
 export * from './parametrize.js';
 export * from './patch.js';
 export * from './pool.js';

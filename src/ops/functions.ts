@@ -12,6 +12,7 @@ export * from './lossTasks.js';
 export * from './numeric.js';
 export { bernoulli, dropout, multinomial, normal, randintLike, randLike, randnLike } from './random.js';
 export * from './structural.js';
+export * from './typeFacts.js';
 export * from './windowForms.js';
 /** PyTorch's order of arguments: the tensor comes last. */
 export const polygamma = (n: number, x: Tensor): Tensor => x.polygamma(n);

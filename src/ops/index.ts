@@ -8,24 +8,35 @@ import type { InPlace } from './elementwise.js';
 import * as fresh from './fresh.js';
 import * as functions from './functions.js';
 import * as graph from './graph.js';
+import * as inPlace from './inPlace.js';
 import * as linalg from './linalg.js';
+import * as masked from './masked.js';
 import * as numeric from './numeric.js';
 import type * as pointwise from './pointwiseRows.js';
 import * as random from './random.js';
 import { signatures } from './signatures.js';
 import * as special from './special.js';
 import * as structural from './structural.js';
+import * as windows from './windows.js';
 
 /**
  * The table of ops. Table files export functions whose first argument is a tensor and nothing else (helpers live in files of their
  * own), for every export is also a method: `relu(x)` and `x.relu()` are one definition.
  */
-export const methods: typeof numeric & typeof cast & typeof random & typeof graph & typeof assign & typeof fresh & typeof structural = {
+export const methods: typeof numeric &
+  typeof cast &
+  typeof random &
+  typeof graph &
+  typeof assign &
+  typeof inPlace &
+  typeof fresh &
+  typeof structural = {
   ...numeric,
   ...cast,
   ...random,
   ...graph,
   ...assign,
+  ...inPlace,
   ...fresh,
   ...structural,
 };
@@ -66,7 +77,7 @@ const checkedBy =
 
 /** From here on, the public ops check what they are given. */
 function holdToSignatures(): void {
-  for (const op of [methods, functions, linalg, special].flatMap((table) => Object.values<unknown>(table))) {
+  for (const op of [methods, functions, linalg, special, masked, windows].flatMap((table) => Object.values<unknown>(table))) {
     const { row } = op as { readonly row?: AnyRow };
     const signature = row && signatures[row.name];
     if (row && signature !== undefined) row.check = callCheck(row.name, signature);

@@ -1,6 +1,8 @@
 /** The rows that compute: pointwise maths, reductions, scans and sorting. */
 export * from './calculus.js';
 export * from './compare.js';
+export * from './gamma.js';
+export * from './histogram.js';
 export * from './norms.js';
 export * from './orthogonal.js';
 export * from './pointwiseNumbers.js';

@@ -1,5 +1,6 @@
 /** torch.special: special functions by their names there. The package exports them as `special`; most are at its root too. */
 
+export { igamma as gammainc, igammac as gammaincc } from './gamma.js';
 export {
   chebyshevPolynomialT,
   chebyshevPolynomialU,

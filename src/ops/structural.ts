@@ -8,6 +8,7 @@ export * from './copies.js';
 export * from './dropouts.js';
 export * from './embedding.js';
 export * from './embeddingBag.js';
+export * from './facts.js';
 export * from './grid.js';
 export * from './indexing.js';
 export * from './interpolate.js';

@@ -15,6 +15,7 @@ type Call = (...args: readonly unknown[]) => unknown;
 /** Ops whose result's shape, or the work itself, depends on values: a program cannot hold them. */
 const readsValues = [
   'argwhere bincount embeddingBag histc index indexPut maskedSelect nonzero nonzeroStatic oneHot repeatInterleave unique',
+  'histogram histogramdd linalg.ldlFactor linalg.ldlFactorEx linalg.ldlSolve uniqueConsecutive',
   'fractionalMaxPool2d fractionalMaxPool2dWithIndices fractionalMaxPool3d fractionalMaxPool3dWithIndices',
   ...['chebyshev', 'shiftedChebyshev'].flatMap((kind) => ['T', 'U', 'V', 'W'].map((letter) => `${kind}Polynomial${letter}`)),
   'hermitePolynomialH hermitePolynomialHe laguerrePolynomialL legendrePolynomialP',
