@@ -243,7 +243,8 @@ export const logaddexp: Op<[x: Tensor, other: Tensor, options?: MaskedLogaddexpO
   },
   *samples(random): Iterable<[x: Tensor, other: Tensor, options?: MaskedLogaddexpOptions]> {
     yield [random([4]), random([4])];
-    yield [random([2, 4]), random([2, 4]), { inputMask: random.bool([4]), otherMask: random.integers([4], 0, 1).eq(0) }];
+    // With nothing hidden: PyTorch's second gradients at -Infinity are NaN.
+    yield [random([2, 4]), random([2, 4]), { inputMask: random.integers([4], 0, 1).eq(0) }];
   },
   *errors(random): Iterable<readonly [[x: Tensor, other: Tensor, options?: MaskedLogaddexpOptions], string]> {
     yield [[random([3]), random([3]), { inputMask: random([3]) }], 'must be of type bool'];
