@@ -5,6 +5,7 @@
 // so there is no edge in m, and the last columns use a narrower kernel.
 #pragma once
 #include "gemm_api.h"
+#include "gemm_kernels.h"
 #ifndef __wasm__
 #include "gemm_packed.h"
 #endif
@@ -12,109 +13,6 @@
 #include "views.h"
 
 namespace chainrule::VARIANT {
-
-#if CHAINRULE_AVX512
-constexpr int MR = 12, NV = 2;                     // 24 accumulators of 32 registers
-#elif CHAINRULE_AVX2
-constexpr int MR = 6, NV = 2;                      // 12 of 16
-#elif defined(__ARM_NEON)
-constexpr int MR = 6, NV = 4;                      // 24 of 32
-#elif defined(__wasm__)
-constexpr int MR = 2, NV = 4;                      // 8 of the 16 that x86 engines have
-#else
-constexpr int MR = 4, NV = 2;
-#endif
-constexpr int GROUP = 3;                           // rows of A that share a pointer
-constexpr int KERNEL_ROWS = MR < GROUP ? GROUP : MR;
-constexpr int GROUPS = (KERNEL_ROWS + GROUP - 1) / GROUP;
-
-// What a kernel reads: row r of A starts at a[r / GROUP] + r % GROUP * aRow, its next element lies aNext further; B's
-// vector v of row p lies at b[v] + p * bNext. Indexed kernels read B at b[v] + offsets[p]; stepped ones first move A's pointers by
-// offsets[p]. Strided kernels run `repeat` times over k, with aSkip between the runs (the rows of an image inside a padded one).
-enum Reading { STRIDED, INDEXED, STEPPED };
-template <class T> struct Feed {
-  const T* a[GROUPS];
-  int64_t aRow, aNext, aSkip = 0, aJump = 0;
-  const T* b[NV];
-  int64_t bNext = 0;
-  const int32_t* offsets = nullptr;
-  int k, repeat = 1, images = 1;
-  bool add = false;                                // to what C holds
-};
-
-// c[r * ld + v * lanes] = the tile; with `add`, += the tile.
-template <class T, Reading READING, int ROWS, int VECTORS> void kernel(const Feed<T>& feed, T* c, int64_t ld) {
-  constexpr int G = (ROWS + GROUP - 1) / GROUP, L = lanes<T>;
-  typedef Vec<T> V;
-  V acc[ROWS][VECTORS] = {};
-  const T* a[G];
-  const T* b[VECTORS];
-#pragma GCC unroll 4
-  for (int g = 0; g < G; ++g) a[g] = feed.a[g];
-#pragma GCC unroll 4
-  for (int v = 0; v < VECTORS; ++v) b[v] = READING == INDEXED ? feed.b[v] : feed.b[0] + v * L;
-  const ptrdiff_t aRow = ptrdiff_t(feed.aRow), aNext = ptrdiff_t(feed.aNext), aSkip = ptrdiff_t(feed.aSkip);
-  const ptrdiff_t bNext = ptrdiff_t(feed.bNext), cNext = ptrdiff_t(ld);
-  const int32_t* offset = feed.offsets;
-  int line = feed.repeat;
-  for (int run = READING == STRIDED ? feed.repeat * feed.images : 1; run > 0; --run) {
-    for (int p = feed.k; p > 0; --p) {
-      V x[VECTORS];
-      if constexpr (READING == STEPPED) {
-        const ptrdiff_t step = *offset++;
-#pragma GCC unroll 4
-        for (int g = 0; g < G; ++g) a[g] += step;
-      }
-      if constexpr (READING == INDEXED) {
-        const ptrdiff_t o = *offset++;
-#pragma GCC unroll 4
-        for (int v = 0; v < VECTORS; ++v) x[v] = load(b[v] + o);
-      } else {
-#pragma GCC unroll 4
-        for (int v = 0; v < VECTORS; ++v) x[v] = load(b[0] + v * L);
-        b[0] += bNext;
-      }
-#pragma GCC unroll 16
-      for (int r = 0; r < ROWS; ++r) {
-        const V y = broadcast(a[r / GROUP][r % GROUP * aRow]);
-#pragma GCC unroll 4
-        for (int v = 0; v < VECTORS; ++v) acc[r][v] = fma(y, x[v], acc[r][v]);
-      }
-      if constexpr (READING != STEPPED) {
-#pragma GCC unroll 4
-        for (int g = 0; g < G; ++g) a[g] += aNext;
-      }
-    }
-    ptrdiff_t skip = aSkip;
-    if (READING == STRIDED && --line == 0) line = feed.repeat, skip += ptrdiff_t(feed.aJump);
-#pragma GCC unroll 4
-    for (int g = 0; g < G; ++g) a[g] += skip;
-  }
-  if (READING == STRIDED && feed.add) {
-#pragma GCC unroll 16
-    for (int r = 0; r < ROWS; ++r)
-#pragma GCC unroll 4
-      for (int v = 0; v < VECTORS; ++v) acc[r][v] += load(c + r * cNext + v * L);
-  }
-#pragma GCC unroll 16
-  for (int r = 0; r < ROWS; ++r)
-#pragma GCC unroll 4
-    for (int v = 0; v < VECTORS; ++v) store(c + r * cNext + v * L, acc[r][v]);
-}
-
-template <class T> using Kernel = void (*)(const Feed<T>&, T*, int64_t);
-
-template <class T, Reading READING, int ROWS> INLINE Kernel<T> kernel_of(int vectors) {
-  static constexpr Kernel<T> byWidth[4] = {kernel<T, READING, ROWS, 1>, kernel<T, READING, ROWS, 2>,
-                                           kernel<T, READING, ROWS, NV == 4 ? 3 : 1>, kernel<T, READING, ROWS, NV == 4 ? 4 : 1>};
-  return byWidth[vectors - 1];
-}
-
-template <class T, Reading READING, int ROWS = 1> Kernel<T> kernel_for(int rows, int vectors) {
-  if constexpr (ROWS < KERNEL_ROWS)
-    if (rows > ROWS) return kernel_for<T, READING, ROWS + 1>(rows, vectors);
-  return kernel_of<T, READING, ROWS>(vectors);
-}
 
 // Adds a finished tile to where it belongs: C = (add ? C : 0) + tile + bias.
 template <class T>
@@ -235,7 +133,7 @@ template <class T> struct Pass {
       if (kc > 64)                                 // C comes from far away: fetch it while the tile is computed
         for (int r = 0; r < rows; ++r)
           for (int v = 0; v < vectors; ++v) __builtin_prefetch(c + r * job.ld + v * L, 1);
-      kernel_for<T, STRIDED>(rows, vectors)(feed, straight ? c : tile, straight ? job.ld : W);
+      product_kernel_for(feed, rows, vectors)(feed, straight ? c : tile, straight ? job.ld : W);
       if (!straight) place(tile, W, c, job.ld, rows, cols, adds(), row_bias(i), col_bias(j));
     }
   }
@@ -310,8 +208,10 @@ template <class T> NOINLINE void multiply(const MatMul<T>& job, Strided<T> a, St
         const int rowStep = alone ? panels.count : max(1, min(MC / MR, (panels.count + 3) / 4));
         const int colStep = max(1, min(4, (columns + 1) / 2));
         const int down = (panels.count + rowStep - 1) / rowStep, across = (columns + colStep - 1) / colStep;
+        const bool byRows = m >= n;                  // a thread takes neighbouring tasks: rows of A, or columns of B, are its own
         spread(alone, worker, int64_t(down) * across, [&](int64_t task, int) {
-          const int first = int(task % down) * rowStep, left = int(task / down) * colStep * W;
+          const int first = int(byRows ? task / across : task % down) * rowStep;
+          const int left = int(byRows ? task % across : task / down) * colStep * W;
           pass.compute(panels, first, min(panels.count, first + rowStep), left, min(nc, left + colStep * W));
         });
       }

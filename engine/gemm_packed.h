@@ -1,7 +1,7 @@
 // The kernel that large products spend their time in: both operands are packed, so that every address is a pointer plus a
 // constant, and what comes next is fetched while this tile is computed.
 #pragma once
-#include "simd.h"
+#include "gemm_kernels.h"
 
 namespace chainrule::VARIANT {
 
@@ -15,18 +15,6 @@ template <class T> struct PackedFeed {
   const T* nextB;                                  // a part of the panel after this one, of so many lines for every row of A
   int nextLines;
 };
-
-// x * *scalar + acc. AVX-512 reads the number in the multiplication: a third less to issue than with a register in between,
-// which shows where two hyperthreads share a core.
-template <class V, class T> INLINE V fma_from(const T* scalar, V x, V acc) {
-#if CHAINRULE_AVX512
-  if constexpr (sizeof(T) == 4) asm("vfmadd231ps %2%{1to16%}, %1, %0" : "+v"(acc) : "v"(x), "m"(*scalar));
-  else asm("vfmadd231pd %2%{1to8%}, %1, %0" : "+v"(acc) : "v"(x), "m"(*scalar));
-  return acc;
-#else
-  return fma(broadcast(*scalar), x, acc);
-#endif
-}
 
 // c[r * ld + v * lanes] = the tile; with `add`, += the tile.
 template <class T, int ROWS, int VECTORS> void packed_kernel(const PackedFeed<T>& feed, T* c, int64_t ld) {
@@ -50,16 +38,7 @@ template <class T, int ROWS, int VECTORS> void packed_kernel(const PackedFeed<T>
         for (int v = 0; v < VECTORS; ++v) acc[r][v] = fma_from(a + r, x[v], acc[r][v]);
     }
   }
-  if (feed.add) {
-#pragma GCC unroll 16
-    for (int r = 0; r < ROWS; ++r)
-#pragma GCC unroll 4
-      for (int v = 0; v < VECTORS; ++v) acc[r][v] += load(c + r * ld + v * L);
-  }
-#pragma GCC unroll 16
-  for (int r = 0; r < ROWS; ++r)
-#pragma GCC unroll 4
-    for (int v = 0; v < VECTORS; ++v) store(c + r * ld + v * L, acc[r][v]);
+  finish_tile<T, ROWS, VECTORS>(acc, c, ld, feed.add);
 }
 
 template <class T> using PackedKernel = void (*)(const PackedFeed<T>&, T*, int64_t);

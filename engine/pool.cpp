@@ -1,6 +1,7 @@
-// One job at a time is offered to all workers. Its tasks are claimed by compare-and-swap on a ticket that holds the
-// job's number beside the next task, so a worker that wakes late can never touch a later job's tasks, and the caller
-// waits for claimed tasks only, never for a sleeping worker.
+// One job at a time is offered to all workers. Its tasks are dealt out in runs, one for each worker, who helps with the others'
+// when its own is done: what one step of a program wrote is then mostly in the cache of the core that reads it in the next.
+// Tasks are claimed by compare-and-swap on a run's ticket, which holds the job's number beside the next task, so a worker
+// that wakes late can never touch a later job's tasks, and the caller waits for claimed tasks only, never for a sleeping worker.
 #include "pool.h"
 
 #if defined(__wasm__)
@@ -65,9 +66,14 @@ struct Job {
   Body body;
   void* ctx;
   int64_t tasks, chunk;
+  int runs;
 };
 
-alignas(64) uint64_t ticket;                       // job number << 32 | next chunk; each alone on its cache line
+struct alignas(64) Run {                           // each alone on its cache line
+  uint64_t ticket;                                 // job number << 32 | next chunk
+  int64_t end;                                     // of its chunks
+};
+Run runs[MAX_THREADS];
 alignas(64) uint64_t done;                         // chunks of this job that are finished
 alignas(64) uint32_t wake;                         // changes with every job: what sleepers wait on
 alignas(64) uint64_t sleepers;
@@ -80,19 +86,26 @@ template <class V> V get(const V& x) { return __atomic_load_n(&x, __ATOMIC_SEQ_C
 template <class V> V peek(const V& x) { return __atomic_load_n(&x, __ATOMIC_RELAXED); }
 template <class V> void set(V& x, V value) { __atomic_store_n(&x, value, __ATOMIC_SEQ_CST); }
 
-// Takes chunks of the job offered now until none is left.
-void work(int worker) {
-  uint64_t seen = get(ticket);
+// Takes chunks of a run until none is left.
+void work_on(Run& run, int worker) {
+  uint64_t seen = get(run.ticket);
   for (;;) {
-    const Job now = {peek(job.body), peek(job.ctx), peek(job.tasks), peek(job.chunk)};
-    const int64_t chunk = int64_t(seen & 0xffffffffu), first = chunk * now.chunk;
-    if (uint32_t(seen) == CLOSED || first >= now.tasks) return;
-    if (!__atomic_compare_exchange_n(&ticket, &seen, seen + 1, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) continue;
-    const int64_t end = first + now.chunk < now.tasks ? first + now.chunk : now.tasks;
-    for (int64_t task = first; task < end; ++task) now.body(now.ctx, task, worker);
+    const Body body = peek(job.body);
+    void* const ctx = peek(job.ctx);
+    const int64_t tasks = peek(job.tasks), each = peek(job.chunk), chunk = int64_t(seen & 0xffffffffu);
+    if (uint32_t(seen) == CLOSED || chunk >= peek(run.end)) return;
+    if (!__atomic_compare_exchange_n(&run.ticket, &seen, seen + 1, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) continue;
+    const int64_t first = chunk * each, end = first + each < tasks ? first + each : tasks;
+    for (int64_t task = first; task < end; ++task) body(ctx, task, worker);
     __atomic_fetch_add(&done, 1, __ATOMIC_SEQ_CST);
-    seen = get(ticket);
+    seen = get(run.ticket);
   }
+}
+
+// Takes part in the job offered now: first in the worker's own run.
+void work(int worker) {
+  const int count = peek(job.runs);                // of another job, if this one is over: then its runs are closed, or worth a look
+  for (int i = 0; i < count; ++i) work_on(runs[(worker + i) % count], worker);
 }
 
 inline void pause() {
@@ -196,18 +209,23 @@ void start_workers(int count) {
 }
 #endif
 
+void close_runs(int count, uint64_t number) {
+  for (int i = 0; i < count; ++i) set(runs[i].ticket, (number << 32) | CLOSED);
+}
+
 void offer(int64_t tasks, Body body, void* ctx) {
-  const uint64_t number = (get(ticket) >> 32) + 1;
-  set(ticket, (number << 32) | CLOSED);
-  const int64_t chunk = tasks / 0x40000000 + 1;    // the ticket counts to 2^32
-  set(job.body, body), set(job.ctx, ctx), set(job.tasks, tasks), set(job.chunk, chunk), set(done, uint64_t(0));
-  set(ticket, number << 32);
+  static uint64_t number = 0;
+  number = (number + 1) & 0xffffffffu;
+  const int64_t each = tasks / 0x40000000 + 1, chunks = (tasks + each - 1) / each;    // a ticket counts to 2^32
+  const int workers = get(threads), count = chunks < workers ? int(chunks) : workers;
+  set(job.body, body), set(job.ctx, ctx), set(job.tasks, tasks), set(job.chunk, each), set(job.runs, count), set(done, uint64_t(0));
+  for (int i = 0; i < count; ++i) set(runs[i].end, chunks * (i + 1) / count);
+  for (int i = 0; i < count; ++i) set(runs[i].ticket, (number << 32) | uint64_t(chunks * i / count));
   __atomic_fetch_add(&wake, 1, __ATOMIC_SEQ_CST);
   if (get(sleepers) > 0) wake_all();
   work(0);
-  const uint64_t chunks = uint64_t((tasks + chunk - 1) / chunk);
-  for (int spins = 0; get(done) != chunks; ++spins) spins < 4000 ? pause() : yield();
-  set(ticket, (number << 32) | CLOSED);
+  for (int spins = 0; get(done) != uint64_t(chunks); ++spins) spins < 4000 ? pause() : yield();
+  close_runs(count, number);
 }
 
 }  // namespace

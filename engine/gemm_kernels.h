@@ -1,0 +1,195 @@
+// The kernels: a tile of C in registers, up to MR rows by NV vectors.
+#pragma once
+#include "simd.h"
+
+namespace chainrule::VARIANT {
+
+#if CHAINRULE_AVX512
+constexpr int MR = 12, NV = 2;                     // 24 accumulators of 32 registers
+#elif CHAINRULE_AVX2
+constexpr int MR = 6, NV = 2;                      // 12 of 16
+#elif defined(__ARM_NEON)
+constexpr int MR = 6, NV = 4;                      // 24 of 32
+#elif defined(__wasm__)
+constexpr int MR = 2, NV = 4;                      // 8 of the 16 that x86 engines have
+#else
+constexpr int MR = 4, NV = 2;
+#endif
+constexpr int GROUP = 3;                           // rows of A that share a pointer
+constexpr int KERNEL_ROWS = MR < GROUP ? GROUP : MR;
+constexpr int GROUPS = (KERNEL_ROWS + GROUP - 1) / GROUP;
+
+// What a kernel reads: row r of A starts at a[r / GROUP] + r % GROUP * aRow, its next element lies aNext further; B's
+// vector v of row p lies at b[v] + p * bNext. Indexed kernels read B at b[v] + offsets[p]; stepped ones first move A's pointers by
+// offsets[p]. Contiguous ones have aNext = 1. Strided kernels run `repeat` times over k, with aSkip between the runs (the rows of
+// an image inside a padded one).
+enum Reading { STRIDED, INDEXED, STEPPED, CONTIGUOUS };
+template <class T> struct Feed {
+  const T* a[GROUPS];
+  int64_t aRow, aNext, aSkip = 0, aJump = 0;
+  const T* b[NV];
+  int64_t bNext = 0;
+  const int32_t* offsets = nullptr;
+  int k, repeat = 1, images = 1;
+  bool add = false;                                // to what C holds
+};
+
+// Keeps the compiler from computing one address for every row beforehand: it has too few registers for that.
+template <class T> INLINE void one_pointer(T*& p) {
+#if !defined(__wasm__)
+  asm("" : "+r"(p));
+#endif
+}
+
+// x * *scalar + acc. AVX-512 reads the number in the multiplication: a third less to issue than with a register in between,
+// which shows where two hyperthreads share a core.
+template <class V, class T> INLINE V fma_from(const T* scalar, V x, V acc) {
+#if CHAINRULE_AVX512
+  if constexpr (sizeof(T) == 4) asm("vfmadd231ps %2%{1to16%}, %1, %0" : "+v"(acc) : "v"(x), "m"(*scalar));
+  else asm("vfmadd231pd %2%{1to8%}, %1, %0" : "+v"(acc) : "v"(x), "m"(*scalar));
+  return acc;
+#else
+  return fma(broadcast(*scalar), x, acc);
+#endif
+}
+
+// c[r * ld + v * lanes] = the tile; with `add`, += the tile.
+template <class T, int ROWS, int VECTORS> INLINE void finish_tile(Vec<T> (&acc)[ROWS][VECTORS], T* c, int64_t ld, bool add) {
+  constexpr int L = lanes<T>;
+  if (add) {
+    const T* from = c;
+#pragma GCC unroll 16
+    for (int r = 0; r < ROWS; ++r, from += ld) {
+#pragma GCC unroll 4
+      for (int v = 0; v < VECTORS; ++v) acc[r][v] += load(from + v * L);
+      one_pointer(from);
+    }
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < ROWS; ++r, c += ld) {
+#pragma GCC unroll 4
+    for (int v = 0; v < VECTORS; ++v) store(c + v * L, acc[r][v]);
+    one_pointer(c);
+  }
+}
+
+// c = the tile; with `add`, += the tile.
+template <class T, Reading READING, int ROWS, int VECTORS> void kernel(const Feed<T>& feed, T* c, int64_t ld) {
+  constexpr int G = (ROWS + GROUP - 1) / GROUP, L = lanes<T>;
+  typedef Vec<T> V;
+  V acc[ROWS][VECTORS] = {};
+  const T* a[G];
+  const T* b[VECTORS];
+#pragma GCC unroll 4
+  for (int g = 0; g < G; ++g) a[g] = feed.a[g];
+#pragma GCC unroll 4
+  for (int v = 0; v < VECTORS; ++v) b[v] = READING == INDEXED ? feed.b[v] : feed.b[0] + v * L;
+  const ptrdiff_t aRow = ptrdiff_t(feed.aRow), aNext = ptrdiff_t(feed.aNext), aSkip = ptrdiff_t(feed.aSkip);
+  const ptrdiff_t bNext = ptrdiff_t(feed.bNext);
+  const int32_t* offset = feed.offsets;
+  int line = feed.repeat;
+  for (int run = READING == STRIDED ? feed.repeat * feed.images : 1; run > 0; --run) {
+    for (int p = feed.k; p > 0; --p) {
+      V x[VECTORS];
+      if constexpr (READING == STEPPED) {
+        const ptrdiff_t step = *offset++;
+#pragma GCC unroll 4
+        for (int g = 0; g < G; ++g) a[g] += step;
+      }
+      if constexpr (READING == INDEXED) {
+        const ptrdiff_t o = *offset++;
+#pragma GCC unroll 4
+        for (int v = 0; v < VECTORS; ++v) x[v] = load(b[v] + o);
+      } else {
+#pragma GCC unroll 4
+        for (int v = 0; v < VECTORS; ++v) x[v] = load(b[0] + v * L);
+        b[0] += bNext;
+      }
+#pragma GCC unroll 16
+      for (int r = 0; r < ROWS; ++r) {
+        const V y = broadcast(a[r / GROUP][r % GROUP * aRow]);
+#pragma GCC unroll 4
+        for (int v = 0; v < VECTORS; ++v) acc[r][v] = fma(y, x[v], acc[r][v]);
+      }
+      if constexpr (READING != STEPPED) {
+#pragma GCC unroll 4
+        for (int g = 0; g < G; ++g) a[g] += aNext;
+      }
+    }
+    ptrdiff_t skip = aSkip;
+    if (READING == STRIDED && --line == 0) line = feed.repeat, skip += ptrdiff_t(feed.aJump);
+#pragma GCC unroll 4
+    for (int g = 0; g < G; ++g) a[g] += skip;
+  }
+  finish_tile<T, ROWS, VECTORS>(acc, c, ld, READING == STRIDED && feed.add);
+}
+
+#if CHAINRULE_AVX512
+// The same where rows of A are contiguous: a pointer for each row, four steps of k at a time, so that every number is read by the
+// multiplication that needs it.
+template <class T, int ROWS, int VECTORS> void row_kernel(const Feed<T>& feed, T* c, int64_t ld) {
+  constexpr int L = lanes<T>, DEEP = 4;
+  typedef Vec<T> V;
+  V acc[ROWS][VECTORS] = {};
+  const T* a[ROWS];
+#pragma GCC unroll 16
+  for (int r = 0; r < ROWS; ++r) a[r] = feed.a[r / GROUP] + r % GROUP * feed.aRow;
+  const T* b = feed.b[0];
+  const ptrdiff_t bNext = ptrdiff_t(feed.bNext);
+  const auto step = [&](int d) __attribute__((always_inline)) {
+    V x[VECTORS];
+#pragma GCC unroll 4
+    for (int v = 0; v < VECTORS; ++v) x[v] = load(b + v * L);
+    b += bNext;
+#pragma GCC unroll 16
+    for (int r = 0; r < ROWS; ++r)
+#pragma GCC unroll 4
+      for (int v = 0; v < VECTORS; ++v) acc[r][v] = fma_from(a[r] + d, x[v], acc[r][v]);
+  };
+  int p = feed.k;
+  for (; p >= DEEP; p -= DEEP) {
+#pragma GCC unroll 4
+    for (int d = 0; d < DEEP; ++d) step(d);
+#pragma GCC unroll 16
+    for (int r = 0; r < ROWS; ++r) a[r] += DEEP;
+  }
+  for (; p > 0; --p) {
+    step(0);
+#pragma GCC unroll 16
+    for (int r = 0; r < ROWS; ++r) ++a[r];
+  }
+  finish_tile<T, ROWS, VECTORS>(acc, c, ld, feed.add);
+}
+#endif
+
+template <class T> using Kernel = void (*)(const Feed<T>&, T*, int64_t);
+
+// All kernels of a kind, by rows and vectors.
+template <class T, Reading READING> struct KernelTable {
+  Kernel<T> at[KERNEL_ROWS][NV];
+  template <int ROWS, int VECTORS> constexpr void fill() {
+#if CHAINRULE_AVX512
+    if constexpr (READING == CONTIGUOUS) at[ROWS - 1][VECTORS - 1] = row_kernel<T, ROWS, VECTORS>;
+    else
+#endif
+      at[ROWS - 1][VECTORS - 1] = kernel<T, READING, ROWS, VECTORS>;
+    if constexpr (VECTORS < NV) fill<ROWS, VECTORS + 1>();
+    else if constexpr (ROWS < KERNEL_ROWS) fill<ROWS + 1, 1>();
+  }
+  constexpr KernelTable() : at{} { fill<1, 1>(); }
+};
+
+template <class T, Reading READING> INLINE Kernel<T> kernel_for(int rows, int vectors) {
+  static constexpr KernelTable<T, READING> table;
+  return table.at[rows - 1][vectors - 1];
+}
+
+// The kernel for one run over k. Contiguous ones issue less but load more: they pay while B stays in the first-level cache.
+template <class T> INLINE Kernel<T> product_kernel_for(const Feed<T>& feed, int rows, int vectors) {
+#if CHAINRULE_AVX512
+  if (feed.aNext == 1 && feed.k <= 64) return kernel_for<T, CONTIGUOUS>(rows, vectors);
+#endif
+  return kernel_for<T, STRIDED>(rows, vectors);
+}
+
+}  // namespace chainrule::VARIANT
