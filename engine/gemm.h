@@ -205,10 +205,11 @@ template <class T> NOINLINE void multiply(const MatMul<T>& job, Strided<T> a, St
             const int i = panels.start(int(panel)), rows = panels.rows(int(panel));
             pack_panel(a.data + (i0 + i) * a.row + k0 * a.col, a.row, a.col, rows, kc, packedA + int64_t(i) * kc, rows);
           });
-        const int rowStep = alone ? panels.count : max(1, min(MC / MR, (panels.count + 3) / 4));
-        const int colStep = max(1, min(4, (columns + 1) / 2));
-        const int down = (panels.count + rowStep - 1) / rowStep, across = (columns + colStep - 1) / colStep;
         const bool byRows = m >= n;                  // a thread takes neighbouring tasks: rows of A, or columns of B, are its own
+        const bool wide = job.epilogue && byRows;    // blocks of whole rows, if it can be
+        const int rowStep = alone ? panels.count : max(1, min(MC / MR, (panels.count + 3) / (wide ? 8 : 4)));
+        const int colStep = job.epilogue ? (byRows || alone ? 16 : 4) : max(1, min(4, (columns + 1) / 2));
+        const int down = (panels.count + rowStep - 1) / rowStep, across = (columns + colStep - 1) / colStep;
         spread(alone, worker, int64_t(down) * across, [&](int64_t task, int) {
           const int first = int(byRows ? task / across : task % down) * rowStep;
           const int left = int(byRows ? task % across : task / down) * colStep * W;

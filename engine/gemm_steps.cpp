@@ -14,6 +14,20 @@ MatrixStrides strides_of(const View& v, int batch) {
   return out;
 }
 
+// What runs on each block of C that is done.
+struct Then {
+  const Step& step;
+  const int32_t* body;
+  const float* c;
+  int width;
+
+  static void apply(void* ctx, int64_t, int, int, int rows, int cols, float* tile, int) {
+    const Then& then = *static_cast<const Then*>(ctx);
+    const int64_t at = tile - then.c;
+    map_part(then.step, then.body, {at / then.width, at % then.width, rows, cols, then.width});
+  }
+};
+
 }  // namespace
 
 int32_t gemm(const Step& step) {
@@ -31,6 +45,10 @@ int32_t gemm(const Step& step) {
     g.bias = tape.view(1).data;
     g.biasMode = 1;
   }
+  const bool more = tape.next() != 0;
+  Then then{step, tape.at, static_cast<const float*>(g.c), g.n};
+  const Epilogue epilogue{Then::apply, &then};
+  if (more) g.epilogue = &epilogue;
   gemm_run(g);
   return ENGINE_OK;
 }

@@ -14,7 +14,7 @@
 //   REDUCE   by, compute, layout, aot (of the prologue), inputs, kept, reduced, dims (kept then reduced), [input view k=kept+reduced],
 //            output view k=kept, prologue words (0: input 0 as it is), prologue, finish words (0: none), finish
 //   GEMM     m, n, k, batch rank, batch dims, a view, b view, c view (strides: batch.., row, column),
-//            bias (0, 1), bias view k=1
+//            bias (0, 1), bias view k=1, then (0, or 1 and a map over the blocks of C: compute, aot, inputs, outputs, [view k=2], program)
 //   CONV     kind (0 forward, 1 input gradient, 2 weight gradient), batch, inChannels, outChannels, groups,
 //            input x3, kernel x3, output x3, stride x3, padding x3, dilation x3, a operand, b operand, out operand,
 //            bias (0, 1), bias operand                                     (all operands dense)

@@ -4,11 +4,12 @@ import { KernelError } from '../core/errors.js';
 import { isGradEnabled, named } from '../ops/apply.js';
 import { autocastDtype } from '../ops/autocast.js';
 import type { Executable, Storage } from '../program/backend.js';
-import type { LoopKernel } from '../program/kernel.js';
+import type { GemmKernel, LoopKernel, MapKernel, ProductKernel } from '../program/kernel.js';
 import { lifetimesOf, planArena } from '../program/passes/arena.js';
 import { batchUpdates } from '../program/passes/batch.js';
 import { shareCommon } from '../program/passes/common.js';
 import { removeDeadCode } from '../program/passes/deadCode.js';
+import { attachEpilogues } from '../program/passes/epilogues.js';
 import { type BufferFacts, fusePointwise } from '../program/passes/fuse.js';
 import { gatherLoops } from '../program/passes/loops.js';
 import { writeInPlace } from '../program/passes/place.js';
@@ -108,7 +109,8 @@ export class Replay {
     const newBuffer = (bytes: number): number => this.layout.addTemporary(bytes);
     const lean = rematerialize(shorter, memoryBudget, { sizeOf: (b) => this.temporaryBytes(b), mayMeet, newBuffer });
     const looped = fuse && this.device.supports(anyLoop, []) ? gatherLoops(lean, facts) : lean;
-    this.steps = fuse ? writeInPlace(looped, { isTemporary }) : looped;
+    const grown = fuse && this.device.supports(anyProduct, []) ? attachEpilogues(looped, facts) : looped;
+    this.steps = fuse ? writeInPlace(grown, { isTemporary }) : grown;
     const arena = planArena(this.steps, (b) => this.temporaryBytes(b));
     this.arenaBytes = arena.bytes;
     const { program, positions } = numbered(this.steps, arena.offsets, tracer.scalars.length);
@@ -302,6 +304,9 @@ export class Replay {
 }
 
 const anyLoop: LoopKernel = { family: 'loop', count: 0, steps: [], views: [], scratch: 0 };
+const anyGemm: GemmKernel = { family: 'gemm', views: 'dense', bias: false };
+const anyMap: MapKernel = { family: 'map', exprs: [], compute: 'float32' };
+const anyProduct: ProductKernel = { family: 'product', product: anyGemm, shape: [], then: anyMap, input: 0, kept: true };
 
 /** The passes between a trace and the arena. */
 function optimized(

@@ -48,6 +48,10 @@ function flopsOf(kernel: Kernel, inputs: readonly ProgramOperand[], outputs: rea
       return attentionFlops(kernel, inputs);
     case 'recurrent':
       return recurrentFlops(kernel, inputs, outputs);
+    case 'product': {
+      const perElement = topological(kernel.then.exprs).filter(({ node }) => node.kind === 'apply').length;
+      return gemmFlops(kernel.product, inputs, outputs) + size * perElement;
+    }
     case 'loop':
       return kernel.count * kernel.steps.reduce((n, step) => n + costOf(step).flops, 0);
     default:

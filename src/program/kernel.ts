@@ -22,8 +22,8 @@ export type Kernel =
   | FusedKernel;
 
 /** What a backend may have beyond the families. All but loops are float32 only, but for masks. */
-export type FusedKernel = AttentionKernel | RecurrentKernel | LayerNormKernel | LoopKernel;
-const fused: readonly Kernel['family'][] = ['attention', 'recurrent', 'layerNorm', 'loop'];
+export type FusedKernel = AttentionKernel | RecurrentKernel | LayerNormKernel | LoopKernel | ProductKernel;
+const fused: readonly Kernel['family'][] = ['attention', 'recurrent', 'layerNorm', 'loop', 'product'];
 export const isFused = (family: Kernel['family']): boolean => fused.includes(family);
 
 /**
@@ -268,4 +268,19 @@ export interface LayerNormKernel {
   readonly centered: boolean;
   readonly weighted: boolean;
   readonly biased: boolean;
+}
+
+/**
+ * A product and, on each block of it that is done, a pointwise kernel over the same elements, row by row. Inputs: the product's, then the
+ * pointwise kernel's but for number `input`, which is the product. Outputs: the product, if `kept`, then the pointwise kernel's, dense.
+ */
+export interface ProductKernel {
+  readonly family: 'product';
+  /** With dense views, float32. */
+  readonly product: GemmKernel;
+  /** Of the product; the pointwise kernel's may differ in the leading dims. */
+  readonly shape: readonly number[];
+  readonly then: MapKernel;
+  readonly input: number;
+  readonly kept: boolean;
 }

@@ -19,6 +19,7 @@ import { writeFactor } from './encodeFactor.js';
 import { writeAttention, writeLayerNorm, writeRecurrent } from './encodeFused.js';
 import { writeConv, writeGemm, writeScan, writeSort, writeWindow } from './encodeHeavy.js';
 import { coalesce, isInjective, outerLoops, pairTransposed, repeatInside, slabsDisjoint, sortedDims } from './encodeLoops.js';
+import { writeProduct } from './encodeProduct.js';
 import { TapeWriter } from './tapeWriter.js';
 
 /** The number of the loop that the engine holds compiled for a program's hash, or -1. */
@@ -68,6 +69,8 @@ function writeStep(tape: TapeWriter, step: Step, findAot: FindAot): void {
       return writeRecurrent(tape, step, kernel);
     case 'layerNorm':
       return writeLayerNorm(tape, step, kernel);
+    case 'product':
+      return writeProduct(tape, step, kernel, findAot);
   }
 }
 

@@ -6,8 +6,13 @@ import type { ProgramOperand, Step } from '../../program/program.js';
 import { outerLoops, sortedDims } from './encodeLoops.js';
 import type { TapeWriter } from './tapeWriter.js';
 
-/** Shapes, strides and batch loops of C = A·B (+ bias): the batch dims of A and B broadcast to those of C. */
-export function writeGemm(tape: TapeWriter, { inputs, outputs, scalarBase }: Step, { bias: hasBias }: GemmKernel): void {
+/** Shapes, strides and batch loops of C = A·B (+ bias): the batch dims of A and B broadcast to those of C. `then` writes what follows. */
+export function writeGemm(
+  tape: TapeWriter,
+  { inputs, outputs, scalarBase }: Step,
+  { bias: hasBias }: GemmKernel,
+  then: () => void = () => tape.ints(0),
+): void {
   const [a, b, bias] = inputs;
   const [c] = outputs;
   if (a === undefined || b === undefined || c === undefined) throw internal('a gemm needs a, b and an output');
@@ -33,6 +38,7 @@ export function writeGemm(tape: TapeWriter, { inputs, outputs, scalarBase }: Ste
   if (given && !bias.spec.contiguous) throw internal('a bias is dense');
   tape.ints(Number(given));
   if (given) tape.view(bias, [1]);
+  then();
   tape.end();
 }
 

@@ -105,6 +105,7 @@ function prepare(kernel: Kernel): Run {
     case 'recurrent':
     case 'loop':
     case 'layerNorm':
+    case 'product':
       throw internal(`the reference backend was given a fused kernel, ${kernel.family}`);
   }
 }

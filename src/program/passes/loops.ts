@@ -89,7 +89,7 @@ function grow<S extends Named>(steps: readonly S[], at: number, dim: number, tak
 const viewsOf = (parts: readonly Part<Step>[]): number => parts.reduce((n, { reads, writes }) => n + reads.length + writes.length, 0);
 
 /** Whether a step may run before another one that it followed. */
-function mayPass(step: Step, other: Step, { mayMeet }: BufferFacts): boolean {
+export function mayPass(step: Step, other: Step, { mayMeet }: BufferFacts): boolean {
   const meets = (a: readonly ProgramOperand[], b: readonly ProgramOperand[]): boolean =>
     a.some((x) => b.some((y) => mayMeet(x.buffer, y.buffer)));
   return !meets(step.inputs, other.outputs) && !meets(step.outputs, other.inputs) && !meets(step.outputs, other.outputs);

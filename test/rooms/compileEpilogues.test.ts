@@ -1,0 +1,89 @@
+// Pointwise steps that run on the blocks of a product: the same bits as one by one, with any number of threads.
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import * as cr from '../../dist/index.js';
+import { withDevice } from '../../dist/tensor/device.js';
+import { engineNames, open } from '../support/backends.js';
+
+interface Setup {
+  /** (…, k) */
+  readonly x: readonly number[];
+  /** (k, n) */
+  readonly w: readonly number[];
+  readonly run: (x: cr.Tensor, w: cr.Tensor, more: cr.Tensor) => cr.Tensor | readonly cr.Tensor[];
+  /** Of a further argument; default: (n). */
+  readonly more?: readonly number[];
+  /** Steps that are products with something behind them; default 1. */
+  readonly joined?: number;
+}
+
+const linear = (x: cr.Tensor, w: cr.Tensor, bias: cr.Tensor): cr.Tensor => cr.linear(x, w.t(), bias);
+
+const setups: Readonly<Record<string, Setup>> = {
+  'bias and relu': { x: [256, 100], w: [100, 192], run: (x, w, b) => linear(x, w, b).relu() },
+  'gelu, and what it read': {
+    x: [300, 700],
+    w: [700, 130],
+    run: (x, w, b) => {
+      const z = linear(x, w, b);
+      return [z.gelu(), z.cos(), z];
+    },
+  },
+  'a residual, columns that are no whole vector': {
+    x: [257, 64],
+    w: [64, 101],
+    more: [257, 101],
+    run: (x, w, r) => x.matmul(w).add(r),
+  },
+  'more columns than rows': { x: [24, 300], w: [300, 1500], run: (x, w, b) => linear(x, w, b).tanh() },
+  'a mask and a number': {
+    x: [8, 128, 64],
+    w: [64, 96],
+    more: [8, 128, 96],
+    run: (x, w, m) => cr.where(m.gt(0), x.matmul(w).mul(1.25), 0),
+  },
+  'a factor for each row': { x: [4, 70, 33], w: [33, 80], more: [4, 70, 1], run: (x, w, r) => x.matmul(w).mul(r) },
+  'a batch of products': { x: [6, 64, 32], w: [6, 32, 64], more: [64], run: (x, w, b) => x.bmm(w).add(b).relu() },
+  'one product for two readers': { x: [256, 100], w: [100, 192], run: (x, w) => [x.matmul(w).relu(), x.matmul(w).exp()] },
+  'an update of what the product reads': {
+    x: [200, 200],
+    w: [200, 200],
+    run: (x, w) => {
+      const y = x.mul(1);
+      return y.add_(y.matmul(w));
+    },
+    joined: 0,
+  },
+};
+
+function run(
+  { x: left, w: right, run: body, more }: Setup,
+  fuse: boolean,
+): { readonly values: readonly cr.TensorData[]; readonly joined: number } {
+  cr.manualSeed(5);
+  const [x, w] = [cr.randn(left), cr.randn(right)];
+  const last = cr.randn(more ?? right.slice(-1));
+  const step = cr.compile((a: cr.Tensor, b: cr.Tensor, c: cr.Tensor) => [body(a, b, c)].flat(), { fuse });
+  const values = step(x, w, last).map((t) => t.toArray());
+  const joined = step.replayOf(x, w, last)?.steps.filter(({ kernel }) => kernel.family === 'product').length;
+  return { values, joined: joined ?? 0 };
+}
+
+for (const engine of engineNames) {
+  const backends = await Promise.all([1, 2, 3].map((threads) => open(engine, { threads })));
+  const [one] = backends;
+  describe(engine, { skip: one?.backend === null && one.why }, () => {
+    for (const [name, setup] of Object.entries(setups)) {
+      test(`${name}: the bits of single steps`, () => {
+        const results = backends.flatMap(({ backend }) => {
+          if (backend === null) return [];
+          return [false, true].map((fuse) => withDevice(backend, () => run(setup, fuse)));
+        });
+        for (const [i, { values, joined }] of results.entries()) {
+          assert.deepEqual(values, results[0]?.values);
+          assert.equal(joined, i % 2 === 0 ? 0 : (setup.joined ?? 1));
+        }
+      });
+    }
+  });
+}
