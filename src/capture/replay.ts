@@ -306,7 +306,7 @@ export class Replay {
 const anyLoop: LoopKernel = { family: 'loop', count: 0, steps: [], views: [], scratch: 0 };
 const anyGemm: GemmKernel = { family: 'gemm', views: 'dense', bias: false };
 const anyMap: MapKernel = { family: 'map', exprs: [], compute: 'float32' };
-const anyProduct: ProductKernel = { family: 'product', product: anyGemm, shape: [], then: anyMap, input: 0, kept: true };
+const anyProduct: ProductKernel = { family: 'product', product: anyGemm, shape: [], epilogue: anyMap, input: 0, kept: true };
 
 /** The passes between a trace and the arena. */
 function optimized(

@@ -49,7 +49,7 @@ function flopsOf(kernel: Kernel, inputs: readonly ProgramOperand[], outputs: rea
     case 'recurrent':
       return recurrentFlops(kernel, inputs, outputs);
     case 'product': {
-      const perElement = topological(kernel.then.exprs).filter(({ node }) => node.kind === 'apply').length;
+      const perElement = topological(kernel.epilogue.exprs).filter(({ node }) => node.kind === 'apply').length;
       return gemmFlops(kernel.product, inputs, outputs) + size * perElement;
     }
     case 'loop':

@@ -280,7 +280,7 @@ export interface ProductKernel {
   readonly product: GemmKernel;
   /** Of the product; the pointwise kernel's may differ in the leading dims. */
   readonly shape: readonly number[];
-  readonly then: MapKernel;
+  readonly epilogue: MapKernel;
   readonly input: number;
   readonly kept: boolean;
 }

@@ -12,7 +12,7 @@ import type { TapeWriter } from './tapeWriter.js';
 export function writeProduct(
   tape: TapeWriter,
   step: Step,
-  { product, shape, then, input, kept }: ProductKernel,
+  { product, shape, epilogue, input, kept }: ProductKernel,
   findAot: (lo: number, hi: number) => number,
 ): void {
   const factors = product.bias ? 3 : 2;
@@ -23,7 +23,7 @@ export function writeProduct(
   const made = { ...first, spec: specOf('float32', shape) };
   const others = step.inputs.slice(factors);
   const operands = [...others.slice(0, input), made, ...others.slice(input), ...outputs];
-  const { exprs, compute } = then;
+  const { exprs, compute } = epilogue;
   writeGemm(tape, { ...step, inputs: step.inputs.slice(0, factors), outputs: [made] }, product, () => {
     tape.ints(1, computeCodes[compute], findAot(...toBytecode(exprs, compute).hash), others.length + 1, outputs.length);
     for (const x of operands) tape.view(x, planeStrides(x.spec, x === made ? shape : walked) ?? undefined);

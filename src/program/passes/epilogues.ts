@@ -99,7 +99,7 @@ function joined<S extends Named>(product: S & Product, step: S & Pointwise, at: 
   const [first] = step.outputs as [ProgramOperand];
   const kept = !isAlone || first.spec.dtype !== made.spec.dtype;
   const { shape } = made.spec;
-  const kernel: ProductKernel = { family: 'product', product: product.kernel, shape, then: step.kernel, input: at, kept };
+  const kernel: ProductKernel = { family: 'product', product: product.kernel, shape, epilogue: step.kernel, input: at, kept };
   return {
     ...step,
     name: `${product.name} + ${step.name}`,
