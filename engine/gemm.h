@@ -110,7 +110,7 @@ template <class T> struct Pass {
   const T* col_bias(int j) const { return last && job.perCol ? job.perCol + j0 + j : nullptr; }
   bool adds() const { return k0 > 0 || job.accumulate; }
   // Whether a kernel writes straight to C; otherwise its tile is placed.
-  bool plain(int cols) const { return cols % lanes<T> == 0 && !(last && (job.perRow || job.perCol)); }
+  bool plain(int cols) const { return cols % lanes<T> == 0 && !(last && (job.perRow || (!BIAS_IN_KERNEL && job.perCol))); }
 
   // The columns from j on, at most a panel of them, whatever way A and B are read.
   void strip(const RowPanels& panels, int first, int end, int j, int cols) const {
@@ -120,7 +120,7 @@ template <class T> struct Pass {
     alignas(64) T tile[KERNEL_ROWS * W];
     Feed<T> feed;
     feed.k = kc;
-    feed.add = straight && adds();
+    feed.add = straight && adds(), feed.bias = straight ? col_bias(j) : nullptr;
     feed.b[0] = direct ? b.data + k0 * b.row + j0 + j : packedB + (packB ? int64_t(j) * kc : 0);
     feed.bNext = direct ? b.row : vectors * L;
     for (int panel = first; panel < end; ++panel) {
@@ -146,7 +146,7 @@ template <class T> struct Pass {
     const bool straight = plain(cols), more = j + W < nc;
     alignas(64) T tile[KERNEL_ROWS * W];
     PackedFeed<T> feed;
-    feed.b = packedB + int64_t(j) * kc, feed.k = kc, feed.add = straight && adds();
+    feed.b = packedB + int64_t(j) * kc, feed.k = kc, feed.add = straight && adds(), feed.bias = straight ? col_bias(j) : nullptr;
     feed.nextB = feed.b + W * kc, feed.nextLines = more ? (W * kc / LINE + sum - 1) / sum : 0;
     for (int panel = first; panel < end; ++panel) {
       const int i = panels.start(panel), rows = panels.rows(panel), next = panel + 1 < end ? panel + 1 : first;

@@ -32,6 +32,7 @@ template <class T> struct Feed {
   const int32_t* offsets = nullptr;
   int k, repeat = 1, images = 1;
   bool add = false;                                // to what C holds
+  const T* bias = nullptr;                         // of strided and contiguous kernels where BIAS_IN_KERNEL
 };
 
 // Keeps the compiler from computing one address for every row beforehand: it has too few registers for that.
@@ -53,9 +54,24 @@ template <class V, class T> INLINE V fma_from(const T* scalar, V x, V acc) {
 #endif
 }
 
-// c[r * ld + v * lanes] = the tile; with `add`, += the tile.
-template <class T, int ROWS, int VECTORS> INLINE void finish_tile(Vec<T> (&acc)[ROWS][VECTORS], T* c, int64_t ld, bool add) {
+#ifdef __wasm__
+constexpr bool BIAS_IN_KERNEL = false;             // smaller: tiles with a bias are placed
+#else
+constexpr bool BIAS_IN_KERNEL = true;
+#endif
+
+// c[r * ld + v * lanes] = the tile, plus a bias for each column if there is one; with `add`, += that.
+template <class T, int ROWS, int VECTORS>
+INLINE void finish_tile(Vec<T> (&acc)[ROWS][VECTORS], T* c, int64_t ld, bool add, const T* bias) {
   constexpr int L = lanes<T>;
+  if (BIAS_IN_KERNEL && bias) {
+#pragma GCC unroll 4
+    for (int v = 0; v < VECTORS; ++v) {
+      const Vec<T> more = load(bias + v * L);
+#pragma GCC unroll 16
+      for (int r = 0; r < ROWS; ++r) acc[r][v] += more;
+    }
+  }
   if (add) {
     const T* from = c;
 #pragma GCC unroll 16
@@ -121,7 +137,7 @@ template <class T, Reading READING, int ROWS, int VECTORS> void kernel(const Fee
 #pragma GCC unroll 4
     for (int g = 0; g < G; ++g) a[g] += skip;
   }
-  finish_tile<T, ROWS, VECTORS>(acc, c, ld, READING == STRIDED && feed.add);
+  finish_tile<T, ROWS, VECTORS>(acc, c, ld, READING == STRIDED && feed.add, READING == STRIDED ? feed.bias : nullptr);
 }
 
 #if CHAINRULE_AVX512
@@ -158,7 +174,7 @@ template <class T, int ROWS, int VECTORS> void row_kernel(const Feed<T>& feed, T
 #pragma GCC unroll 16
     for (int r = 0; r < ROWS; ++r) ++a[r];
   }
-  finish_tile<T, ROWS, VECTORS>(acc, c, ld, feed.add);
+  finish_tile<T, ROWS, VECTORS>(acc, c, ld, feed.add, feed.bias);
 }
 #endif
 

@@ -11,6 +11,7 @@ template <class T> struct PackedFeed {
   const T* b;
   int k;
   bool add;                                        // to what C holds
+  const T* bias;                                   // one for each column, or null
   const T* nextC;                                  // the tile after this one, with the same distance between its rows
   const T* nextB;                                  // a part of the panel after this one, of so many lines for every row of A
   int nextLines;
@@ -38,7 +39,7 @@ template <class T, int ROWS, int VECTORS> void packed_kernel(const PackedFeed<T>
         for (int v = 0; v < VECTORS; ++v) acc[r][v] = fma_from(a + r, x[v], acc[r][v]);
     }
   }
-  finish_tile<T, ROWS, VECTORS>(acc, c, ld, feed.add);
+  finish_tile<T, ROWS, VECTORS>(acc, c, ld, feed.add, feed.bias);
 }
 
 template <class T> using PackedKernel = void (*)(const PackedFeed<T>&, T*, int64_t);
