@@ -163,6 +163,8 @@ template <class Task> void run_tasks(const ReduceStep& r, const Task& task) {
 void fold_row(const ReduceStep& r, const FoldCalls& calls, Reads& reads, int64_t output, int64_t from, int64_t to, void* fold) {
   reads.seek(r, output, from);
   int64_t inner = remainder_of(from, r.inner);
+  const int64_t element = bytes_of(reads.sources[0].dtype), bytes = r.inner * element;
+  const int64_t ahead = r.reduced > 1 ? (rows_ahead(bytes) - 1) * reads.views[0].strides[r.kept + r.reduced - 2] * element : 0;
   while (from < to) {
     int64_t n = r.inner - inner < to - from ? r.inner - inner : to - from;
     if (!reads.plain && n > reads.block) n = reads.block;
@@ -172,7 +174,7 @@ void fold_row(const ReduceStep& r, const FoldCalls& calls, Reads& reads, int64_t
     if (inner == r.inner) {
       inner = 0;
       reads.next_row(r);
-      if (reads.plain && from < to) prefetch(static_cast<const char*>(reads.plain_at(0)), r.inner * bytes_of(reads.sources[0].dtype));
+      if (reads.plain && from < to) prefetch(static_cast<const char*>(reads.plain_at(0)) + ahead, bytes);
     }
     calls.stretch(fold, 1, values, 0, n, base);
   }

@@ -8,10 +8,13 @@ namespace chainrule::VARIANT {
 // Memory that will be read soon, after a jump that the processor does not foresee: it goes on from there by itself.
 template <class T> INLINE void prefetch(const T* p, int64_t count) {
 #ifndef __wasm__
-  constexpr int64_t LINE = 64 / sizeof(T), MOST = 64 * LINE;
+  constexpr int64_t LINE = 64 / sizeof(T), MOST = 12 * LINE;
   for (int64_t i = 0; i < (count < MOST ? count : MOST); i += LINE) __builtin_prefetch(p + i);
 #endif
 }
+
+// How many rows of so many bytes should be on their way.
+INLINE int32_t rows_ahead(int64_t bytes) { return int32_t(quotient_up(1536, bytes)); }
 
 #ifdef __wasm__
 constexpr bool BY_ROWS = false;      // what goes over a network is kept small
@@ -20,7 +23,7 @@ constexpr bool BY_ROWS = true;
 #endif
 
 struct Rows {
-  static constexpr int OPERANDS = 16, SPREADS = 8, WIDE = 1024, SHORTEST = 32;
+  static constexpr int OPERANDS = 16, SPREADS = 8, SLOTS = 16, WIDE = 1024, SHORTEST = 32;
 
   int operands, spreads, rank;         // rank: of the dims above the rows
   int64_t columns;
@@ -28,7 +31,9 @@ struct Rows {
   const int32_t *dims, *strides[OPERANDS];
   float* at[OPERANDS];                 // the current row
   int spread[SPREADS];                 // operands that stay where they are along a row
-  const float* known[SPREADS];
+  int32_t far, ahead;                  // the dim along which memory is brought, and how many steps
+  int32_t wide, slots;                 // of `numbers`: as many rows of them as there is room for, so that a few may take turns
+  const float* known[SPREADS][SLOTS];
   void* place[OPERANDS];
   alignas(64) float numbers[SPREADS][WIDE];
 
@@ -43,9 +48,14 @@ struct Rows {
       if (v.dtype != FLOAT32 || (along != 1 && (along != 0 || k >= inputs))) return false;
       if (along == 1) continue;
       if (spreads == SPREADS) return false;
-      spread[spreads] = k, known[spreads++] = nullptr;
+      fill(known[spreads], static_cast<const float*>(nullptr), SLOTS);
+      spread[spreads++] = k;
     }
+    wide = int32_t(columns < WIDE ? columns : WIDE), slots = 1;
+    while (slots < SLOTS && 2 * slots * wide <= WIDE) slots *= 2;
     for (int d = 0; d < rank; ++d) index[d] = 0;
+    far = rank - 1, ahead = rows_ahead(columns * int64_t(sizeof(float)));
+    if (rank > 1 && ahead >= dims[far]) ahead = int32_t(quotient_up(ahead, dims[far--]));
     return true;
   }
 
@@ -68,10 +78,12 @@ struct Rows {
     }
   }
 
-  // Goes to the next row, and has memory bring it.
+  // Goes to the next row, and has memory bring one further on.
   INLINE void advance() {
     next();
-    for (int k = 0; k < operands; ++k) prefetch(at[k], columns);
+    if (index[far] + ahead >= dims[far]) return;
+    for (int k = 0; k < operands; ++k)
+      if (strides[k][rank] == 1) prefetch(at[k] + int64_t(ahead) * strides[k][far], columns);
   }
 
   // Where the row's elements from `column` on are: as many as asked for, but no more than are spread out.
@@ -80,8 +92,10 @@ struct Rows {
     const int64_t most = spreads > 0 && wanted > WIDE ? WIDE : wanted;
     for (int s = 0; s < spreads; ++s) {
       const float* const from = at[spread[s]];
-      if (known[s] != from) fill(numbers[s], *from, columns < WIDE ? columns : WIDE), known[s] = from;
-      place[spread[s]] = numbers[s];
+      const size_t slot = reinterpret_cast<uintptr_t>(from) / sizeof(float) & size_t(slots - 1);
+      float* const row = numbers[s] + slot * size_t(wide);
+      if (known[s][slot] != from) fill(row, *from, wide), known[s][slot] = from;
+      place[spread[s]] = row;
     }
     return int(most);
   }

@@ -51,11 +51,11 @@ template <class T> void run_direct(const Window& w) {
   int32_t* const winners = w.indexed ? w.winners.as<int32_t>() : nullptr;
   const auto winners_of = [&](int64_t p) { return winners == nullptr ? nullptr : winners + w.start(w.winners, p, w.outputs); };
   if (w.is_adjoint()) {
-    const int64_t grain = w.inputs >= GRAIN ? 1 : GRAIN / w.inputs + 1;
+    const int64_t grain = w.inputs >= GRAIN ? 1 : GRAIN / w.inputs + 1, ahead = rows_ahead(w.outputs * int64_t(sizeof(T)));
     parallel((w.planes + grain - 1) / grain, [&](int64_t task, int) {
       const int64_t end = (task + 1) * grain < w.planes ? (task + 1) * grain : w.planes;
       for (int64_t p = task * grain; p < end; ++p) {
-        const int64_t soon = p + 1 < end ? p + 1 : p;
+        const int64_t soon = p + ahead < end ? p + ahead : p;
         prefetch(x + w.start(w.x, soon, w.outputs), w.outputs);
         if (winners != nullptr) prefetch(winners_of(soon), w.outputs);
         plane_back(w, x + w.start(w.x, p, w.outputs), winners_of(p), y + w.start(w.y, p, w.inputs));

@@ -100,12 +100,14 @@ inline double divisor_of(const Window& w, const Span& z, const Span& y, const Sp
 
 // ---- one output at a time: any geometry, any type -------------------------------------------------------------------------
 
-// Calls body(p, n) for each row of the window: n elements from p, step(2) apart.
+// Calls body(p, n) for each row of the window: n elements from p, step(2) apart. Whole rows of the plane are one.
 template <class T, class Body> INLINE void each_row(const Window& w, T* plane, const Span& z, const Span& y, const Span& x, Body body) {
+  const bool whole = x.count == w.input[2] && w.step(1) == 1 && w.step(2) == 1;
+  const int32_t rows = whole && y.count > 0 ? 1 : y.count, wide = whole ? x.count * y.count : x.count;
   for (int32_t k = 0; k < z.count; ++k)
-    for (int32_t j = 0; j < y.count; ++j) {
+    for (int32_t j = 0; j < rows; ++j) {
       const int64_t depth = z.first + k * w.step(0), row = y.first + j * w.step(1);
-      body(plane + (depth * w.input[1] + row) * w.input[2] + x.first, x.count);
+      body(plane + (depth * w.input[1] + row) * w.input[2] + x.first, wide);
     }
 }
 
