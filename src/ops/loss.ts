@@ -463,7 +463,7 @@ export const softMarginLoss: Op<[x: Tensor, target: Tensor, options?: LossOption
   compose(x: Tensor, target: Tensor, { reduction = 'mean' }: LossOptions = {}) {
     checkShapes('softMarginLoss', x, target);
     const score = b.mul(a);
-    return elementwise('softMarginLoss', [x, target], score.neg().max(0).add(score.abs().neg().exp().log1p()), reduction);
+    return elementwise('softMarginLoss', [x, target], softplusOfMinus(score), reduction);
   },
   *samples(random): Iterable<[x: Tensor, target: Tensor, options?: LossOptions]> {
     yield [random([6]), random.integers([6], 0, 2).mul(2).sub(1)];

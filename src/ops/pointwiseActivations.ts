@@ -11,8 +11,8 @@ const FAR = [-100, -20, -1e-3, 1e-3, 20, 100] as const;
 /** The same without what finite differences cannot see near a bend at 0. */
 const BENT = [-100, -20, -0.5, 0.5, 20, 100] as const;
 
-/** log(1 + eˣ) where the exponent is never positive. */
-const logOnePlusExp = (x: Expr): Expr => x.max(0).add(x.abs().neg().exp().log1p());
+/** log(1 + eˣ) where the exponent is never positive; by one comparison, so that derivatives of every order are right at 0. */
+const logOnePlusExp = (x: Expr): Expr => x.less(0).select(0, x).add(x.less(0).select(x, x.neg()).exp().log1p());
 
 /** max(x, 0). The gradient at 0 is 0. */
 export const relu: Unary = unary('relu', {
@@ -43,6 +43,9 @@ export const leakyRelu: Pointwise<[x: Tensor, options?: LeakyReluOptions]> = tun
   torch: { call: 'torch.nn.functional.leaky_relu(a[0], **o)' },
 });
 
+/** A slope that is `left` below 0, a constant at 0 and 1 above: its own slope at 0 is 0, as in PyTorch. */
+const bend = (x: Expr, left: Expr, middle: Expr | number): Expr => x.less(0).select(left, x.lessEqual(0).select(middle, 1));
+
 export interface AlphaScale {
   /** Depth of the negative side. Default 1. */
   readonly alpha?: number;
@@ -51,7 +54,7 @@ export interface AlphaScale {
 export const elu: Pointwise<[x: Tensor, options?: AlphaScale]> = tuned('elu', {
   numbers: (_, { alpha = 1 }: AlphaScale = {}) => [alpha],
   expr: (x, alpha) => x.lessEqual(0).select(x.expm1().mul(alpha), x),
-  grad: (g, x, _, alpha) => x.lessEqual(0).select(g.mul(x.exp()).mul(alpha), g),
+  grad: (g, x, _, alpha) => g.mul(bend(x, x.exp().mul(alpha), alpha)),
   points: BENT,
   calls: [[], [{ alpha: 0.5 }]],
   torch: { call: 'torch.nn.functional.elu(a[0], **o)' },
@@ -60,7 +63,7 @@ export const elu: Pointwise<[x: Tensor, options?: AlphaScale]> = tuned('elu', {
 export const celu: Pointwise<[x: Tensor, options?: AlphaScale]> = tuned('celu', {
   numbers: (_, { alpha = 1 }: AlphaScale = {}) => [alpha],
   expr: (x, alpha) => x.lessEqual(0).select(x.div(alpha).expm1().mul(alpha), x),
-  grad: (g, x, _, alpha) => x.lessEqual(0).select(g.mul(x.div(alpha).exp()), g),
+  grad: (g, x, _, alpha) => g.mul(bend(x, x.div(alpha).exp(), 1)),
   points: BENT,
   calls: [[], [{ alpha: 0.5 }]],
 });
@@ -70,7 +73,7 @@ const SELU_SCALE = 1.0507009873554805;
 /** The scaled elu whose fixed point is mean 0 and variance 1 (Klambauer et al. 2017). */
 export const selu: Unary = unary('selu', {
   expr: (x) => x.lessEqual(0).select(x.expm1().mul(SELU_ALPHA), x).mul(SELU_SCALE),
-  grad: (g, x) => x.lessEqual(0).select(x.exp().mul(SELU_ALPHA), 1).mul(SELU_SCALE).mul(g),
+  grad: (g, x) => bend(x, x.exp().mul(SELU_ALPHA), SELU_ALPHA).mul(SELU_SCALE).mul(g),
   points: BENT,
 });
 

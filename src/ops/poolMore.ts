@@ -21,11 +21,13 @@ type LpSamples = Iterable<[x: Tensor, normType: number, kernelSize: PerDim, opti
 function lpPool(name: string, rank: number, x: Tensor, p: number, kernelSize: PerDim, options: LpPoolOptions): Tensor {
   needFloat(name, x);
   if (p === Number.POSITIVE_INFINITY || !(p > 0)) throw new LibError('value', `${name}: normType must be positive and finite, got ${p}.`);
-  const sum = average(name, rank, x.pow(p), kernelSize, { ...options, divisorOverride: 1 });
-  const y = input(0);
+  // As in PyTorch, a window cut short by `ceilMode` counts as if its mean went on to the full size.
+  const mean = average(name, rank, x.pow(p), kernelSize, options);
+  const volume = sizeOf(perDim(name, 'kernelSize', kernelSize, rank, 1));
+  const y = input(0).mul(volume);
   return fuse(
     name,
-    [sum],
+    [mean],
     constant(0)
       .less(y)
       .select(y.pow(1 / p), 0),
@@ -38,7 +40,8 @@ function lpRow(name: string, torch: string, rank: number, shape: Shape): LpPool 
       lpPool(name, rank, x, normType, kernelSize, options),
     *samples(random): LpSamples {
       yield [random(shape, { low: 0.5, high: 2 }), 2, 2];
-      yield [random(shape, { low: 0.5, high: 2 }), 3, 2, { stride: 1, ceilMode: true }];
+      yield [random(shape, { low: 0.5, high: 2 }), 3, 2, { stride: 1 }];
+      yield [random(shape, { low: 0.5, high: 2 }), 2, 2, { ceilMode: true }];
     },
     *errors(random): Iterable<readonly [[x: Tensor, normType: number, kernelSize: PerDim], string]> {
       yield [[random(shape), 0, 2], 'normType must be'];

@@ -1,4 +1,5 @@
-// Activations, losses and norms as modules against PyTorch's own (fixtures/modules.py): state names and values, outputs and gradients.
+// Layers, losses and norms as modules against PyTorch's own (fixtures/modules.py): state names and values, outputs, gradients and
+// second gradients.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
@@ -14,6 +15,8 @@ type State = Readonly<Record<string, Value>>;
 interface Run {
   readonly output: Value;
   readonly gradients: readonly Value[];
+  /** Of the weighted gradients; null where all are zero, or PyTorch has no rule for any. */
+  readonly seconds: readonly (Value | null)[] | null;
 }
 interface Row {
   readonly name: string;
@@ -45,8 +48,10 @@ function assertValue(got: Tensor, want: Value, precision: Precision, what: strin
 function construct({ name, args, options, wrap }: Row, precision: Precision): AnyModule {
   const layer = (nn as unknown as Readonly<Record<string, Constructor | undefined>>)[name];
   assert.ok(layer, `chainrule/nn has no ${name}`);
-  const tensors = new Set(['weight', 'posWeight']);
-  const given = Object.entries(options).map(([k, v]) => [k, tensors.has(k) ? tensor(v as number[], { dtype: precision }) : v]);
+  const tensors = new Set(['weight', 'posWeight', 'randomSamples']);
+  const given = Object.entries(options)
+    .map(([k, v]) => [k.replace('_', ''), v] as const)
+    .map(([k, v]) => [k, tensors.has(k) ? tensor(v as number[], { dtype: precision }) : v]);
   const module = new layer(...args, ...(given.length > 0 ? [Object.fromEntries(given)] : []));
   const wrappers = { weightNorm: nn.weightNorm, spectralNorm: nn.spectralNorm } as const;
   return wrap.reduce((m, [how, wrapOptions]) => wrappers[how](m, wrapOptions), module);
@@ -62,7 +67,8 @@ function assertRun(module: AnyModule, { inputs }: Row, want: Run, precision: Pre
     { shape: want.output.shape, dtype: precision },
   );
   const wanted = [...leaves.filter((x) => x.requiresGrad), ...module.parameters()];
-  const found = grad(y.mul(weights).sum(), wanted, { allowUnused: true });
+  if (wanted.length === 0) return;
+  const found = grad(y.mul(weights).sum(), wanted, { allowUnused: true, createGraph: precision === 'float64' });
   for (const [k, g] of found.entries()) {
     const value = want.gradients[k] as Value;
     if (g === null)
@@ -72,6 +78,21 @@ function assertRun(module: AnyModule, { inputs }: Row, want: Run, precision: Pre
       );
     else assertValue(g, value, precision, `${what} gradient ${k}`);
   }
+  if (precision === 'float64' && want.seconds !== null) assertSeconds(found, wanted, want.seconds, what);
+}
+
+function assertSeconds(gradients: readonly (Tensor | null)[], by: readonly Tensor[], want: readonly (Value | null)[], what: string): void {
+  const terms = gradients.map((g, k) => {
+    if (!g?.requiresGrad) return null;
+    const weights = Array.from({ length: g.size }, (_, i) => Math.cos(i * 1.1 + k));
+    return g.mul(tensor(weights, { shape: g.shape, dtype: g.dtype })).sum();
+  });
+  const sum = terms.filter((t) => t !== null).reduce<Tensor | null>((a, b) => (a === null ? b : a.add(b)), null);
+  const found = sum === null ? by.map(() => null) : grad(sum, by, { allowUnused: true });
+  found.forEach((g, k) => {
+    const values = want[k]?.values ?? new Float64Array(by[k]?.size ?? 0);
+    expectClose(g?.toArray() ?? new Float64Array(values.length), values, tolerances.float64, `${what} second gradient ${k}`);
+  });
 }
 
 function assertState(module: AnyModule, want: State, precision: Precision, what: string): void {
@@ -103,3 +124,19 @@ for (const row of modules) {
     });
   }
 }
+
+test('every module that PyTorch has under the same name is compared with it', () => {
+  const read = (file: string): Readonly<Record<string, unknown>> =>
+    JSON.parse(readFileSync(new URL(`../../fixtures/${file}.json`, import.meta.url), 'utf8'));
+  const rows = [read('modules').modules, read('sequence').layers, read('nn').layers, read('nn').losses].flat();
+  const compared = new Set(rows.map((row) => (row as Row).name));
+  // Containers hold names and order, which fixtures/nn.py compares in a model of its own; the rest are bases of others.
+  const others = new Set(['Module', 'Sequential', 'ModuleList', 'ModuleDict', 'ParameterList', 'ParameterDict', 'Parameter', 'Buffer']);
+  const theirs = (read('modules').names as readonly string[]).filter((name) => name in nn && !others.has(name));
+  assert.ok(theirs.length > 110, `only ${theirs.length} names in common`);
+  assert.deepEqual(
+    theirs.filter((name) => !compared.has(name)),
+    [],
+    'give these a row in fixtures/modules.py',
+  );
+});
