@@ -34,7 +34,7 @@ const other = {
       tensors.flat().find((t) => !isTensor(t)),
     ),
   broadcast_shapes: (...shapes) => [...cr.broadcastShapes(...shapes)],
-  lu: (x, pivot, getInfos, options) => cr.lu(x, { getInfos, ...options }),
+  lu: (x, _pivot, getInfos, options) => cr.lu(x, { getInfos, ...options }),
   broadcast_tensors: (...tensors) => cr.broadcastTensors(tensors.flat()),
   block_diag: (...tensors) => cr.blockDiag(tensors.flat()),
   cartesian_prod: (...tensors) => cr.cartesianProd(tensors.flat()),
@@ -104,7 +104,7 @@ function decode(v, leaves) {
   if (v.map)
     return Object.fromEntries(
       Object.entries(v.map).flatMap(([k, e]) =>
-        e === null || ['device', 'memory_format'].includes(k) ? [] : [renamed(camel(k), decode(e, leaves))],
+        e === null || e?.ignored || ['device', 'memory_format'].includes(k) ? [] : [renamed(camel(k), decode(e, leaves))],
       ),
     );
   return v.ignored ? undefined : v;

@@ -90,7 +90,10 @@ const library = await import('../dist/index.js');
 const { methods } = await import('../dist/ops/index.js');
 const { opsIn } = await import('../dist/testing/table.js');
 const rows = new Map(
-  opsIn(library, methods, library.linalg, library.special, library.masked, library.signal.windows).map((op) => [op, op.row.name]),
+  opsIn(library, methods, library.linalg, library.special, library.masked, library.signal.windows, library.fft).map((op) => [
+    op,
+    op.row.name,
+  ]),
 );
 const found = new Map();
 for (const file of filesBelow(inRoot('src', 'ops'))) {

@@ -26,6 +26,7 @@ export { type Anomaly, AnomalyError, type AnomalyOptions, detectAnomaly } from '
 export { Buffer, Module, Parameter, type StateDict } from './nn/module.js';
 export { type AutocastDType, type AutocastOptions, type AutocastPolicy, autocast } from './ops/autocast.js';
 export { type Canonical, defineComposite, defineOp, defineView, type KernelRow, type Op, type Random } from './ops/define.js';
+export * as fft from './ops/fft.js';
 export * from './ops/functions.js';
 export * as linalg from './ops/linalg.js';
 export * as masked from './ops/masked.js';

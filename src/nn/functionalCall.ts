@@ -1,6 +1,7 @@
 import { LibError, nearest } from '../core/errors.js';
+import { stack } from '../ops/join.js';
 import type { Tensor } from '../tensor/tensor.js';
-import type { Module, StateDict } from './module.js';
+import type { AnyModule, Module, StateDict } from './module.js';
 
 interface Slot {
   readonly owner: Record<string, unknown>;
@@ -49,4 +50,36 @@ function slotsOf(owner: Record<string, unknown>, targets: ReadonlyMap<unknown, T
     if (targets.has(value)) return [{ owner, key, value }];
     return Array.isArray(value) ? slotsOf(value as unknown as Record<string, unknown>, targets) : [];
   });
+}
+
+/**
+ * Parameters and buffers of several modules of one kind, stacked along a new first dim, by name (torch.func.stack_module_state): what
+ * `vmap` over {@link functionalCall} takes to run them all at once.
+ */
+export function stackModuleState(modules: readonly AnyModule[]): [parameters: Map<string, Tensor>, buffers: Map<string, Tensor>] {
+  const [first] = modules;
+  if (first === undefined) throw new LibError('value', 'stackModuleState: there must be modules, got none.');
+  const stacked = (of: (m: AnyModule) => Iterable<readonly [string, Tensor]>): Map<string, Tensor> => {
+    const all = modules.map((m) => new Map(of(m)));
+    return new Map(
+      [...of(first)].map(([name]) => {
+        const same = all.map((tensors) => tensors.get(name)?.detach());
+        if (same.includes(undefined))
+          throw new LibError('state', `stackModuleState: the modules must be alike, got one without '${name}'.`);
+        return [name, stack(same as Tensor[])] as const;
+      }),
+    );
+  };
+  const parameters = stacked((m) => m.namedParameters());
+  for (const p of parameters.values()) p.requiresGrad_();
+  return [parameters, stacked((m) => m.namedBuffers())];
+}
+
+/** Makes every batch norm in a module use the batch's statistics and keep none (torch.func.replace_all_batch_norm_modules_). */
+export function replaceAllBatchNormModules_<M extends AnyModule>(root: M): M {
+  for (const module of root.modules()) {
+    if (!/^BatchNorm/.test(module.constructor.name)) continue;
+    Object.assign(module, { runningMean: null, runningVar: null, numBatchesTracked: null });
+  }
+  return root;
 }

@@ -20,7 +20,7 @@ export {
   ReGLU,
   SwiGLU,
 } from './feedForward.js';
-export { functionalCall } from './functionalCall.js';
+export { functionalCall, replaceAllBatchNormModules_, stackModuleState } from './functionalCall.js';
 export * from './heads.js';
 export type { BackwardHook, ForwardHook, ForwardPreHook } from './hooks.js';
 export * as init from './initAll.js';
@@ -79,3 +79,4 @@ export {
   type TransformerLayerOptions,
 } from './transformerLayers.js';
 export * from './units.js';
+export * from './utils.js';

@@ -1,8 +1,9 @@
 import { LibError } from '../core/errors.js';
+import { sameShape } from '../core/shape.js';
 import { cat } from '../ops/join.js';
 import { noGrad } from '../tensor/autograd.js';
-import { zerosLike } from '../tensor/creation.js';
-import { rand } from '../tensor/random.js';
+import { onesLike, zerosLike } from '../tensor/creation.js';
+import { rand, randperm } from '../tensor/random.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { AnyModule, Parameter, StateDict } from './module.js';
 
@@ -118,6 +119,31 @@ export function lnStructured(parameter: Parameter, { amount, n = 2, dim = 0 }: S
     const mask = keep.reshape(parameter.shape.map((_, d) => (d === along ? size : 1))).to(parameter.dtype);
     return new Masks([[parameter, zerosLike(parameter).add(mask)]]);
   });
+}
+
+/** Any `amount` slices of one parameter (torch.nn.utils.prune.random_structured). */
+export function randomStructured(parameter: Parameter, { amount, dim = 0 }: Omit<StructuredOptions, 'n'>): Masks {
+  return noGrad(() => {
+    const size = parameter.sizeAt(dim);
+    const order = randperm(size, { device: parameter.device });
+    const keep = order.ge(countOf('randomStructured', amount, size));
+    const along = dim < 0 ? dim + parameter.ndim : dim;
+    const mask = keep.reshape(parameter.shape.map((_, d) => (d === along ? size : 1))).to(parameter.dtype);
+    return new Masks([[parameter, zerosLike(parameter).add(mask)]]);
+  });
+}
+
+/** A mask that prunes nothing, to begin with (torch.nn.utils.prune.identity). */
+export const identity = (parameter: Parameter): Masks => new Masks([[parameter, onesLike(parameter).detach()]]);
+
+/** A mask made elsewhere: 1 stays, 0 is pruned (torch.nn.utils.prune.custom_from_mask). */
+export function customFromMask(parameter: Parameter, mask: Tensor): Masks {
+  if (!sameShape(mask.shape, parameter.shape))
+    throw new LibError(
+      'shape',
+      `customFromMask: the mask must have the parameter's shape, got (${mask.shape.join(', ')}) for (${parameter.shape.join(', ')}).`,
+    );
+  return new Masks([[parameter, mask.detach().ne(0).to(parameter.dtype)]]);
 }
 
 export interface LotteryTicketOptions {

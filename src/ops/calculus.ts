@@ -1,9 +1,10 @@
+import { isFloat } from '../core/dtype.js';
 import { LibError } from '../core/errors.js';
 import { formatShape, resolveDim, resolveDims } from '../core/shape.js';
 import { input, scalar } from '../expr/expr.js';
 import { isTensor, type Tensor } from '../tensor/tensor.js';
 import { defineComposite, type Op } from './define.js';
-import { fuse, fuseSum, needFloat } from './fused.js';
+import { fuse, fuseSum } from './fused.js';
 import { cat } from './join.js';
 import { withAt } from './layout.js';
 
@@ -26,7 +27,10 @@ interface Steps {
   readonly dx: number;
 }
 
-function stepsOf(op: string, y: Tensor, { x, dx = 1, dim = -1 }: TrapezoidOptions): Steps {
+const asFloat = (x: Tensor): Tensor => (isFloat(x.dtype) ? x : x.float());
+
+function stepsOf(op: string, samples: Tensor, { x: at0, dx = 1, dim = -1 }: TrapezoidOptions): Steps {
+  const [y, x] = [asFloat(samples), at0 && asFloat(at0)];
   const at = resolveDim(op, dim, y.ndim);
   const count = Math.max(0, y.sizeAt(at) - 1);
   const ends = (from: number): Tensor => y.narrow(at, Math.min(from, y.sizeAt(at) - count), count);
@@ -58,7 +62,6 @@ const scaleOf = ({ parts, dx }: Steps): number[] => [parts.length === 3 ? 0.5 : 
 export const trapezoid: Trapezoid = defineComposite({
   name: 'trapezoid',
   compose(y: Tensor, options: TrapezoidOptions = {}) {
-    needFloat('trapezoid', y);
     const steps = stepsOf('trapezoid', y, options);
     const rank = Math.max(...steps.parts.map((t) => t.ndim));
     return fuseSum('trapezoid', steps.parts, area(steps), [steps.at + rank - y.ndim], { scalars: scaleOf(steps) });
@@ -67,6 +70,7 @@ export const trapezoid: Trapezoid = defineComposite({
     yield [random([5])];
     yield [random([3, 4]), { dx: 0.5, dim: 0 }];
     yield [random([3, 4]), { x: random([4]) }];
+    yield [random.integers([5], 0, 9)];
   },
   *errors(random): Iterable<readonly [[y: Tensor, options?: TrapezoidOptions], string]> {
     yield [[random([3, 4]), { x: random([3]) }], 'one x for each sample'];
@@ -84,7 +88,6 @@ export const trapz: Trapezoid = defineComposite({
 export const cumulativeTrapezoid: Trapezoid = defineComposite({
   name: 'cumulativeTrapezoid',
   compose(y: Tensor, options: TrapezoidOptions = {}) {
-    needFloat('cumulativeTrapezoid', y);
     const steps = stepsOf('cumulativeTrapezoid', y, options);
     return fuse('cumulativeTrapezoid', steps.parts, area(steps), scaleOf(steps)).cumsum(steps.at - y.ndim);
   },
@@ -156,8 +159,8 @@ function twoSided(x0: Tensor, x1: Tensor, x2: Tensor, h: Tensor | number, k: Ten
 /** The derivative of a sampled function along each dim: central differences inside, one-sided ones at the ends. One tensor per dim. */
 export const gradient: Op<[x: Tensor, options?: GradientOptions], Tensor[]> = defineComposite({
   name: 'gradient',
-  compose(x: Tensor, { spacing = 1, dim, edgeOrder = 1 }: GradientOptions = {}) {
-    needFloat('gradient', x);
+  compose(samples: Tensor, { spacing = 1, dim, edgeOrder = 1 }: GradientOptions = {}) {
+    const x = asFloat(samples);
     if (edgeOrder !== 1 && edgeOrder !== 2) throw new LibError('value', `gradient: edgeOrder must be 1 or 2, got ${edgeOrder}.`);
     resolveDims('gradient', dim, x.ndim);
     const dims = dim === undefined ? x.shape.map((_, i) => i) : [dim].flat().map((d) => resolveDim('gradient', d, x.ndim));

@@ -5,6 +5,7 @@ import * as cast from './cast.js';
 import { type CallCheck, callCheck } from './checkCall.js';
 import type { AnyRow } from './define.js';
 import type { InPlace } from './elementwise.js';
+import * as fft from './fft.js';
 import * as fresh from './fresh.js';
 import * as functions from './functions.js';
 import * as graph from './graph.js';
@@ -77,7 +78,7 @@ const checkedBy =
 
 /** From here on, the public ops check what they are given. */
 function holdToSignatures(): void {
-  for (const op of [methods, functions, linalg, special, masked, windows].flatMap((table) => Object.values<unknown>(table))) {
+  for (const op of [methods, functions, linalg, special, masked, windows, fft].flatMap((table) => Object.values<unknown>(table))) {
     const { row } = op as { readonly row?: AnyRow };
     const signature = row && signatures[row.name];
     if (row && signature !== undefined) row.check = callCheck(row.name, signature);

@@ -1,3 +1,4 @@
+import { isFloat } from '../core/dtype.js';
 import { LibError } from '../core/errors.js';
 import { broadcastShapes, formatShape, resolveDim, sameShape } from '../core/shape.js';
 import { input } from '../expr/expr.js';
@@ -67,12 +68,28 @@ function scatterArgs(op: string, x: Tensor, dim: number, index: Tensor, src: Ten
   return { inputs: [x, ids, covered], params: { dim: d, wrap: false, by }, key: `${d}${by}` };
 }
 
-/** A copy of x with x[index[i, j], j] = src[i, j] for dim 0, likewise for other dims; `src` may be a number. The last of equals wins. */
-export const scatter: Op<[x: Tensor, dim: number, index: Tensor, src: Tensor | number]> = defineOp({
+const plainScatter: Op<[x: Tensor, dim: number, index: Tensor, src: Tensor | number]> = defineOp({
   name: 'scatter',
   ...scattering,
   args: (x: Tensor, dim: number, index: Tensor, src: Tensor | number) => scatterArgs('scatter', x, dim, index, src, 'set'),
-  *samples(random) {
+  *samples() {},
+});
+
+export interface ScatterOptions {
+  /** Add or multiply what is there instead of replacing it, as `scatterReduce` does. Default: replace. */
+  readonly reduce?: 'add' | 'multiply';
+}
+type ScatterCall = [x: Tensor, dim: number, index: Tensor, src: Tensor | number, options?: ScatterOptions];
+
+/** A copy of x with x[index[i, j], j] = src[i, j] for dim 0, likewise for other dims; `src` may be a number. The last of equals wins. */
+export const scatter: Op<ScatterCall> = defineComposite({
+  name: 'scatter',
+  compose(x: Tensor, dim: number, index: Tensor, src: Tensor | number, { reduce }: ScatterOptions = {}) {
+    if (reduce === undefined) return plainScatter(x, dim, index, src);
+    const source = isTensor(src) ? src : constantView(x.device, x.dtype, index.shape, src);
+    return reduce === 'add' ? scatterAdd(x, dim, index, source) : combine(x, dim, index, source, 'prod');
+  },
+  *samples(random): Iterable<ScatterCall> {
     yield [
       random([4, 3]),
       0,
@@ -98,13 +115,15 @@ export const scatter: Op<[x: Tensor, dim: number, index: Tensor, src: Tensor | n
       random([2, 2]),
     ];
     yield [random([3, 5]), 1, random.integers([2, 2], 0, 5), 1.5];
+    yield [random([3, 5]), 1, random.integers([2, 2], 0, 5), 1.5, { reduce: 'add' }];
+    yield [random.integers([3, 5], 1, 5), 1, random.integers([3, 4], 0, 5), random.integers([3, 4], 1, 4), { reduce: 'multiply' }];
   },
-  *errors(random) {
+  *errors(random): Iterable<readonly [ScatterCall, string]> {
     yield [[random([3, 4]), 0, random.integers([2, 4], 3, 4), random([2, 4])], 'out of range'];
     yield [[random([3, 4]), 0, random.integers([2, 4], 0, 3), random([1, 4])], 'must cover the index'];
     yield [[random([3, 4]), 0, random.integers([2, 4], 0, 3), random.integers([2, 4], 0, 9)], 'must have one type'];
   },
-  torch: { call: 'torch.scatter(a[0], a[1], a[2].long(), a[3])' },
+  torch: { call: 'torch.scatter(a[0], a[1], a[2].long(), a[3], **o)' },
 });
 
 /** A copy of x with src added at the places that {@link scatter} would set; what meets at one place adds up. */
@@ -127,6 +146,12 @@ export interface ScatterReduceOptions {
   readonly includeSelf?: boolean;
 }
 
+/** The least and the largest number of int32, and of uint8. */
+const wholeRange = [
+  [-(2 ** 31), 2 ** 31 - 1],
+  [0, 255],
+] as const;
+
 type Reduction = 'sum' | 'prod' | 'mean' | 'amax' | 'amin';
 const kernelOf = { prod: 'prod', amax: 'max', amin: 'min' } as const;
 
@@ -135,19 +160,31 @@ export const scatterReduce: Op<[x: Tensor, dim: number, index: Tensor, src: Tens
   defineComposite({
     name: 'scatterReduce',
     compose(x: Tensor, dim: number, index: Tensor, src: Tensor, reduce: Reduction, { includeSelf = true }: ScatterReduceOptions = {}) {
-      const neutral = { sum: 0, mean: 0, prod: 1, amax: Number.NEGATIVE_INFINITY, amin: Number.POSITIVE_INFINITY }[reduce];
+      const [least, most] = isFloat(x.dtype)
+        ? [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY]
+        : wholeRange[x.dtype === 'int32' ? 0 : 1];
+      const neutral = { sum: 0, mean: 0, prod: 1, amax: least, amin: most }[reduce];
       const self = includeSelf ? x : scatter(x, dim, index, neutral);
       if (reduce === 'sum') return scatterAdd(self, dim, index, src);
       if (reduce !== 'mean') return combine(self, dim, index, src, kernelOf[reduce]);
       const ones = (shape: readonly number[]): Tensor => constantView(x.device, x.dtype, shape, 1);
       const counts = scatterAdd(includeSelf ? ones(x.shape) : scatter(ones(x.shape), dim, index, 0), dim, index, ones(index.shape));
-      return scatterAdd(self, dim, index, src).div(counts);
+      return scatterAdd(self, dim, index, src).div(counts.clamp({ min: 1 }), isFloat(x.dtype) ? {} : { roundingMode: 'floor' });
     },
     *samples(random) {
       const reductions: readonly Reduction[] = ['sum', 'prod', 'mean', 'amax', 'amin'];
       for (const reduce of reductions) yield [random([4, 3]), 0, random.integers([6, 3], 0, 4), random([6, 3]), reduce];
       yield [random([4, 3]), 0, random.integers([6, 3], 0, 4), random([6, 3]), 'mean', { includeSelf: false }];
       yield [random([4, 3]), 0, random.integers([6, 3], 0, 4), random([6, 3]), 'amax', { includeSelf: false }];
+      yield [
+        random.integers([4, 3], 0, 9),
+        0,
+        random.integers([5, 3], 0, 4),
+        random.integers([5, 3], 0, 9),
+        'amin',
+        { includeSelf: false },
+      ];
+      yield [random.integers([4, 3], -9, 9), 0, random.integers([5, 3], 0, 4), random.integers([5, 3], -9, 9), 'mean'];
     },
     *errors(random) {
       yield [[random([3, 4]), 0, random.integers([2, 4], 3, 4), random([2, 4]), 'amax'], 'out of range'];

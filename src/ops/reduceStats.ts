@@ -1,4 +1,4 @@
-import { computeType } from '../core/dtype.js';
+import { computeType, isFloat } from '../core/dtype.js';
 import { input } from '../expr/expr.js';
 import { tensor } from '../tensor/creation.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -132,8 +132,8 @@ const softness = input(1)
 /** log Σ exp over `dim`, without overflow. The gradient is the softmax. */
 export const logsumexp: Op<[x: Tensor, options?: DimOptions]> = defineComposite({
   name: 'logsumexp',
-  compose(x: Tensor, options: DimOptions = {}) {
-    needFloat('logsumexp', x);
+  compose(given: Tensor, options: DimOptions = {}) {
+    const x = isFloat(given.dtype) ? given : given.float();
     const { dims, out } = foldParams('logsumexp', x, options);
     const { shape, dtype } = x;
     return customGrad({
@@ -174,6 +174,7 @@ export const logsumexp: Op<[x: Tensor, options?: DimOptions]> = defineComposite(
       ]),
       { dim: 1 },
     ];
+    yield [random.integers([2, 3], 0, 4), { dim: 1 }];
   },
   *errors(random): Iterable<readonly [[x: Tensor, options?: DimOptions], string]> {
     yield [[random([2, 3]), { dim: 5 }], 'dim 5 is out of range'];

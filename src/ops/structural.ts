@@ -19,6 +19,7 @@ export * from './lossSequence.js';
 export * from './matmul.js';
 export { outer as ger } from './matmul.js';
 export * from './multiHeadForward.js';
+export * from './nativeForms.js';
 export * from './norm.js';
 export * from './overwrites.js';
 export * from './pad.js';

@@ -88,7 +88,7 @@ export const sumToSize: Op<[x: Tensor, shape: Shape]> = composed(
         `sumToSize: the size must broadcast to the tensor's shape, got ${formatShape(shape)} for ${formatShape(x.shape)}.`,
       );
     }
-    return x.sumToShape(shape);
+    return (x.dtype === 'bool' && x.ndim > 0 ? x.int() : x).sumToShape(shape);
   },
   (random) => [
     [random([2, 3, 4]), [3, 1]],

@@ -40,6 +40,22 @@ export function clipGradNorm_(
   });
 }
 
+/** The norm of several tensors as of one vector (torch.nn.utils.get_total_norm). */
+export function getTotalNorm(tensors: Iterable<Tensor>, { normType = 2 }: Pick<ClipGradNormOptions, 'normType'> = {}): Tensor {
+  const list = [...tensors];
+  if (list.length === 0) throw new LibError('value', 'getTotalNorm: there must be tensors, got none.');
+  return stack(list.map((t) => t.norm({ p: normType }))).norm({ p: normType });
+}
+
+/** Scales all gradients by maxNorm / totalNorm where that is less than 1 (torch.nn.utils.clip_grads_with_norm_). */
+export function clipGradsWithNorm_(parameters: Iterable<Parameter>, maxNorm: number, totalNorm: Tensor): void {
+  checkNumber('clipGradsWithNorm_', 'maxNorm', maxNorm, (v) => v >= 0, 'a finite number >= 0');
+  noGrad(() => {
+    const factor = totalNorm.add(1e-6).reciprocal().mul(maxNorm).clamp({ max: 1 });
+    for (const g of gradsOf('clipGradsWithNorm_', parameters)) valuesOf(g).mul_(factor);
+  });
+}
+
 /** The norm of all gradients together, as {@link clipGradNorm_} takes it (PyTorch: torch.nn.utils.get_total_norm). */
 export function gradNorm(parameters: Iterable<Parameter>, { normType = 2 }: Pick<ClipGradNormOptions, 'normType'> = {}): Tensor {
   const grads = gradsOf('gradNorm', parameters);

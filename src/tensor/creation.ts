@@ -216,9 +216,14 @@ export function arange(first: number, second?: number | TensorOptions, third: Te
 }
 /** A number, or that of a tensor of one element, read now. */
 const numberIn = (x: number | Tensor): number => (isTensor(x) ? x.itemNow() : x);
+/** Both ends, which integer types cut to integers first. */
+function endsOf(first: number | Tensor, last: number | Tensor, { dtype = fallback }: TensorOptions): [start: number, end: number] {
+  const [start, end] = [numberIn(first), numberIn(last)];
+  return isFloat(dtype) ? [start, end] : [Math.trunc(start), Math.trunc(end)];
+}
 /** `steps` numbers from `start` to `end` (numbers, or tensors of one element), both included, evenly apart. */
 export function linspace(first: number | Tensor, last: number | Tensor, steps: number, options: TensorOptions = {}): Tensor {
-  const [start, end] = [numberIn(first), numberIn(last)];
+  const [start, end] = endsOf(first, last, options);
   const step = (end - start) / Math.max(steps - 1, 1);
   // From the nearer end, so that both ends are exact.
   return computed('linspace', [steps], options, (i) => (2 * i < steps ? start + i * step : end - (steps - 1 - i) * step));
@@ -231,7 +236,7 @@ export function logspace(
   options: TensorOptions & { readonly base?: number } = {},
 ): Tensor {
   const { base = 10, ...rest } = options;
-  const [start, end] = [numberIn(first), numberIn(last)];
+  const [start, end] = endsOf(first, last, rest);
   const step = (end - start) / Math.max(steps - 1, 1);
   return computed('logspace', [steps], rest, (i) => base ** (2 * i < steps ? start + i * step : end - (steps - 1 - i) * step));
 }

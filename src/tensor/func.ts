@@ -61,6 +61,30 @@ export function valueAndGrad<F extends TensorFunction>(
   };
 }
 
+/** The gradient by one argument, and the value: {@link valueAndGrad} in PyTorch's order (torch.func.grad_and_value). */
+export function gradAndValue<F extends TensorFunction>(
+  f: F,
+  options: ArgnumOptions = {},
+): (...args: Arguments<F>) => [gradient: Tensor, value: Tensor] {
+  const both = valueAndGrad(f, options);
+  return (...args) => {
+    const [value, gradient] = both(...args);
+    return [gradient, value];
+  };
+}
+
+/**
+ * The value of `f` at x, and the function of tangents that is its linear approximation there (torch.func.linearize). The approximation is
+ * computed anew for each tangent.
+ */
+export function linearize(f: (x: Tensor) => Tensor, x: Tensor): [value: Tensor, tangents: (v: Tensor) => Tensor] {
+  const at = x.detach();
+  return [noGrad(() => f(at)), (v) => jvp(f, [at], [v])[1]];
+}
+
+/** The value of `f` at x, and vᵀ times its Hessian there (torch.autograd.functional.vhp): Hessians are symmetric, so it is {@link hvp}. */
+export const vhp = (f: (x: Tensor) => Tensor, x: Tensor, v: Tensor): [value: Tensor, product: Tensor] => hvp(f, x, v);
+
 /**
  * The gradient of a function that gives one number, by one argument (PyTorch: torch.func.grad).
  * @example

@@ -14,7 +14,7 @@ async function modulesIn(folder: string): Promise<object[]> {
 }
 
 /** Those that users know: exported, or methods of Tensor. */
-export const publicOps: readonly AnyOp[] = opsIn(library, library.linalg, library.masked, library.signal.windows, methods);
+export const publicOps: readonly AnyOp[] = opsIn(library, library.linalg, library.masked, library.signal.windows, library.fft, methods);
 
 const generic = (op: AnyOp): boolean => !publicOps.includes(op) && withDevice(reference, () => samplesOf(op.row)).length === 0;
 
