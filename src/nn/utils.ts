@@ -88,7 +88,7 @@ function withWeights<M extends AnyModule>(layer: M, [weight, bias]: readonly [Pa
  * A new convolution that does what a convolution and the batch norm behind it do in evaluation (torch.nn.utils.fuse_conv_bn_eval).
  * @example
  * const [conv, norm] = [new Conv2d(1, 4, 3).eval(), new BatchNorm2d(4).eval()];
- * fuseConvBnEval(conv, norm).forward(zeros([1, 1, 8, 8])).shape // [1, 4, 6, 6]
+ * const y = fuseConvBnEval(conv, norm).forward(zeros([1, 1, 8, 8])); // (1, 4, 6, 6)
  */
 export function fuseConvBnEval<M extends AnyConv>(
   conv: M,
