@@ -65,8 +65,10 @@ export const eager: Executor = {
       buffers[n] = x.storage;
       offsets[n++] = x.offset * dtypes[x.spec.dtype].bytes;
     }
-    buffers.length = n;
-    offsets.length = n;
+    if (buffers.length !== n) {
+      buffers.length = n; // costs more than the comparison
+      offsets.length = n;
+    }
     try {
       plan.executable.run(buffers, offsets, scalars);
     } catch (error) {
