@@ -12,7 +12,7 @@ const functionType = 185; // SyntaxKind.FunctionType
 
 /** Numbers that count or name a place: they are integers wherever they occur. */
 const integers = new Set(
-  `dim dims dim0 dim1 dim2 dimA dimB axis start end step index length size sizes shape diagonal offset k n num steps stride dilation
+  `ranges dim dims dim0 dim1 dim2 dimA dimB axis start end step index length size sizes shape diagonal offset k n num steps stride dilation
   groups kernelSize padding outputPadding outputSize numClasses repeats shifts split chunks sections unfoldDim startDim endDim blankIdx
   ignoreIndex paddingIdx factor decimals N axis0 axis1 batchSizes bins blank destination source divisorOverride edgeOrder embedDimToCheck ind
   inputLengths targetLengths minlength niter normalizedShape numGroups numHeads numLayers pads r storageOffset strides pcaLowrank.q
@@ -77,7 +77,11 @@ function signatureOf(type, op, kind = SignatureKind.Call) {
       .signatureToSignatureDeclaration(signature, functionType)
       .parameters.map((p, i) => {
         const name = p.name.text ?? 'options'; // taken apart on the spot
-        if (p.dotDotDotToken) return `...${name}:*`;
+        if (p.dotDotDotToken) {
+          const list = checker.getRestTypeOfSignature(signature); // `any` where the rest is part of a tuple of arguments
+          const each = list.flags & TypeFlags.Any ? checker.getParameterType(signature, i) : list;
+          return `...${name}:${encode(each, name, op)}`;
+        }
         return `${name}${p.questionToken ? '?' : ''}:${encode(checker.getParameterType(signature, i), name, op)}`;
       })
       .join(' '),

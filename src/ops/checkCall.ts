@@ -140,12 +140,14 @@ function paramsOf(signature: string): string[] {
 
 function compileOne(signature: string): { readonly count: number; check(op: string, args: readonly unknown[]): void } {
   const checks: { readonly check: ParamCheck; readonly optional: boolean }[] = [];
-  let open = false;
+  let rest: ParamCheck | null = null;
   for (const param of paramsOf(signature)) {
     const colon = param.indexOf(':');
     const label = param.slice(0, colon);
-    open = label.startsWith('...');
-    if (open) break;
+    if (label.startsWith('...')) {
+      rest = paramCheck(label.slice(3), param.slice(colon + 1));
+      break;
+    }
     checks.push({ check: paramCheck(label.replace('?', ''), param.slice(colon + 1)), optional: label.endsWith('?') });
   }
   const check = (op: string, args: readonly unknown[]): void => {
@@ -154,15 +156,16 @@ function compileOne(signature: string): { readonly count: number; check(op: stri
       const value = args[i];
       if (value !== undefined || !optional) check(op, value);
     }
-    if (args.length > checks.length) last(op, args);
+    if (rest !== null) for (let i = checks.length; i < args.length; i++) rest(op, args[i]);
+    else if (args.length > checks.length) last(op, args);
   };
   /** Functions may be handed to map(), which gives numbers and lists beside the element; options that nobody reads are a mistake. */
   const last = (op: string, args: readonly unknown[]): void => {
     const extra = args[checks.length];
-    if (!open && typeof extra === 'object' && extra !== null && !isTensor(extra) && !isList(extra))
+    if (typeof extra === 'object' && extra !== null && !isTensor(extra) && !isList(extra))
       throw new LibError('option', `${op}: there are no options, got ${facts(extra)}.`);
   };
-  return { count: open ? Number.POSITIVE_INFINITY : checks.length, check };
+  return { count: rest ? Number.POSITIVE_INFINITY : checks.length, check };
 }
 
 /** The check of calls to `op`; overloads are divided by `;`, and one of them must hold. Compiled at the first call. */

@@ -54,7 +54,7 @@ export function transposedGeometry(op: string, x: Shape, w: Shape, numbers: Conv
   const { stride, padding, dilation, groups } = numbers;
   const [batch = 1, channels = 1] = x;
   const [inChannels = 1, perGroup = 1] = w;
-  if (channels !== inChannels || inChannels % groups !== 0) {
+  if (channels !== inChannels || !(groups >= 1) || inChannels % groups !== 0) {
     const got = `x ${formatShape(x)} and weight ${formatShape(w)} with ${groups} group(s)`;
     throw new LibError('shape', `${op}: x (batch, in, …) and weight (in, out / groups, …) must agree in channels, got ${got}.`);
   }

@@ -1,5 +1,5 @@
 import { LibError } from '../core/errors.js';
-import { contiguousStrides, formatShape, type Shape, sameShape } from '../core/shape.js';
+import { contiguousStrides, formatShape, resolveDim, type Shape, sameShape } from '../core/shape.js';
 import { type Spec, specOf } from '../core/spec.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { defineComposite, defineOp, type Op, type ViewLayout } from './define.js';
@@ -73,7 +73,7 @@ export interface SliceScatterOptions {
 export const sliceScatter: Op<[x: Tensor, src: Tensor, options?: SliceScatterOptions]> = defineComposite({
   name: 'sliceScatter',
   compose(x: Tensor, src: Tensor, { dim = 0, start, end, step = 1 }: SliceScatterOptions = {}) {
-    const lead = new Array<null>(dim < 0 ? dim + x.ndim : dim).fill(null);
+    const lead = new Array<null>(resolveDim('sliceScatter', dim, x.ndim)).fill(null);
     return writeOver('sliceScatter', x, src, (base) => slice(base, ...lead, [start ?? null, end ?? null, step]));
   },
   *samples(random): Iterable<[x: Tensor, src: Tensor, options?: SliceScatterOptions]> {

@@ -257,7 +257,7 @@ function inner(a: Tensor, b: Tensor): number {
 }
 
 /** `<op>: <rule>, got <facts>.`, and at most one hint. */
-const errorStyle = /^[\w.]+: [\s\S]+, got [\s\S]+\.(\n {2}Hint: [^\n]+)?$/;
+export const errorStyle: RegExp = /^[\w.]+: [\s\S]+, got [\s\S]+\.(\n {2}Hint: [^\n]+)?$/;
 
 /** Calls that must fail do, with a message in the library's style that holds the promised phrase. */
 export function errorsSpeak(op: AnyOp): void {
