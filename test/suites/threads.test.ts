@@ -1,7 +1,7 @@
 // Results do not depend on the number of threads: the same bits with one, two and three.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { cat, manualSeed, rand, randn, type Tensor, withDevice } from '../../dist/index.js';
+import { cat, conv2d, manualSeed, rand, randn, type Tensor, withDevice } from '../../dist/index.js';
 import type { Backend } from '../../dist/program/backend.js';
 import { expectClose, tolerances } from '../../dist/testing/compare.js';
 import { sameBits } from '../../dist/testing/properties.js';
@@ -18,7 +18,18 @@ const large: Readonly<Record<string, () => Tensor>> = {
   matmul: () => randn([157, 211]).matmul(randn([211, 193])),
   'matmul with a long inner dim': () => randn([7, 20_001]).matmul(randn([20_001, 9])),
   'gradients of a small network': networkGradients,
+  'convolutions and their gradients': convolutionGradients,
 };
+
+function convolutionGradients(): Tensor {
+  const x = randn([5, 20, 21, 17]).requiresGrad_();
+  const [w1, w2] = [randn([40, 20, 3, 3]).requiresGrad_(), randn([36, 40, 3, 3]).requiresGrad_()];
+  conv2d(conv2d(x, w1, { padding: 1 }), w2, { stride: 2 })
+    .square()
+    .mean()
+    .backward();
+  return cat([x, w1, w2].map((t) => (t.grad as Tensor).flatten()));
+}
 
 function networkGradients(): Tensor {
   const x = randn([257, 129]);

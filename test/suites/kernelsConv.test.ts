@@ -1,0 +1,73 @@
+// Convolutions large enough for each of the engine's ways to compute them, against the reference backend: the result, both gradients.
+import { describe, test } from 'node:test';
+import type { ConvGeometry, GemmKernel } from '../../dist/program/kernel.js';
+import { cpuBackends } from '../support/cpuBackends.js';
+import { compareRuns, Random } from '../support/kernelCases.js';
+
+type Pair = readonly [number, number];
+interface Case {
+  readonly batch: number;
+  readonly channels: Pair;
+  readonly size: Pair;
+  readonly kernel?: Pair;
+  readonly stride?: number;
+  readonly padding?: Pair;
+  readonly groups?: number;
+}
+
+/** 3x3 of stride 1 by tiles of 2x2 results: odd sizes, several images and parts of one, panels of unequal width, groups. */
+const tiled: readonly Case[] = [
+  { batch: 3, channels: [16, 16], size: [9, 12] },
+  { batch: 1, channels: [20, 40], size: [23, 17] },
+  { batch: 9, channels: [33, 70], size: [5, 4], padding: [2, 1] },
+  { batch: 2, channels: [70, 31], size: [11, 10], padding: [0, 2] },
+  { batch: 2, channels: [32, 48], size: [8, 9], groups: 2 },
+];
+const direct: readonly Case[] = [
+  { batch: 3, channels: [16, 32], size: [12, 13], stride: 2 },
+  { batch: 2, channels: [32, 64], size: [9, 8], stride: 2, kernel: [1, 1], padding: [0, 0] },
+  { batch: 2, channels: [40, 24], size: [10, 7], kernel: [1, 1], padding: [0, 0] },
+  { batch: 2, channels: [3, 20], size: [14, 15], kernel: [5, 4], padding: [2, 1] },
+];
+
+function geometryOf({ batch, channels, size, kernel = [3, 3], stride = 1, padding = [1, 1], groups = 1 }: Case): ConvGeometry {
+  const out = (d: 0 | 1): number => Math.floor((size[d] + 2 * padding[d] - kernel[d]) / stride) + 1;
+  return {
+    batch,
+    inChannels: channels[0],
+    outChannels: channels[1],
+    groups,
+    input: [1, ...size],
+    kernel: [1, ...kernel],
+    output: [1, out(0), out(1)],
+    stride: [1, stride, stride],
+    padding: [0, ...padding],
+    dilation: [1, 1, 1],
+  };
+}
+
+const backends = cpuBackends();
+
+describe('kernels: convolutions', { skip: backends.length === 0 && 'no native engine' }, () => {
+  for (const [what, cases] of Object.entries({ tiled, direct })) {
+    test(what, () => {
+      const r = new Random(what.length);
+      for (const one of cases) {
+        const geometry = geometryOf(one);
+        const { batch, inChannels, outChannels, groups, input, kernel, output } = geometry;
+        const [, kh, kw] = kernel;
+        for (const dtype of ['float32', 'float64'] as const) {
+          const x = r.dense(dtype, [batch, inChannels, ...input], 'unit');
+          const w = r.dense(dtype, [outChannels, inChannels / groups, ...kernel], 'unit');
+          const y = r.dense(dtype, [batch, outChannels, ...output], 'unit');
+          const bias = r.dense(dtype, [outChannels], 'unit');
+          const of = (views: GemmKernel['views'], hasBias = false): GemmKernel => ({ family: 'gemm', views, geometry, bias: hasBias });
+          const taps = (channels: number): number => (channels / groups) * kh * kw;
+          compareRuns(backends, of('conv', true), [x, w, bias], [y], { terms: taps(inChannels) });
+          compareRuns(backends, of('convInput'), [y, w], [x], { terms: taps(outChannels) });
+          compareRuns(backends, of('convWeight'), [y, x], [w], { terms: batch * output[1] * output[2] });
+        }
+      }
+    });
+  }
+});
