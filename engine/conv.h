@@ -41,6 +41,22 @@ struct ConvAxis {
   }
 };
 
+// Rows of memory that will be needed soon, asked for a few lines at a time while there is work to do.
+template <class T> struct Ahead {
+  const T* row;
+  int64_t next;
+  int64_t rows;
+  int width, at = 0;
+
+  template <int WRITE> INLINE void fetch(int lines) {
+    for (; lines > 0 && rows > 0; --lines) {
+      __builtin_prefetch(row + at, WRITE, WRITE ? 3 : 2);
+      if ((at += 64 / int(sizeof(T))) < width) continue;
+      at = 0, row += next, --rows;
+    }
+  }
+};
+
 // Columns of a result that are computed together before they are written: they share the panel of weights in L1.
 constexpr int STRIP = 32 * LANES;
 constexpr int STRIP_LD = STRIP + 4 * LANES;

@@ -155,11 +155,13 @@ template <class T> struct BlockedCorrelation {
     const int panel = int(block % panels), x0 = int(block / panels % chunks) * chunk, first = int(block / panels / chunks) * linesPer;
     const int width = min(chunk, axes[2].axis.results() - x0), lines = min(linesPer, lineCount - first);
     alignas(64) T strip[PIXELS * W];
-    for (int line = 0; line < lines; ++line) compute_line(image, item, panel, first + line, x0, width, strip + line * width * W);
-    write(strip, item, panel, int64_t(first) * axes[2].axis.results() + x0, lines * width);
+    const int64_t pixel = int64_t(first) * axes[2].axis.results() + x0;
+    Ahead<T> result = {to + (item * rows + panel * W) * resultSize + pixel, resultSize, min(W, rows - panel * W), lines * width};
+    for (int line = 0; line < lines; ++line) compute_line(image, item, panel, first + line, x0, width, strip + line * width * W, result);
+    write(strip, item, panel, pixel, lines * width);
   }
 
-  void compute_line(const T* image, int64_t item, int panel, int line, int x0, int width, T* strip) const {
+  void compute_line(const T* image, int64_t item, int panel, int line, int x0, int width, T* strip, Ahead<T>& result) const {
     const int high = axes[1].axis.results(), z = line / high, y = line % high, step = axes[2].axis.step(), move = axes[2].move();
     const int stepZ = axes[0].axis.step(), stepY = axes[1].axis.step(), vectors = panelVectors(panel);
     const int first = (z % stepZ * axes[1].sweeps() + y % stepY) * axes[2].sweeps();
@@ -177,6 +179,7 @@ template <class T> struct BlockedCorrelation {
       for (int t = 0; t < tiles.count; ++t) {
         const int at = tiles.start(t), height = tiles.rows(t);
         for (int g = 0; g * GROUP < height; ++g) feed.a[g] = base + int64_t(at + g * GROUP) * move;
+        result.template fetch<1>((height * W * int(sizeof(T)) + 63) / 64);
         kernel_for<T, STEPPED>(height, vectors)(feed, strip + int64_t(at * step + s) * W, int64_t(step) * W);
       }
     }

@@ -133,22 +133,6 @@ template <class P> INLINE P* moving(P* pointer) {
   return pointer;
 }
 
-// Rows of memory that will be needed soon, asked for a few lines at a time while there is work to do.
-struct Ahead {
-  const float* row;
-  int64_t next;
-  int64_t rows;
-  int width, at = 0;
-
-  template <int WRITE> INLINE void fetch(int lines) {
-    for (; lines > 0 && rows > 0; --lines) {
-      __builtin_prefetch(row + at, WRITE, WRITE ? 3 : 2);
-      if ((at += 16) < width) continue;
-      at = 0, row += next, --rows;
-    }
-  }
-};
-
 // An image (channel, y, x) turned to (channels / LANES, y, x, LANES) with zeros around it, from line `top` on: rows x columns pixels.
 struct TurnedImage {
   int channels, high, wide;                        // of the source
@@ -157,7 +141,7 @@ struct TurnedImage {
   int64_t size() const { return int64_t(channels + LANES - 1) / LANES * rows * columns * LANES; }
 
   // What fill() will read, of images that follow each other.
-  Ahead source(const float* from, int top, int images) const {
+  Ahead<float> source(const float* from, int top, int images) const {
     const int first = max(0, top), end = max(first, min(high, top + rows));
     return {from + int64_t(first) * wide, int64_t(high) * wide, int64_t(images) * channels, (end - first) * wide};
   }
@@ -289,7 +273,8 @@ struct Winograd {
   }
 
   // Tiles [tile, tile + count) of a task.
-  NOINLINE void compute(const Room& room, int group, int pixels, const Tile& tile, int count, Ahead& source, Ahead& result) const {
+  NOINLINE void compute(const Room& room, int group, int pixels, const Tile& tile, int count, Ahead<float>& source,
+                        Ahead<float>& result) const {
     const int64_t line = int64_t(turned.columns) * L, block = turned.rows * line, next = int64_t(slots) * POINTS * L;
     Tile at = tile;
     for (int s = 0; s < count; ++s, at.advance()) {
@@ -363,14 +348,16 @@ struct Winograd {
   int64_t units() const { return (int64_t(conv.n) * conv.groups + imagesPer - 1) / imagesPer * ((tilesY + linesPer - 1) / linesPer); }
 
   const float* source_of(int64_t item) const { return from + item * channels * turned.high * turned.wide; }
-  Ahead ahead_of(const Unit& unit) const { return turned.source(source_of(unit.first), 2 * unit.y - padY, int(unit.end - unit.first)); }
+  Ahead<float> ahead_of(const Unit& unit) const {
+    return turned.source(source_of(unit.first), 2 * unit.y - padY, int(unit.end - unit.first));
+  }
 
-  void run_unit(const Unit& unit, Ahead source, const Room& memory) const {
+  void run_unit(const Unit& unit, Ahead<float> source, const Room& memory) const {
     const int lines = min(linesPer, tilesY - unit.y), pixels = min(2 * lines, high - 2 * unit.y) * wide;
     const int images = int(unit.end - unit.first), total = images * lines * tilesX;
     const int64_t plane = int64_t(high) * wide;
     float* out = to + unit.first * made * plane + int64_t(2) * unit.y * wide;
-    Ahead result = {out, plane, int64_t(images) * made, pixels};
+    Ahead<float> result = {out, plane, int64_t(images) * made, pixels};
     for (int i = 0; i < images; ++i) turned.fill(source_of(unit.first + i), 2 * unit.y - padY, memory.images + i * turned.size());
     const int count = (total + slots - 1) / slots;
     for (int b = 0; b < count; ++b) {
@@ -387,7 +374,7 @@ struct Winograd {
       const Room memory = room(worker);
       const int64_t end = min(all, (task + 1) * each);
       for (int64_t u = task * each; u < end; ++u)
-        run_unit(unit_of(u), u + 1 < end ? ahead_of(unit_of(u + 1)) : Ahead{}, memory);
+        run_unit(unit_of(u), u + 1 < end ? ahead_of(unit_of(u + 1)) : Ahead<float>{}, memory);
     });
   }
 };

@@ -162,8 +162,8 @@ struct WinogradWeight {
   }
 
   // Adds V times gradient to sums [point][panel][channel of x][channel of y].
-  NOINLINE void multiply(const Room& room, int64_t count, int left, int right, bool add, float* sums, Ahead& nextX,
-                         Ahead& nextY) const {
+  NOINLINE void multiply(const Room& room, int64_t count, int left, int right, bool add, float* sums, Ahead<float>& nextX,
+                         Ahead<float>& nextY) const {
     const int deep = blocks * L;
     const int64_t vNext = apart(count * blocks), gNext = apart(count * (min(vectors, right * NV) - left * NV));
     const int linesX = int(count * blocks * L / 4 / POINTS) + 1, linesY = int(count * room.y.channels / 4 / POINTS) + 1;
@@ -205,7 +205,7 @@ struct WinogradWeight {
         x.fill(fromX(unit.first + i), 2 * unit.y - conv.pad[1], memory.x + i * x.size());
         memory.y.fill(fromY(unit.first + i), 2 * unit.y, memory.images + i * memory.y.size());
       }
-      Ahead nextX = {}, nextY = {};
+      Ahead<float> nextX = {}, nextY = {};
       if (number + 1 < end) {
         const Unit next = unit_of(number + 1);
         nextX = x.source(fromX(next.first), 2 * next.y - conv.pad[1], conv.groups > 1 ? 1 : next.images);
