@@ -170,20 +170,21 @@ inline void max_two_by_two(const Window& w, const float* plane, const float* end
   }
 }
 
-// Each row of a plane from the windows that it lies in; every element lies in one.
+// Every element of the plane lies in one window: two rows at a time are written from a row of windows.
 inline void give_two_by_two(const Window& w, const float* gradients, const int32_t* winners, float* plane) {
   const int32_t wide = w.output[2], line = 2 * wide;
   const vi doubled = iota() * 2;
-  for (int32_t y = 0; y < 2 * w.output[1]; ++y) {
+  for (int32_t y = 0; y < w.output[1]; ++y) {
     for (int32_t x = 0; x < wide; x += LANES) {
-      const int64_t window = int64_t(y / 2) * wide + x;
-      const int32_t place = y * line + 2 * x, rest = line - 2 * x;
-      const int64_t room = w.inputs - place;
-      const vf g = load_within(gradients + window, w.outputs - window);
-      const vi at = load_within(winners + window, w.outputs - window) - (doubled + place);
-      const vf left = select(at == 0, g, vf{}), right = select(at == 1, g, vf{});
-      store_within(plane + place, zip_low(left, right), room, rest);
-      if (rest > LANES) store_within(plane + place + LANES, zip_high(left, right), room - LANES, rest - LANES);
+      const int64_t window = int64_t(y) * wide + x, room = w.outputs - window;
+      const int32_t place = 2 * y * line + 2 * x, rest = line - 2 * x;
+      const vf g = load_within(gradients + window, room);
+      const vi at = load_within(winners + window, room) - (doubled + place);
+      for (int32_t down = 0; down <= line; down += line) {
+        const vf left = select(at == down, g, vf{}), right = select(at == down + 1, g, vf{});
+        put(plane + place + down, zip_low(left, right), rest < LANES ? rest : LANES);
+        if (rest > LANES) put(plane + place + down + LANES, zip_high(left, right), rest < 2 * LANES ? rest - LANES : LANES);
+      }
     }
   }
 }
