@@ -1,7 +1,7 @@
 #!/usr/bin/env node
-// npm run bench:precision -- [--case cnn,gpt_mini] [--steps 500] [--seeds 1] [--dtype bfloat16] [--engine native] [--threads 2]
+// npm run bench:precision -- [--case cnn,gpt_mini] [--steps 500] [--seeds 1 | 3-8] [--dtype bfloat16] [--engine native] [--threads 2] [--no-control]
 // Trains on real data (MNIST digits; the characters of this repository's documents) in float32 and under autocast, from the same
-// weights on the same batches, and prints where the losses end: the mean of the last 20. Training amplifies any rounding, so a third
+// weights on the same batches, and prints where the losses end: the mean of the last 20, and of the last 100. Training amplifies any rounding, so a third
 // run, in float32 from weights that differ by 1e-6, says how far two runs of one precision come to lie apart.
 import { readdirSync, readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
@@ -17,11 +17,13 @@ const { values: options } = parseArgs({
     dtype: { type: 'string', default: 'bfloat16' },
     engine: { type: 'string', default: 'native' },
     threads: { type: 'string', default: '2' },
+    'no-control': { type: 'boolean', default: false },
   },
 });
 const steps = Number(options.steps);
-const seeds = Number(options.seeds);
-const LAST = 20;
+const [first, last = first] = options.seeds.split('-').map(Number);
+const seeds = Array.from({ length: last - first + 1 }, (_, i) => first + i);
+const LAST = [20, 100];
 
 /** A small generator of its own, so that the batches are the same in both runs. */
 function* numbers(seed) {
@@ -59,7 +61,8 @@ function characters() {
 
 const data = { cnn: digits, gpt_mini: characters };
 
-const ways = { float32: {}, again: { scale: 1 + 1e-6 }, [options.dtype]: { cast: true } };
+const control = options['no-control'] ? {} : { again: { scale: 1 + 1e-6 } };
+const ways = { float32: {}, ...control, [options.dtype]: { cast: true } };
 
 function train(name, seed, batchOf, { cast = false, scale = 1 }) {
   cr.manualSeed(seed);
@@ -78,23 +81,26 @@ function train(name, seed, batchOf, { cast = false, scale = 1 }) {
   return Array.from({ length: steps }, () => step(...batchOf(random)).itemNow());
 }
 
-const endOf = (losses) => losses.slice(-LAST).reduce((a, b) => a + b, 0) / LAST;
+const mean = (values) => values.reduce((a, b) => a + b, 0) / values.length;
 
 await cr.setEngine({ engine: options.engine, threads: Number(options.threads) });
-const percent = (a, b) => `${(100 * (b / a - 1)).toFixed(2)} %`;
 for (const name of options.case.split(',')) {
   const batchOf = await data[name]();
-  const sums = Object.fromEntries(Object.keys(ways).map((way) => [way, 0]));
-  const tell = (what, ends) => {
-    const [[, base], ...others] = Object.entries(ends);
-    const rest = others.map(([way, end]) => `${way} ${end.toFixed(5)} (${percent(base, end)})`);
-    console.log(`${name.padEnd(9)} ${what.padEnd(8)} mean of the last ${LAST}: float32 ${base.toFixed(5)}, ${rest.join(', ')}`);
+  const runs = [];
+  const tell = (what, some) => {
+    const ends = LAST.map((n) => {
+      const endOf = (way) => mean(some.flatMap((run) => run[way].slice(-n)));
+      const base = endOf('float32');
+      const others = Object.keys(ways).slice(1);
+      const rest = others.map((way) => `${way} ${endOf(way).toFixed(5)} (${(100 * (endOf(way) / base - 1)).toFixed(2)} %)`);
+      return `last ${n}: float32 ${base.toFixed(5)}, ${rest.join(', ')}`;
+    });
+    console.log(`${name.padEnd(9)} ${what.padEnd(8)} ${ends.join('; ')}`);
   };
-  for (let seed = 1; seed <= seeds; seed++) {
-    const ends = Object.fromEntries(Object.entries(ways).map(([way, how]) => [way, endOf(train(name, seed, batchOf, how))]));
-    for (const way in ends) sums[way] += ends[way] / seeds;
-    tell(`seed ${seed}`, ends);
+  for (const seed of seeds) {
+    runs.push(Object.fromEntries(Object.entries(ways).map(([way, how]) => [way, train(name, seed, batchOf, how)])));
+    tell(`seed ${seed}`, runs.slice(-1));
   }
-  if (seeds > 1) tell('mean', sums);
+  if (seeds.length > 1) tell('mean', runs);
 }
 process.exit(0);

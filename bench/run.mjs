@@ -22,7 +22,7 @@ const { values: options } = parseArgs({
   },
 });
 process.env.BENCH_CLOCK = options.clock; // for the peers too
-const { interleave, median, timeCalls, timeShortCalls } = await import('./measure.mjs');
+const { interleave, median, now, timeCalls, timeShortCalls } = await import('./measure.mjs');
 const groups = options.only.split(',');
 const seconds = Number(options.seconds);
 const rounds = Number(options.rounds);
@@ -59,14 +59,14 @@ async function runCase(item, mode, peers, backend, threads) {
   const part = seconds / rounds;
   const ours = async () => {
     await new Promise((done) => setImmediate(done)); // lets finalizers of the round before run
-    peaks.push(backend.peakGflops(2 ** 20)); // in every round, since the machine's speed drifts
+    peaks.push(backend.peakGflops(2 ** 20, now)); // in every round, since the machine's speed drifts
     return clock(run, part) / per;
   };
   const rivals = Object.fromEntries(Object.entries(peers).map(([name, peer]) => [name, () => peer.ask(item.name, part)]));
   const result = await interleave(ours, rivals, rounds);
   for (const [name, facts] of Object.entries(result.peers)) facts.version = peers[name].version;
   const gflops = item.flops / result.ms / 1e6;
-  const peakGflops = options.clock === 'cpu' ? Math.max(...peaks) : median(peaks); // its probe knows wall time only
+  const peakGflops = median(peaks);
   const share = item.flops > 0 ? { gflops, shareOfPeak: gflops / peakGflops / threads } : {};
   return { ms: result.ms, peakGflops, ...share, peers: result.peers };
 }

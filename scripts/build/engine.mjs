@@ -28,7 +28,7 @@ export const optimization = (source, variant) => (variant !== 'baseline' && hot.
 /** What goes over a network is kept small, most of all where nobody waits for it. */
 export const wasmOptimization = (source) => {
   const name = source.replace('engine/', '');
-  if (name === 'gemm.cpp' || name === 'gemm_block.cpp') return '-O3';
+  if (['gemm.cpp', 'gemm_block.cpp', 'probe.cpp'].includes(name)) return '-O3';
   return hot.includes(name) || name === 'instructions.cpp' ? '-Os' : '-Oz';
 };
 

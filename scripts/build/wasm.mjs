@@ -17,7 +17,7 @@ import { tapeFormat } from './format.mjs';
  * Relaxed SIMD has a multiply-add, which is the matrix product's; all other files are compiled once. So pointwise results are the
  * same bits in all builds. The builds with and without threads differ only in how they are linked.
  */
-const relaxed = ['engine/gemm.cpp', 'engine/gemm_block.cpp'];
+const relaxed = ['engine/gemm.cpp', 'engine/gemm_block.cpp', 'engine/probe.cpp'];
 const target = [
   '--target=wasm32-unknown-unknown',
   '-ffreestanding',
