@@ -68,6 +68,8 @@ export class Adafactor extends Optimizer<Full> {
     checkNumber('Adafactor', 'beta2Decay', group.beta2Decay, (v) => v <= 0, 'a finite number <= 0');
     checkNumber('Adafactor', 'd', group.d, (v) => v >= 1, 'a finite number >= 1');
     checkNonNegative('Adafactor', group, ['weightDecay']);
+    if (!Array.isArray(group.eps))
+      throw new LibError('value', `Adafactor: eps must be two numbers, the first or null, got ${String(group.eps)}.`);
     const [eps1, eps2] = group.eps;
     if (!((eps1 ?? 0) >= 0 && eps2 >= 0)) throw new LibError('value', `Adafactor: eps must be >= 0, got ${eps1} and ${eps2}.`);
   }

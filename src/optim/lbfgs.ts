@@ -81,6 +81,7 @@ export class LBFGS extends Optimizer<Full> {
     checkNonNegative('LBFGS', group, ['toleranceGrad', 'toleranceChange']);
     for (const key of ['maxIter', 'historySize'] as const)
       checkNumber('LBFGS', key, group[key], (v) => Number.isInteger(v) && v > 0, 'a positive integer');
+    if (group.maxEval !== null) checkNumber('LBFGS', 'maxEval', group.maxEval, (v) => v > 0, 'a positive number or null');
     if (group.lineSearchFn !== null && group.lineSearchFn !== 'strongWolfe') {
       throw new LibError('option', `LBFGS: lineSearchFn must be 'strongWolfe' or null, got '${String(group.lineSearchFn)}'.`);
     }

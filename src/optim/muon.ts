@@ -92,6 +92,8 @@ export class Muon extends Optimizer<Full> {
     super.check(group);
     checkNonNegative('Muon', group, ['weightDecay', 'momentum', 'eps']);
     checkNumber('Muon', 'nsSteps', group.nsSteps, (v) => Number.isInteger(v) && v >= 0 && v < 100, 'an integer in 0..99');
+    if (!['float32', 'float64', 'bfloat16', 'float16'].includes(group.nsDtype))
+      throw new LibError('option', `Muon: nsDtype must be a floating type, got '${String(group.nsDtype)}'.`);
     if (!(group.adjustLrFn in shapeFactors)) {
       throw new LibError('option', `Muon: adjustLrFn must be one of ${Object.keys(shapeFactors).join(', ')}, got '${group.adjustLrFn}'.`);
     }

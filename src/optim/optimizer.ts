@@ -46,7 +46,7 @@ export abstract class Optimizer<Options extends CommonOptions = CommonOptions> {
     readonly defaults: Options,
   ) {
     this.name = name;
-    const list = [...(params as Iterable<Parameter | ParamGroup<Options>>)];
+    const list = listOf<Parameter | ParamGroup<Options>>(name, params);
     if (list.length === 0) throw new LibError('value', `${name}: there must be parameters to optimize, got an empty list.`);
     const groups = isTensor(list[0])
       ? [{ params: list as Parameter[] } as unknown as ParamGroup<Options>]
@@ -59,9 +59,11 @@ export abstract class Optimizer<Options extends CommonOptions = CommonOptions> {
     for (const key of Object.keys(group)) {
       if (!known.includes(key)) throw unknownOption(this.name, key, known);
     }
-    const full = { ...this.defaults, ...group, params: [...group.params] } as unknown as Group<Options>;
+    checkKinds(this.name, this.defaults, group);
+    const full = { ...this.defaults, ...group, params: listOf<Parameter>(this.name, group.params) } as unknown as Group<Options>;
     const seen = new Set(this.everyParam());
     for (const p of full.params) {
+      if (!isTensor(p)) throw new LibError('value', `${this.name}: parameters must be tensors, got ${typeof p}.`);
       if (!p.isLeaf)
         throw new LibError('value', `${this.name}: only leaf tensors can be optimized, got one that ${p.node?.name ?? 'an op'} made.`);
       if (seen.has(p)) throw new LibError('value', `${this.name}: a parameter may be in one group, got one twice.`);
@@ -221,8 +223,34 @@ export function unknownOption(op: string, key: string, known: readonly string[])
 /** Options over defaults; an unknown key is an error. */
 export function withDefaults<Options extends object>(op: string, defaults: Options, given: Partial<Options>): Options {
   const known = Object.keys(defaults);
+  if (typeof given !== 'object' || given === null || Array.isArray(given)) {
+    const got = Array.isArray(given) ? 'a list' : String(given);
+    throw new LibError('value', `${op}: options must be an object, got ${got}.`, `options go by name: { ${known[0]}: … }.`);
+  }
   for (const key of Object.keys(given)) if (!known.includes(key)) throw unknownOption(op, key, known);
+  checkKinds(op, defaults, given);
   return { ...defaults, ...given };
+}
+
+function listOf<T>(op: string, items: unknown): T[] {
+  if (typeof items === 'object' && items !== null && Symbol.iterator in items && !isTensor(items)) return [...(items as Iterable<T>)];
+  const got = isTensor(items) ? 'one tensor' : items === null || typeof items !== 'object' ? String(items) : 'an object';
+  throw new LibError('value', `${op}: parameters must come in a list, got ${got}.`, 'model.parameters() gives one.');
+}
+
+/** Options whose default is true or false are one of them; lists of numbers have as many as the default. */
+function checkKinds(op: string, defaults: object, given: object): void {
+  const values = given as Readonly<Record<string, unknown>>;
+  for (const [key, usual] of Object.entries(defaults as Readonly<Record<string, unknown>>)) {
+    const value = values[key];
+    if (value === undefined) continue;
+    if (typeof usual === 'boolean' && typeof value !== 'boolean')
+      throw new LibError('value', `${op}: ${key} must be true or false, got ${typeof value === 'object' ? 'an object' : String(value)}.`);
+    if (!Array.isArray(usual) || typeof usual[0] !== 'number') continue;
+    const list = Array.isArray(value) ? (value as readonly unknown[]) : [];
+    if (list.length !== usual.length || !list.every((v) => typeof v === 'number' && Number.isFinite(v)))
+      throw new LibError('value', `${op}: ${key} must be ${usual.length} finite numbers, got ${String(value)}.`);
+  }
 }
 
 /** Rejects options that are not numbers or not in range. */

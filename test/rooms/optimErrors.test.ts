@@ -1,7 +1,7 @@
 // What optimizers, schedules and clipping refuse, and in which words.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { clipGradNorm_, Parameter, tensor, zeros } from '../../dist/index.js';
+import { clipGradNorm_, LibError, Parameter, tensor, zeros } from '../../dist/index.js';
 import * as optim from '../../dist/optim/index.js';
 
 function twoGroups(): optim.SGD {
@@ -102,3 +102,33 @@ describe('optimizers refuse what cannot train', () => {
     assert.throws(() => schedule.step(), /OneCycleLR: step\(\) may be called 3 times, got call 4\./);
   });
 });
+
+describe('every optimizer refuses what its options are not', () => {
+  type Make = new (params: unknown, options?: unknown) => optim.Optimizer;
+  const makers = Object.entries(optim as unknown as Readonly<Record<string, Make>>).filter(
+    ([name, make]) => name !== 'Optimizer' && make.prototype instanceof optim.Optimizer,
+  );
+  assert.ok(makers.length >= 18, `only ${makers.length} optimizers`);
+  const params = (): Parameter[] => [new Parameter(zeros([2, 2]))];
+  const refused = (run: () => unknown, says: RegExp): void =>
+    assert.throws(run, (error: unknown) => error instanceof LibError && says.test(error.message));
+  for (const [name, make] of makers) {
+    test(name, () => {
+      const { defaults } = new make(params());
+      refused(() => new make(params(), { lrr: 0.1 }), /options must be among .*, got 'lrr'/);
+      refused(() => new make(params(), 0.1), /options must be an object, got 0.1/);
+      for (const wrong of [null, 3, zeros([2])]) refused(() => new make(wrong), /parameters must come in a list/);
+      refused(() => new make([1, 2]), /parameters must/);
+      for (const [key, usual] of Object.entries(defaults)) {
+        for (const wrong of wrongFor(usual)) refused(() => new make(params(), { [key]: wrong }), /must be|must have|got/);
+      }
+    });
+  }
+});
+
+/** Values that no option with such a default takes. */
+function wrongFor(usual: unknown): readonly unknown[] {
+  if (typeof usual === 'boolean') return ['yes', 1, null, {}];
+  if (Array.isArray(usual)) return [Number.NaN, 'x', {}, ['x', 'y'], [Number.NaN, 0.9], [0.9]].slice(0, usual[0] === null ? 3 : 6);
+  return typeof usual === 'number' ? [Number.NaN, 'x', null, {}] : ['nonsense', {}];
+}
