@@ -24,6 +24,7 @@ export { describeEngine, type EngineOptions, engine, type Selection, setEngine }
 export { type Expr, input, scalar } from './expr/expr.js';
 export { type Anomaly, AnomalyError, type AnomalyOptions, detectAnomaly } from './nn/anomaly.js';
 export { Buffer, Module, Parameter, type StateDict } from './nn/module.js';
+export { isGradEnabled } from './ops/apply.js';
 export { type AutocastDType, type AutocastOptions, type AutocastPolicy, autocast } from './ops/autocast.js';
 export { type Canonical, defineComposite, defineOp, defineView, type KernelRow, type Op, type Random } from './ops/define.js';
 export * as fft from './ops/fft.js';
@@ -37,7 +38,7 @@ export type { Backend } from './program/backend.js';
 export { type BackwardOptions, backward, enableGrad, type GradOptions, grad, noGrad } from './tensor/autograd.js';
 export { checkpoint } from './tensor/checkpoint.js';
 export * from './tensor/creation.js';
-export { type Device, defaultDevice, setDefaultDevice, withDevice } from './tensor/device.js';
+export { type Device, defaultDevice, defaultDevice as getDefaultDevice, setDefaultDevice, withDevice } from './tensor/device.js';
 export { formatTensor, type PrintOptions, setPrintOptions } from './tensor/format.js';
 export { jvp, vjp } from './tensor/forward.js';
 export { type GradcheckOptions, type GradcheckResult, gradcheck } from './tensor/gradcheck.js';

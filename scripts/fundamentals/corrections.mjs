@@ -4,7 +4,7 @@ import { has, wording } from './row.mjs';
 export const corrections = [
   has('COR-01', 'Universal approximation needs an activation that is no polynomial', '', 'rooms/claimsActivations: CLM-07'),
   has('COR-02', 'Stacked affine maps are affine, of the rank of the narrowest', '', 'rooms/claimsActivations: CLM-02'),
-  has('COR-03', 'The perceptron takes real inputs', 'nn#Perceptron', 'rooms/nnBlocks: the perceptron steps at each mistake in turn'),
+  has('COR-03', 'The perceptron takes real inputs', 'nn#Perceptron', 'rooms/nnUnits: the perceptron steps at each mistake in turn'),
   wording('COR-04', 'BERT, GPT-2 and ViT use GELU; the first Transformer ReLU; later language models SwiGLU'),
   has('COR-05', 'A gate costs half as much again; equal at 8/3 of the width', 'nn#SwiGLU', 'rooms/claimsActivations: CLM-32'),
   wording('COR-06', 'Half of the units at zero is health: dead ones are found unit by unit'),

@@ -161,7 +161,7 @@ export const layers = {
   title: 'Layers',
   rows: [
     has('LAY-01', 'Affine layers', 'nn#Linear linear', 'rooms/nn: layers as in PyTorch', modules),
-    has('LAY-02', 'The perceptron and its rule', 'nn#Perceptron', 'rooms/nnBlocks: the perceptron steps at each mistake in turn'),
+    has('LAY-02', 'The perceptron and its rule', 'nn#Perceptron', 'rooms/nnUnits: the perceptron steps at each mistake in turn'),
     has(
       'LAY-03',
       'Convolutions: stride, padding, dilation, groups',
@@ -198,7 +198,7 @@ export const layers = {
       'Embeddings; weights tied to the output',
       'nn#Embedding nn#tieWeights',
       'rooms/nn: layers as in PyTorch',
-      'rooms/nnBlocks: tied weights are counted once, and gradients add up',
+      'rooms/nnUnits: tied weights are counted once, and gradients add up',
     ),
     has(
       'LAY-11',
@@ -260,7 +260,7 @@ export const layers = {
       'nn#LoRALinear nn#applyLoRA',
       'rooms/nnBlocks: begin as nothing, learn r (in + out) numbers, leave the base as it was',
     ),
-    has('LAY-25', 'Maxout', 'nn#Maxout', 'rooms/nnBlocks: maxout forms ReLU and the absolute value exactly'),
+    has('LAY-25', 'Maxout', 'nn#Maxout', 'rooms/nnUnits: maxout forms ReLU and the absolute value exactly'),
     has(
       'LAY-26',
       'Modules: names, modes, state, freezing, copies',
@@ -273,15 +273,15 @@ export const layers = {
       'LAY-27',
       'Containers and shared modules',
       'nn#Sequential nn#ModuleList nn#ModuleDict nn#Parallel',
-      'rooms/nnBlocks: dictionaries and lists name their state as PyTorch does',
+      'rooms/nnUnits: dictionaries and lists name their state as PyTorch does',
       'rooms/nnModule: a shared parameter is counted once',
     ),
     has(
       'LAY-28',
       'Output heads that give logits and predict',
       'nn#RegressionHead nn#PositiveHead nn#BinaryHead nn#ClassHead nn#MultiLabelHead nn#OrdinalHead nn#DetectionHead nn#SegmentationHead nn#CtcHead nn#GaussianHead',
-      'rooms/nnBlocks: predictions are in range',
-      'rooms/nnBlocks: an ordinal prediction counts the ranks that are exceeded',
+      'rooms/nnUnits: predictions are in range',
+      'rooms/nnUnits: an ordinal prediction counts the ranks that are exceeded',
     ),
   ],
 };
@@ -321,7 +321,7 @@ export const activations = {
     ),
     has('ACT-16', 'Softmax', 'softmax nn#Softmax', torch, 'rooms/claimsActivations: CLM-30'),
     has('ACT-17', 'Log-softmax', 'logSoftmax nn#LogSoftmax', torch),
-    has('ACT-18', 'Maxout', 'nn#Maxout', 'rooms/nnBlocks: maxout forms ReLU and the absolute value exactly'),
+    has('ACT-18', 'Maxout', 'nn#Maxout', 'rooms/nnUnits: maxout forms ReLU and the absolute value exactly'),
     has('ACT-19', 'Advice on activations', 'train#adviseActivation', 'rooms/retention: advice fits the situation and gives reasons'),
   ],
 };

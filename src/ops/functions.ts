@@ -16,3 +16,5 @@ export * from './typeFacts.js';
 export * from './windowForms.js';
 /** PyTorch's order of arguments: the tensor comes last. */
 export const polygamma = (n: number, x: Tensor): Tensor => x.polygamma(n);
+/** The same bytes outside the graph (torch.detach). */
+export const detach = (x: Tensor): Tensor => x.detach();

@@ -177,6 +177,26 @@ export function geometric_(x: Tensor, p: number, { generator = defaultGenerator(
   const expr = input(0).neg().log1p().div(scalar(0)).floor().add(1);
   return refill('geometric_', x, 'uniform', generator, expr, [Math.log1p(-p)]);
 }
+/** Fills the tensor with integers from `from` (default 0) up to, not including, `to` (default: as many as the type holds exactly). */
+export function random_(
+  x: Tensor,
+  from = 0,
+  to: number = largestOf[x.dtype],
+  { generator = defaultGenerator() }: RandomOptions = {},
+): Tensor {
+  return x.copy_(randint(from, to, x.shape, { device: x.device, dtype: 'int32', generator }));
+}
+/** One more than the largest number of each type that its neighbours do not skip. */
+const largestOf = {
+  bool: 2,
+  uint8: 256,
+  int32: 2 ** 31 - 1,
+  bfloat16: 2 ** 8,
+  float16: 2 ** 11,
+  float32: 2 ** 24,
+  float64: 2 ** 31 - 1,
+} as const;
+
 type LikeOptions = TensorOptions & RandomOptions;
 /** Random integers in [low, high) with the shape, type and device of `x`; `low` may be left out and is then 0. */
 export function randintLike(x: Tensor, high: number, options?: LikeOptions): Tensor;

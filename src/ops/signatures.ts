@@ -513,6 +513,7 @@ export const signatures: Readonly<Record<string, string>> = {
   randintLike:
     'x:T high:n options?:{dtype:<bfloat16,bool,float16,float32,float64,int32,uint8> device:o requiresGrad:b generator:o};x:T low:n high:n options?:{dtype:<bfloat16,bool,float16,float32,float64,int32,uint8> device:o requiresGrad:b generator:o}',
   randnLike: 'x:T options?:{dtype:<bfloat16,bool,float16,float32,float64,int32,uint8> device:o requiresGrad:b generator:o}',
+  random_: 'x:T from?:n to?:n options?:{generator:o}',
   ravel: 'x:T',
   real: 'x:T',
   reciprocal: 'x:T',

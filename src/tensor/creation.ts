@@ -112,6 +112,11 @@ function ragged(place: string, found: string, shape: Shape, depth: number): LibE
   );
 }
 
+/** A tensor as it is, or of another type or device where that is asked for; other data as {@link tensor} takes it (torch.as_tensor). */
+export function asTensor(data: Tensor | NestedData, options: TensorOptions = {}): Tensor {
+  return isTensor(data) ? data.to(options) : tensor(data, options);
+}
+
 function finished(t: Tensor, { requiresGrad = false }: TensorOptions): Tensor {
   return requiresGrad ? t.requiresGrad_() : t;
 }

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import * as func from '../../dist/entries/func.js';
 import * as nn from '../../dist/entries/nn.js';
 import { clipGradsWithNorm_, getTotalNorm } from '../../dist/entries/optim.js';
-import { manualSeed, ones, randn, type Tensor, tensor, zeros } from '../../dist/index.js';
+import { asTensor, canCast, isGradEnabled, manualSeed, ones, promoteTypes, randn, type Tensor, tensor, zeros } from '../../dist/index.js';
 import { expectClose } from '../../dist/testing/compare.js';
 
 const near = (a: Tensor, b: Tensor): void => expectClose(a.toArray(), b.toArray(), { rtol: 1e-5, atol: 1e-5 });
@@ -102,4 +102,15 @@ test('batch norms without running statistics use those of the batch', () => {
   model.eval();
   const y = model.forward(randn([16, 2]).mul(5).add(3));
   assert.ok(Math.abs(y.mean().itemNow()) < 1e-5);
+});
+
+test('what is known without values, and tensors from either kind of data', () => {
+  const x = asTensor([1, 2]);
+  assert.equal(asTensor(x), x);
+  assert.equal(asTensor(x, { dtype: 'int32' }).dtype, 'int32');
+  assert.ok(isGradEnabled());
+  assert.deepEqual([canCast('float32', 'int32'), canCast('int32', 'float32'), promoteTypes('int32', 'float64')], [false, true, 'float64']);
+  assert.ok(x.isFloatingPoint() && x.isSigned() && x.numel() === 2 && x.elementSize() === 4);
+  const drawn = zeros([200]).random_(3, 6).toArray();
+  assert.deepEqual([...new Set(drawn)].sort(), [3, 4, 5]);
 });
