@@ -1,4 +1,4 @@
-// Recurrent and attention layers against PyTorch's own (fixtures/sequence.py): state, outputs, gradients; eager, compiled, every backend.
+// Recurrent and attention layers against PyTorch's own (fixtures/sequence.py): state, outputs, gradients twice; eager, compiled, every backend.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
@@ -24,6 +24,8 @@ interface Row extends Made {
   readonly state: readonly string[];
   readonly outputs: readonly Value[];
   readonly gradients: readonly (Value | null)[];
+  /** Of a weighted sum of the gradients. */
+  readonly seconds: readonly (Value | null)[];
 }
 /** An input as fixtures/sequence.py describes it. */
 interface Described {
@@ -86,7 +88,7 @@ function results(value: unknown): Tensor[] {
 }
 
 /** The forward call, and the gradients of its weighted sum by all leaves and parameters. */
-function step(row: Row, layer: AnyLayer, dtype: DType): (leaves: readonly Tensor[]) => (Tensor | null)[] {
+function step(row: Row, layer: AnyLayer, dtype: DType, createGraph = false): (leaves: readonly Tensor[]) => (Tensor | null)[] {
   return (leaves) => {
     let at = 0;
     const next = (): Tensor => leaves[at++] as Tensor;
@@ -95,9 +97,36 @@ function step(row: Row, layer: AnyLayer, dtype: DType): (leaves: readonly Tensor
     const outputs = results(layer.forward(...inputs, ...(Object.keys(call).length > 0 ? [call] : [])));
     const losses = outputs.map((y, k) => y.mul(series(y.shape, 0.9 + k, dtype).add(0.3)).sum());
     const loss = losses.reduce((a, b) => a.add(b));
-    return [...outputs, ...grad(loss, [...leaves, ...layer.parameters()], { allowUnused: true })];
+    return [...outputs, ...grad(loss, [...leaves, ...layer.parameters()], { allowUnused: true, createGraph })];
   };
 }
+
+/** Second gradients in float64, by everything that the first are taken by. */
+function compareSeconds(row: Row): void {
+  setDefaultDtype('float64');
+  try {
+    const layer = construct(row);
+    layer.loadStateDict(new Map(Array.from(layer.namedParameters(), ([name, p], i) => [name, series(p.shape, 5 + i, 'float64', 0.5)])));
+    const leaves = leavesOf(row, 'float64');
+    const gradients = step(row, layer, 'float64', true)(leaves).slice(row.outputs.length);
+    const terms = gradients.flatMap((g, k) => (g?.requiresGrad ? [g.mul(series(g.shape, 2.1 + k, 'float64').add(0.3)).sum()] : []));
+    const wanted = [...leaves, ...layer.parameters()];
+    const found = grad(
+      terms.reduce((a, b) => a.add(b)),
+      wanted,
+      { allowUnused: true },
+    );
+    found.forEach((g, k) => {
+      const none = new Float64Array(wanted[k]?.size ?? 0);
+      expectClose(g?.toArray() ?? none, row.seconds[k]?.values ?? none, tolerances.float64, `second gradient ${k}`);
+    });
+  } finally {
+    setDefaultDtype('float32');
+  }
+}
+
+const leavesOf = (row: Row, dtype: DType): Tensor[] =>
+  [...row.inputs, ...Object.values(row.call)].flatMap(leafShapes).map((s, i) => series(s, i, dtype).requiresGrad_());
 
 function compare(row: Row, dtype: 'float32' | 'float64', compiled: boolean): void {
   setDefaultDtype(dtype);
@@ -105,7 +134,7 @@ function compare(row: Row, dtype: 'float32' | 'float64', compiled: boolean): voi
     const layer = construct(row);
     assert.deepEqual([...layer.stateDict().keys()], row.state);
     layer.loadStateDict(new Map(Array.from(layer.namedParameters(), ([name, p], i) => [name, series(p.shape, 5 + i, dtype, 0.5)])));
-    const leaves = [...row.inputs, ...Object.values(row.call)].flatMap(leafShapes).map((s, i) => series(s, i, dtype).requiresGrad_());
+    const leaves = leavesOf(row, dtype);
     const run = compiled ? compile(step(row, layer, dtype)) : step(row, layer, dtype);
     if (compiled) run(leaves);
     const got = run(leaves);
@@ -134,6 +163,7 @@ for (const { name, backend, why } of everyBackend) {
           compare(row, 'float64', false);
           compare(row, 'float32', false);
           compare(row, 'float32', true);
+          compareSeconds(row);
         });
       });
     }
