@@ -237,8 +237,8 @@ function attempt(f, line) {
   return first ?? 'no way to call it';
 }
 
-/** What PyTorch refuses and we take on purpose: numbers for tensors, more than 64 dims, 1.0 for 1. */
-const extensions = [/^$/, /up to 64 dims/, /got \\\(int, int, float/];
+/** What PyTorch refuses and we take on purpose: numbers for tensors, more than 64 dims, 1.0 for 1, a layout that is not ours to choose. */
+const extensions = [/^$/, /up to 64 dims/, /strided tensors only/, /got \\\(int, int, float/];
 
 function refuses(f, line) {
   for (const way of waysOf(line)) {

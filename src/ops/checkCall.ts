@@ -162,7 +162,7 @@ function compileOne(signature: string): { readonly count: number; check(op: stri
   /** Functions may be handed to map(), which gives numbers and lists beside the element; options that nobody reads are a mistake. */
   const last = (op: string, args: readonly unknown[]): void => {
     const extra = args[checks.length];
-    if (typeof extra === 'object' && extra !== null && !isTensor(extra) && !isList(extra))
+    if (typeof extra === 'object' && extra !== null && !isTensor(extra) && !isList(extra) && Object.keys(extra).length > 0)
       throw new LibError('option', `${op}: there are no options, got ${facts(extra)}.`);
   };
   return { count: rest ? Number.POSITIVE_INFINITY : checks.length, check };

@@ -1,7 +1,9 @@
+import { isFloat } from '../core/dtype.js';
 import { LibError } from '../core/errors.js';
 import { contiguousStrides, formatShape, resolveDim, resolveDims, type Shape, sizeOf } from '../core/shape.js';
 import type { Spec } from '../core/spec.js';
-import type { Tensor } from '../tensor/tensor.js';
+import { isTensor, type Tensor } from '../tensor/tensor.js';
+import { facts } from './checkCall.js';
 import { defineComposite, defineView, type Op } from './define.js';
 import { clampRange, viewStrides, withAt, without } from './layout.js';
 import { clone, contiguous, stridedView } from './viewRows.js';
@@ -361,6 +363,8 @@ export const movedim: Op<[x: Tensor, source: number | readonly number[], destina
 export const narrow: Op<[x: Tensor, dim: number, start: number | Tensor, length: number]> = defineView({
   name: 'narrow',
   args: (x: Tensor, dim: number, first: number | Tensor, length: number) => {
+    if (isTensor(first) && (first.ndim > 0 || isFloat(first.dtype)))
+      throw new LibError('value', `narrow: a start that is a tensor must hold one whole number, got ${facts(first)}.`);
     const start = typeof first === 'number' ? first : first.itemNow();
     return { inputs: [x], params: [dim, start, length] as const, key: `${dim},${start},${length}` };
   },
@@ -382,6 +386,7 @@ export const narrow: Op<[x: Tensor, dim: number, start: number | Tensor, length:
     yield [random([2, 5]), -1, -2, 2];
   },
   *errors(random) {
+    yield [[random([2, 3]), 0, random.integers([2], 0, 1), 1], 'must hold one whole number'];
     yield [[random([5]), 0, 3, 3], 'must stay inside'];
     yield [[random([]), 0, 0, 1], 'must have a dim'];
   },
