@@ -4,7 +4,7 @@ import { isTensor } from '../tensor/tensor.js';
 import { signatures } from './signatures.js';
 
 /**
- * Calls from plain JavaScript are held to the same types as TypeScript's: signatures.ts says them in a small language, which
+ * Calls from plain JavaScript are held to the same types as TypeScript's, but not in bundles for production (package.json, `imports`): signatures.ts says them in a small language, which
  * scripts/signatures.mjs reads from the declarations.
  *
  *   x:T dim?:i options?:{keepdim:b dtype:<float32,float64>}
@@ -175,6 +175,12 @@ export function callCheck(op: string, signature: string): CallCheck {
     run ??= compile(op, signature);
     run(args);
   };
+}
+
+/** The check of calls to the public function `name`. */
+export function callCheckOf(name: string): CallCheck | null {
+  const signature = signatures[name];
+  return signature === undefined ? null : callCheck(name, signature);
 }
 
 /** For functions that are no rows: the same check, at their first line. */

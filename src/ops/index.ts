@@ -1,24 +1,19 @@
+import { callCheckOf } from '#calls';
+import { tables } from '#tables';
 import { installFormat } from '../tensor/format.js';
 import { Tensor } from '../tensor/tensor.js';
 import * as assign from './assign.js';
 import * as cast from './cast.js';
-import { type CallCheck, callCheck } from './checkCall.js';
+import type { CallCheck } from './checkCall.js';
 import type { AnyRow } from './define.js';
 import type { InPlace } from './elementwise.js';
-import * as fft from './fft.js';
 import * as fresh from './fresh.js';
-import * as functions from './functions.js';
 import * as graph from './graph.js';
 import * as inPlace from './inPlace.js';
-import * as linalg from './linalg.js';
-import * as masked from './masked.js';
 import * as numeric from './numeric.js';
 import type * as pointwise from './pointwiseRows.js';
 import * as random from './random.js';
-import { signatures } from './signatures.js';
-import * as special from './special.js';
 import * as structural from './structural.js';
-import * as windows from './windows.js';
 
 /**
  * The table of ops. Table files export functions whose first argument is a tensor and nothing else (helpers live in files of their
@@ -60,11 +55,8 @@ export function installMethods(): void {
   holdToSignatures();
   for (const [name, op] of Object.entries<unknown>(methods)) {
     const { inPlace, row } = op as Partial<InPlace> & { readonly row?: AnyRow };
-    const signature = signatures[name];
-    defineMethod(
-      name,
-      row === undefined && signature !== undefined ? checkedBy(callCheck(name, signature), op as Callable) : (op as Callable),
-    );
+    const check = row === undefined ? callCheckOf(name) : null;
+    defineMethod(name, check === null ? (op as Callable) : checkedBy(check, op as Callable));
     if (inPlace) defineMethod(`${name}_`, checkedBy(row?.check ?? null, inPlace as Callable));
   }
 }
@@ -78,10 +70,9 @@ const checkedBy =
 
 /** From here on, the public ops check what they are given. */
 function holdToSignatures(): void {
-  for (const op of [methods, functions, linalg, special, masked, windows, fft].flatMap((table) => Object.values<unknown>(table))) {
+  for (const op of [methods, ...tables].flatMap((table) => Object.values<unknown>(table))) {
     const { row } = op as { readonly row?: AnyRow };
-    const signature = row && signatures[row.name];
-    if (row && signature !== undefined) row.check = callCheck(row.name, signature);
+    if (row) row.check = callCheckOf(row.name);
   }
 }
 

@@ -4,7 +4,6 @@ export * from './compare.js';
 export * from './gamma.js';
 export * from './histogram.js';
 export * from './norms.js';
-export * from './orthogonal.js';
 export * from './pointwiseNumbers.js';
 export * from './pointwiseRows.js';
 export * from './reduce.js';

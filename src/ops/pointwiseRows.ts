@@ -2,6 +2,6 @@
 export * from './aliases.js';
 export * from './pointwise.js';
 export * from './pointwiseActivations.js';
+export * from './pointwiseBessel.js';
 export * from './pointwiseCompare.js';
-export * from './pointwiseSpecial.js';
 export * from './pointwiseTernary.js';

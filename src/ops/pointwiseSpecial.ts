@@ -3,7 +3,7 @@ import type { Tensor } from '../tensor/tensor.js';
 import { binary, type Pointwise, type TensorOrNumber, unary } from './elementwise.js';
 import * as of from './specialExprs.js';
 
-/** torch.special: Bessel functions, the normal distribution, the zeta function. */
+/** torch.special beyond torch: Bessel functions, the normal distribution, the zeta function. Functions of `special`, and no methods. */
 
 type Unary = Pointwise<[x: Tensor]>;
 type Binary = Pointwise<[a: Tensor, b: TensorOrNumber]>;
@@ -17,9 +17,7 @@ const WIDE = [-30, -9, -8, -1, 0, 1e-3, 2, 7.9, 8.1, 60] as const;
 const POSITIVE = [0.5, 1.9, 2.1, 30] as const;
 const AWAY = [-30, -9, -8, -1, 2, 7.9, 8.1, 60] as const;
 
-/** The modified Bessel function of the first kind of order 0. */
-export const i0: Unary = unary('i0', { expr: of.i0, grad: (g, x) => g.mul(of.i1(x)), points: WIDE });
-/** exp(-|x|) · {@link i0}(x), which does not overflow. */
+/** exp(-|x|) · i0(x), which does not overflow. */
 export const i0e: Unary = unary('i0e', {
   expr: of.i0e,
   grad: (g, x, y) => g.mul(of.i1e(x).sub(x.sign().mul(y))),

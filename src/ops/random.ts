@@ -1,3 +1,4 @@
+import { checkArguments } from '#calls';
 import { isFloat } from '../core/dtype.js';
 import { LibError } from '../core/errors.js';
 import { broadcastShapes, formatShape, type Shape } from '../core/shape.js';
@@ -10,7 +11,6 @@ import { defaultGenerator, drawn, dropoutGenerator, type Generator } from '../te
 import { type RandomOptions, rand, randint, randn } from '../tensor/random.js';
 import { isTensor, type Tensor } from '../tensor/tensor.js';
 import { checkWritable } from './apply.js';
-import { checkArguments } from './checkCall.js';
 import { defineComposite, type Op } from './define.js';
 import { needFloat } from './fused.js';
 import { mapTyped, promoteAll } from './mapTyped.js';

@@ -1,4 +1,4 @@
-/** torch.special: special functions by their names there. The package exports them as `special`; most are at its root too. */
+/** torch.special: special functions by their names there. The package exports them as `special`; those of torch itself are at its root too. */
 
 export { igamma as gammainc, igammac as gammaincc } from './gamma.js';
 export {
@@ -31,6 +31,7 @@ export {
   sinc,
   xlogy,
 } from './pointwise.js';
+export { i0 } from './pointwiseBessel.js';
 export { mvlgamma as multigammaln } from './pointwiseNumbers.js';
 export {
   airyAi,
@@ -40,7 +41,6 @@ export {
   besselY1,
   entr,
   erfcx,
-  i0,
   i0e,
   i1,
   i1e,

@@ -1,13 +1,13 @@
 // Special functions far from where samples lie, against values computed with 40 digits.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type Tensor, tensor } from '../../dist/index.js';
+import { special, type Tensor, tensor } from '../../dist/index.js';
 
 type Values = readonly (readonly [x: number, y: number])[];
 const known: readonly (readonly [name: string, f: (x: Tensor) => Tensor, values: Values])[] = [
   [
     'i0e',
-    (x) => x.i0e(),
+    special.i0e,
     [
       [-100.0, 0.03994437929909668],
       [-8.5, 0.13900184305484758],
@@ -23,7 +23,7 @@ const known: readonly (readonly [name: string, f: (x: Tensor) => Tensor, values:
   ],
   [
     'i1e',
-    (x) => x.i1e(),
+    special.i1e,
     [
       [-100.0, -0.03974415302513025],
       [-8.5, -0.13054935509459586],
@@ -39,7 +39,7 @@ const known: readonly (readonly [name: string, f: (x: Tensor) => Tensor, values:
   ],
   [
     'besselJ0',
-    (x) => x.besselJ0(),
+    special.besselJ0,
     [
       [-100.0, 0.019985850304223122],
       [-8.5, 0.041939251842934504],
@@ -55,7 +55,7 @@ const known: readonly (readonly [name: string, f: (x: Tensor) => Tensor, values:
   ],
   [
     'besselJ1',
-    (x) => x.besselJ1(),
+    special.besselJ1,
     [
       [-100.0, 0.07714535201411216],
       [-8.5, -0.2731219636740537],
@@ -71,7 +71,7 @@ const known: readonly (readonly [name: string, f: (x: Tensor) => Tensor, values:
   ],
   [
     'besselY0',
-    (x) => x.besselY0(),
+    special.besselY0,
     [
       [0.01, -3.005455637083646],
       [0.5, -0.44451873350670656],
@@ -85,7 +85,7 @@ const known: readonly (readonly [name: string, f: (x: Tensor) => Tensor, values:
   ],
   [
     'besselY1',
-    (x) => x.besselY1(),
+    special.besselY1,
     [
       [0.01, -63.67859628206065],
       [0.5, -1.471472392670243],
@@ -99,7 +99,7 @@ const known: readonly (readonly [name: string, f: (x: Tensor) => Tensor, values:
   ],
   [
     'modifiedBesselK0',
-    (x) => x.modifiedBesselK0(),
+    special.modifiedBesselK0,
     [
       [0.01, 4.721244730161095],
       [0.5, 0.9244190712276659],
@@ -112,7 +112,7 @@ const known: readonly (readonly [name: string, f: (x: Tensor) => Tensor, values:
   ],
   [
     'modifiedBesselK1',
-    (x) => x.modifiedBesselK1(),
+    special.modifiedBesselK1,
     [
       [0.01, 99.97389411829624],
       [0.5, 1.656441120003301],
@@ -125,7 +125,7 @@ const known: readonly (readonly [name: string, f: (x: Tensor) => Tensor, values:
   ],
   [
     'scaledModifiedBesselK1',
-    (x) => x.scaledModifiedBesselK1(),
+    special.scaledModifiedBesselK1,
     [
       [0.01, 100.97864845824004],
       [0.5, 2.731009708211786],
@@ -139,7 +139,7 @@ const known: readonly (readonly [name: string, f: (x: Tensor) => Tensor, values:
   ],
   [
     'airyAi',
-    (x) => x.airyAi(),
+    special.airyAi,
     [
       [-30.0, -0.08796818845684216],
       [-4.01, -0.06234571058146581],
@@ -154,7 +154,7 @@ const known: readonly (readonly [name: string, f: (x: Tensor) => Tensor, values:
   ],
   [
     'erfcx',
-    (x) => x.erfcx(),
+    special.erfcx,
     [
       [-4.0, 17772220.904016286],
       [-0.3, 1.4537492328427655],
@@ -167,7 +167,7 @@ const known: readonly (readonly [name: string, f: (x: Tensor) => Tensor, values:
   ],
   [
     'logNdtr',
-    (x) => x.logNdtr(),
+    special.logNdtr,
     [
       [-40.0, -804.6084420137538],
       [-5.0, -15.064998393988725],
@@ -180,7 +180,7 @@ const known: readonly (readonly [name: string, f: (x: Tensor) => Tensor, values:
   ],
   [
     'ndtri',
-    (x) => x.ndtri(),
+    special.ndtri,
     [
       [1e-200, -30.20559417957964],
       [1e-9, -5.9978070150076865],
@@ -195,7 +195,7 @@ const known: readonly (readonly [name: string, f: (x: Tensor) => Tensor, values:
   ],
   [
     'zeta(., 1)',
-    (x) => x.zeta(1),
+    (x) => special.zeta(x, 1),
     [
       [1.05, 20.580844302036986],
       [1.5, 2.612375348685488],
