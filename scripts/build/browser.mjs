@@ -6,7 +6,12 @@ import { filesBelow, hash, inRoot, stamp, writeWhole } from './files.mjs';
 /** What only Node runs. */
 const nodeOnly = /^(browser|wasm|native|cli|aot\.js|.*Node\.js)/;
 /** What rows have for the suites alone. */
-const testOnly = new Set(['samples', 'errors', 'torch']);
+const testOnly = new Set(['samples', 'errors', 'torch', 'reference', 'prepare', 'kinks']);
+/** The same in rules that become rows: objects with an expression. */
+const testOnlyRule = new Set(['torch', 'domain', 'points', 'kinks']);
+
+/** Makers of rows, and the first of their arguments that is for the suites alone. */
+const forSuites = { composed: 2, derived: 3, windowRow: 2, lpRow: 2, unpoolRow: 2 };
 
 /** dist/browser/: the modules of dist/ without the samples of ops, which a page would load and never use. */
 export function buildBrowser() {
@@ -32,23 +37,32 @@ export function buildBrowser() {
 function withoutTests(text) {
   const cuts = [];
   visit(parse(text, { ecmaVersion: 'latest', sourceType: 'module' }), (node) => {
-    if (node.type !== 'ObjectExpression' || !node.properties.some(isSamples)) return;
+    const surplus = isNamedRow(node) ? node.arguments.slice(forSuites[node.callee.name]) : [];
+    if (surplus.length > 0) {
+      const kept = surplus.at(-1).properties?.find((p) => p.key?.name === 'differentiable');
+      cuts.push([surplus[0].start, surplus.at(-1).end, kept ? `[], { ${text.slice(kept.start, kept.end)} }` : '[]']);
+    }
+    if (node.type !== 'ObjectExpression') return;
+    const names = node.properties.some(isSamples) ? testOnly : node.properties.some(isExpression) ? testOnlyRule : new Set();
     for (const p of node.properties) {
-      if (p.type === 'Property' && !p.computed && testOnly.has(p.key.name))
-        cuts.push([p.start, p.end, p.key.name === 'samples' ? '*samples(){}' : '']);
+      if (p.type === 'Property' && !p.computed && names.has(p.key.name)) cuts.push([p.start, p.end]);
     }
   });
   let out = '';
   let at = 0;
   for (const [start, end, instead] of cuts.sort((a, b) => a[0] - b[0])) {
     if (start < at) continue;
-    out += text.slice(at, start) + instead;
+    out += text.slice(at, start);
     at = end;
-    if (instead === '') while (/[\s,]/.test(text[at] ?? '')) at++; // the comma behind it
+    if (instead !== undefined) out += instead;
+    else while (/[\s,]/.test(text[at] ?? '')) at++; // the comma behind it
   }
   return out + text.slice(at);
 }
 
+const isNamedRow = ({ type, callee, arguments: [name] = [] }) =>
+  type === 'CallExpression' && Object.hasOwn(forSuites, callee.name ?? '') && typeof name?.value === 'string';
+const isExpression = (p) => p.type === 'Property' && p.key.name === 'expr';
 const isSamples = (p) => p.type === 'Property' && p.key.name === 'samples' && (p.value.generator === true || p.value.type === 'Identifier');
 
 function visit(node, look) {

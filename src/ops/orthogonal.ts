@@ -1,4 +1,5 @@
 import { isFloat } from '../core/dtype.js';
+import { snakeCase } from '../core/names.js';
 import { constant, type Expr, input } from '../expr/expr.js';
 import { tensor } from '../tensor/creation.js';
 import { isTensor, type Tensor } from '../tensor/tensor.js';
@@ -40,7 +41,7 @@ function formsOf(family: Family): { fixed(n: number): Expr; varied(most: number)
   };
 }
 
-function polynomial(name: string, torch: string, family: Family): Polynomial {
+function polynomial(name: string, family: Family): Polynomial {
   const { fixed, varied } = formsOf(family);
   return defineComposite({
     name,
@@ -61,7 +62,9 @@ function polynomial(name: string, torch: string, family: Family): Polynomial {
       yield [[2 as unknown as Tensor, random([3])], 'must be a tensor, got 2'];
     },
     // PyTorch has no gradients of these.
-    torch: { call: `torch.special.${torch}(a[0].detach(), a[1].detach() if torch.is_tensor(a[1]) else a[1])` },
+    torch: {
+      call: `torch.special.${snakeCase(name)}(a[0].detach(), a[1].detach() if torch.is_tensor(a[1]) else a[1])`,
+    },
   });
 }
 
@@ -73,51 +76,35 @@ const shifted = (first: Family['first']): Family => ({
 const firsts = { t: (x: Expr) => x, u: (x: Expr) => x.mul(2), v: (x: Expr) => x.mul(2).sub(1), w: (x: Expr) => x.mul(2).add(1) };
 
 /** Chebyshev's polynomial of the first kind: cos nθ at x = cos θ. */
-export const chebyshevPolynomialT: Polynomial = polynomial('chebyshevPolynomialT', 'chebyshev_polynomial_t', {
+export const chebyshevPolynomialT: Polynomial = polynomial('chebyshevPolynomialT', {
   first: firsts.t,
   next: chebyshev,
 });
 /** Chebyshev's polynomial of the second kind. */
-export const chebyshevPolynomialU: Polynomial = polynomial('chebyshevPolynomialU', 'chebyshev_polynomial_u', {
+export const chebyshevPolynomialU: Polynomial = polynomial('chebyshevPolynomialU', {
   first: firsts.u,
   next: chebyshev,
 });
 /** Chebyshev's polynomial of the third kind. */
-export const chebyshevPolynomialV: Polynomial = polynomial('chebyshevPolynomialV', 'chebyshev_polynomial_v', {
+export const chebyshevPolynomialV: Polynomial = polynomial('chebyshevPolynomialV', {
   first: firsts.v,
   next: chebyshev,
 });
 /** Chebyshev's polynomial of the fourth kind. */
-export const chebyshevPolynomialW: Polynomial = polynomial('chebyshevPolynomialW', 'chebyshev_polynomial_w', {
+export const chebyshevPolynomialW: Polynomial = polynomial('chebyshevPolynomialW', {
   first: firsts.w,
   next: chebyshev,
 });
 /** {@link chebyshevPolynomialT} of 2x - 1. */
-export const shiftedChebyshevPolynomialT: Polynomial = polynomial(
-  'shiftedChebyshevPolynomialT',
-  'shifted_chebyshev_polynomial_t',
-  shifted(firsts.t),
-);
+export const shiftedChebyshevPolynomialT: Polynomial = polynomial('shiftedChebyshevPolynomialT', shifted(firsts.t));
 /** {@link chebyshevPolynomialU} of 2x - 1. */
-export const shiftedChebyshevPolynomialU: Polynomial = polynomial(
-  'shiftedChebyshevPolynomialU',
-  'shifted_chebyshev_polynomial_u',
-  shifted(firsts.u),
-);
+export const shiftedChebyshevPolynomialU: Polynomial = polynomial('shiftedChebyshevPolynomialU', shifted(firsts.u));
 /** {@link chebyshevPolynomialV} of 2x - 1. */
-export const shiftedChebyshevPolynomialV: Polynomial = polynomial(
-  'shiftedChebyshevPolynomialV',
-  'shifted_chebyshev_polynomial_v',
-  shifted(firsts.v),
-);
+export const shiftedChebyshevPolynomialV: Polynomial = polynomial('shiftedChebyshevPolynomialV', shifted(firsts.v));
 /** {@link chebyshevPolynomialW} of 2x - 1. */
-export const shiftedChebyshevPolynomialW: Polynomial = polynomial(
-  'shiftedChebyshevPolynomialW',
-  'shifted_chebyshev_polynomial_w',
-  shifted(firsts.w),
-);
+export const shiftedChebyshevPolynomialW: Polynomial = polynomial('shiftedChebyshevPolynomialW', shifted(firsts.w));
 /** The physicists' Hermite polynomial. */
-export const hermitePolynomialH: Polynomial = polynomial('hermitePolynomialH', 'hermite_polynomial_h', {
+export const hermitePolynomialH: Polynomial = polynomial('hermitePolynomialH', {
   first: (x) => x.mul(2),
   next: (k, x, p, before) =>
     x
@@ -126,12 +113,12 @@ export const hermitePolynomialH: Polynomial = polynomial('hermitePolynomialH', '
       .sub(before.mul(2 * k)),
 });
 /** The probabilists' Hermite polynomial. */
-export const hermitePolynomialHe: Polynomial = polynomial('hermitePolynomialHe', 'hermite_polynomial_he', {
+export const hermitePolynomialHe: Polynomial = polynomial('hermitePolynomialHe', {
   first: (x) => x,
   next: (k, x, p, before) => x.mul(p).sub(before.mul(k)),
 });
 /** The Laguerre polynomial. */
-export const laguerrePolynomialL: Polynomial = polynomial('laguerrePolynomialL', 'laguerre_polynomial_l', {
+export const laguerrePolynomialL: Polynomial = polynomial('laguerrePolynomialL', {
   first: (x) => constant(1).sub(x),
   next: (k, x, p, before) =>
     constant(2 * k + 1)
@@ -141,7 +128,7 @@ export const laguerrePolynomialL: Polynomial = polynomial('laguerrePolynomialL',
       .div(k + 1),
 });
 /** The Legendre polynomial. */
-export const legendrePolynomialP: Polynomial = polynomial('legendrePolynomialP', 'legendre_polynomial_p', {
+export const legendrePolynomialP: Polynomial = polynomial('legendrePolynomialP', {
   first: (x) => x,
   next: (k, x, p, before) =>
     x

@@ -1,4 +1,5 @@
 import { LibError } from '../core/errors.js';
+import { snakeCase } from '../core/names.js';
 import { formatShape, type Shape, sizeOf } from '../core/shape.js';
 import { constant, input, scalar } from '../expr/expr.js';
 import { tensor } from '../tensor/creation.js';
@@ -33,7 +34,7 @@ function lpPool(name: string, rank: number, x: Tensor, p: number, kernelSize: Pe
       .select(y.pow(1 / p), 0),
   );
 }
-function lpRow(name: string, torch: string, rank: number, shape: Shape): LpPool {
+function lpRow(name: string, rank: number, shape: Shape): LpPool {
   return defineComposite({
     name,
     compose: (x: Tensor, normType: number, kernelSize: PerDim, options: LpPoolOptions = {}) =>
@@ -46,15 +47,15 @@ function lpRow(name: string, torch: string, rank: number, shape: Shape): LpPool 
     *errors(random): Iterable<readonly [[x: Tensor, normType: number, kernelSize: PerDim], string]> {
       yield [[random(shape), 0, 2], 'normType must be'];
     },
-    torch: functional(torch),
+    torch: functional(snakeCase(name)),
   });
 }
 /** (Σ xᵖ)^(1/p) over each window of (batch, channels, length); `normType` is p. */
-export const lpPool1d: LpPool = lpRow('lpPool1d', 'lp_pool1d', 1, [2, 3, 7]);
+export const lpPool1d: LpPool = lpRow('lpPool1d', 1, [2, 3, 7]);
 /** (Σ xᵖ)^(1/p) over each window of (batch, channels, height, width); `normType` is p. */
-export const lpPool2d: LpPool = lpRow('lpPool2d', 'lp_pool2d', 2, [2, 3, 4, 5]);
+export const lpPool2d: LpPool = lpRow('lpPool2d', 2, [2, 3, 4, 5]);
 /** (Σ xᵖ)^(1/p) over each window of (batch, channels, depth, height, width); `normType` is p. */
-export const lpPool3d: LpPool = lpRow('lpPool3d', 'lp_pool3d', 3, [1, 2, 4, 3, 3]);
+export const lpPool3d: LpPool = lpRow('lpPool3d', 3, [1, 2, 4, 3, 3]);
 
 export interface MaxUnpoolOptions {
   /** Of the pooling to be undone. Default: the kernel size. */
@@ -87,7 +88,7 @@ function unpool(name: string, rank: number, x: Tensor, indices: Tensor, kernelSi
   const out = scatterOnto(constantView(x.device, x.dtype, planes, 0), 1, asIndex(name, flat(indices)), flat(whole), { by: 'set' });
   return out.reshape(x.ndim === rank + 1 ? [channels, ...size] : [batch, channels, ...size]);
 }
-function unpoolRow(name: string, torch: string, rank: number, pooled: (x: Tensor) => Indexed, shape: Shape): MaxUnpool {
+function unpoolRow(name: string, rank: number, pooled: (x: Tensor) => Indexed, shape: Shape): MaxUnpool {
   return defineComposite({
     name,
     compose: (x: Tensor, indices: Tensor, kernelSize: PerDim, options: MaxUnpoolOptions = {}) =>
@@ -102,15 +103,15 @@ function unpoolRow(name: string, torch: string, rank: number, pooled: (x: Tensor
       yield [[x, indices, 2, { outputSize: shape.map((s) => s + 9) }], 'less than a stride'];
       yield [[x, indices.narrow(0, 0, 0), 2], 'must have one shape'];
     },
-    torch: { call: `torch.nn.functional.${torch}(a[0], a[1].long(), a[2], **o)` },
+    torch: { call: `torch.nn.functional.${snakeCase(name)}(a[0], a[1].long(), a[2], **o)` },
   });
 }
 /** The inverse of {@link maxPool1d}: values at the places they were taken from, zeros elsewhere. */
-export const maxUnpool1d: MaxUnpool = unpoolRow('maxUnpool1d', 'max_unpool1d', 1, (x) => x.maxPool1dWithIndices(2), [2, 3, 7]);
+export const maxUnpool1d: MaxUnpool = unpoolRow('maxUnpool1d', 1, (x) => x.maxPool1dWithIndices(2), [2, 3, 7]);
 /** The inverse of {@link maxPool2d}: values at the places they were taken from, zeros elsewhere. */
-export const maxUnpool2d: MaxUnpool = unpoolRow('maxUnpool2d', 'max_unpool2d', 2, (x) => x.maxPool2dWithIndices(2), [2, 3, 4, 6]);
+export const maxUnpool2d: MaxUnpool = unpoolRow('maxUnpool2d', 2, (x) => x.maxPool2dWithIndices(2), [2, 3, 4, 6]);
 /** The inverse of {@link maxPool3d}: values at the places they were taken from, zeros elsewhere. */
-export const maxUnpool3d: MaxUnpool = unpoolRow('maxUnpool3d', 'max_unpool3d', 3, (x) => x.maxPool3dWithIndices(2), [1, 2, 4, 4, 4]);
+export const maxUnpool3d: MaxUnpool = unpoolRow('maxUnpool3d', 3, (x) => x.maxPool3dWithIndices(2), [1, 2, 4, 4, 4]);
 
 export interface FractionalMaxPoolOptions {
   /** Sizes of the result. Either this or `outputRatio` must be given. */
@@ -203,7 +204,7 @@ function fractionalSize(name: string, places: Shape, kernel: readonly number[], 
 
 type FractionalSamples = Iterable<[x: Tensor, kernelSize: PerDim, options: FractionalMaxPoolOptions]>;
 type PickResult<R> = (pair: Indexed, options: FractionalChoice) => R;
-function fractionalRow<R>(name: string, torch: string, rank: number, shape: Shape, pick: PickResult<R>): Fractional<R> {
+function fractionalRow<R>(name: string, rank: number, shape: Shape, pick: PickResult<R>): Fractional<R> {
   return defineComposite({
     name,
     compose: (x: Tensor, kernelSize: PerDim, options: FractionalMaxPoolOptions) =>
@@ -220,7 +221,7 @@ function fractionalRow<R>(name: string, torch: string, rank: number, shape: Shap
     },
     torch: {
       call:
-        `torch.nn.functional.${torch}(a[0], a[1], output_size=o.get("output_size"), output_ratio=[o["output_ratio"]] * ${rank} if "output_ratio" in o else None, ` +
+        `torch.nn.functional.${snakeCase(name)}(a[0], a[1], output_size=o.get("output_size"), output_ratio=[o["output_ratio"]] * ${rank} if "output_ratio" in o else None, ` +
         '_random_samples=o["random_samples"].detach())',
     },
   });
@@ -228,7 +229,6 @@ function fractionalRow<R>(name: string, torch: string, rank: number, shape: Shap
 /** The largest values of windows at random places, so many that the result has a given size (Graham 2014). */
 export const fractionalMaxPool2d: FractionalFunction = fractionalRow(
   'fractionalMaxPool2d',
-  'fractional_max_pool2d',
   2,
   [2, 3, 6, 7],
   chosen,
@@ -236,7 +236,6 @@ export const fractionalMaxPool2d: FractionalFunction = fractionalRow(
 /** {@link fractionalMaxPool2d}, and where in its flattened plane each winner stands (int32). */
 export const fractionalMaxPool2dWithIndices: Fractional<Indexed> = fractionalRow(
   'fractionalMaxPool2dWithIndices',
-  'fractional_max_pool2d_with_indices',
   2,
   [2, 3, 6, 7],
   (pair) => pair,
@@ -244,7 +243,6 @@ export const fractionalMaxPool2dWithIndices: Fractional<Indexed> = fractionalRow
 /** The largest values of windows at random places of a volume, so many that the result has a given size. */
 export const fractionalMaxPool3d: FractionalFunction = fractionalRow(
   'fractionalMaxPool3d',
-  'fractional_max_pool3d',
   3,
   [2, 3, 6, 7, 6],
   chosen,
@@ -252,7 +250,6 @@ export const fractionalMaxPool3d: FractionalFunction = fractionalRow(
 /** {@link fractionalMaxPool3d}, and where in its flattened volume each winner stands (int32). */
 export const fractionalMaxPool3dWithIndices: Fractional<Indexed> = fractionalRow(
   'fractionalMaxPool3dWithIndices',
-  'fractional_max_pool3d_with_indices',
   3,
   [2, 3, 6, 7, 6],
   (pair) => pair,

@@ -568,7 +568,7 @@ export const signatures: Readonly<Record<string, string>> = {
   'signal.windows.blackman': 'M:n options?:{sym:b dtype:<bfloat16,bool,float16,float32,float64,int32,uint8> device:o requiresGrad:b}',
   'signal.windows.cosine': 'M:n options?:{sym:b dtype:<bfloat16,bool,float16,float32,float64,int32,uint8> device:o requiresGrad:b}',
   'signal.windows.exponential':
-    'M:n options?:{device:o center:r tau:r dtype:<bfloat16,bool,float16,float32,float64,int32,uint8> requiresGrad:b sym:b}',
+    'M:n options?:{device:o requiresGrad:b center:r tau:r dtype:<bfloat16,bool,float16,float32,float64,int32,uint8> sym:b}',
   'signal.windows.gaussian': 'M:n options?:{std:r dtype:<bfloat16,bool,float16,float32,float64,int32,uint8> device:o requiresGrad:b sym:b}',
   'signal.windows.generalCosine':
     'M:n options:{a:[r] dtype:<bfloat16,bool,float16,float32,float64,int32,uint8> device:o requiresGrad:b sym:b}',

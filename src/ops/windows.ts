@@ -1,4 +1,5 @@
 import { LibError } from '../core/errors.js';
+import { snakeCase } from '../core/names.js';
 import { getDefaultDtype, type TensorOptions, tensor } from '../tensor/creation.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { defineComposite, type Op } from './define.js';
@@ -54,7 +55,7 @@ function windowRow<Options extends WindowOptions>(
   bad: readonly (readonly [options: Options, says: string])[] = [],
 ): Window<Options> {
   const op = `signal.windows.${name}`;
-  const snake = name.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`);
+  const snake = snakeCase(name);
   return defineComposite({
     name: op,
     compose: (M: number, options: Options = {} as Options) => sampled(op, M, options, value(options)),

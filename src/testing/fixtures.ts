@@ -1,4 +1,5 @@
 import type { DType } from '../core/dtype.js';
+import { snakeCase } from '../core/names.js';
 import type { AnyRow } from '../ops/define.js';
 import { isTensor, type Tensor } from '../tensor/tensor.js';
 import { samplesOf } from './properties.js';
@@ -24,9 +25,6 @@ export type PlainValue =
   | { readonly number: string }
   | { readonly tensor: DType; readonly shape: readonly number[]; readonly data: readonly PlainValue[] }
   | readonly PlainValue[];
-
-/** `addmmBackward` to `addmm_backward`. */
-export const snakeCase = (name: string): string => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 
 const isOptions = (value: unknown): value is Readonly<Record<string, unknown>> =>
   value !== null && typeof value === 'object' && !Array.isArray(value) && !isTensor(value);
