@@ -8,10 +8,10 @@ const nodeOnly = /^(browser|wasm|native|cli|aot\.js|.*Node\.js)/;
 /** What rows have for the suites alone. */
 const testOnly = new Set(['samples', 'errors', 'torch', 'reference', 'prepare', 'kinks']);
 /** The same in rules that become rows: objects with an expression. */
-const testOnlyRule = new Set(['torch', 'domain', 'points', 'kinks']);
+const testOnlyRule = new Set(['torch', 'domain', 'points', 'kinks', 'more']);
 
 /** Makers of rows, and the first of their arguments that is for the suites alone. */
-const forSuites = { composed: 2, derived: 3, windowRow: 2, lpRow: 2, unpoolRow: 2 };
+const forSuites = { composed: 2, derived: 3, windowRow: 2, lpRow: 2, unpoolRow: 2, copied: 2, pieces: 2, unchanged: 1, sampler: 1 };
 
 /** dist/browser/: the modules of dist/ without the samples of ops, which a page would load and never use. */
 export function buildBrowser() {
@@ -62,7 +62,7 @@ function withoutTests(text) {
 
 const isNamedRow = ({ type, callee, arguments: [name] = [] }) =>
   type === 'CallExpression' && Object.hasOwn(forSuites, callee.name ?? '') && typeof name?.value === 'string';
-const isExpression = (p) => p.type === 'Property' && p.key.name === 'expr';
+const isExpression = (p) => p.type === 'Property' && /^(expr|compute)$/.test(p.key.name);
 const isSamples = (p) => p.type === 'Property' && p.key.name === 'samples' && (p.value.generator === true || p.value.type === 'Identifier');
 
 function visit(node, look) {

@@ -57,3 +57,9 @@ function editDistance(a: string, b: string): number {
   }
   return row[b.length] ?? Number.POSITIVE_INFINITY;
 }
+
+/** The error of an option that does not exist, with the nearest one that does. */
+export function unknownOption(op: string, key: string, known: readonly string[]): LibError {
+  const guess = nearest(key, known);
+  return new LibError('option', `${op}: options must be among ${known.join(', ')}, got '${key}'.`, guess && `did you mean ${guess}?`);
+}

@@ -1,4 +1,4 @@
-import { LibError, nearest } from '../core/errors.js';
+import { LibError, unknownOption } from '../core/errors.js';
 import { formatShape } from '../core/shape.js';
 import { isTensor } from '../tensor/tensor.js';
 import { signatures } from './signatures.js';
@@ -82,7 +82,7 @@ function either(kinds: readonly Kind[]): Kind {
 }
 
 /** What a value is, for messages. */
-export function facts(value: unknown): string {
+function facts(value: unknown): string {
   if (isTensor(value)) return `a ${value.dtype} tensor of shape ${formatShape(value.shape)}`;
   if (typeof value === 'string') return `'${value}'`;
   if (typeof value === 'function') return value.name ? `the function ${value.name}` : 'a function';
@@ -93,12 +93,6 @@ export function facts(value: unknown): string {
 
 const wrong = (op: string, name: string, kind: Kind, value: unknown): LibError =>
   new LibError('value', `${op}: ${name} must be ${kind.says}, got ${facts(value)}.`);
-
-/** The error of an option that does not exist, with the nearest one that does. */
-export function unknownOption(op: string, key: string, known: readonly string[]): LibError {
-  const guess = nearest(key, known);
-  return new LibError('option', `${op}: options must be among ${known.join(', ')}, got '${key}'.`, guess && `did you mean ${guess}?`);
-}
 
 type ParamCheck = (op: string, value: unknown) => void;
 

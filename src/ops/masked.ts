@@ -1,4 +1,5 @@
 import { type DType, isFloat } from '../core/dtype.js';
+import { snakeCase } from '../core/names.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { defineComposite, type Op, type Random } from './define.js';
 import { constantView } from './fused.js';
@@ -75,7 +76,6 @@ const torch = (name: string, args = '*a'): { readonly call: string } => ({ call:
 
 function reduction<Options extends MaskedReduceOptions | MaskedArgOptions>(
   name: string,
-  snake: string,
   { compute, more = [], differentiable }: Rule<Options>,
 ): Reduction<Options> {
   const op = `masked.${name}`;
@@ -93,7 +93,7 @@ function reduction<Options extends MaskedReduceOptions | MaskedArgOptions>(
       yield [[random([3]), { mask: random([3]) } as Options], 'must be of type bool'];
       yield [[random([3]), { dim: 2 } as Options], 'dim 2 is out of range'];
     },
-    torch: torch(snake),
+    torch: torch(snakeCase(name)),
   });
 }
 /** A mask with something true in each row and, where there is room, something false. */
@@ -103,28 +103,28 @@ function someIn(random: Random, shape: readonly number[]): Tensor {
 }
 
 /** The sum over `dim` of what the mask lets through; 0 of nothing. */
-export const sum: Reduction = reduction('sum', 'sum', {
+export const sum: Reduction = reduction('sum', {
   compute: (x, { mask, dtype, ...rest }, op) => filled(op, x, mask, 0).sum({ ...dims(rest), ...(dtype && { dtype }) }),
 });
 /** The product over `dim` of what the mask lets through; 1 of nothing. */
-export const prod: Reduction = reduction('prod', 'prod', {
+export const prod: Reduction = reduction('prod', {
   compute: (x, { mask, dtype, ...rest }, op) => filled(op, x, mask, 1).prod({ ...dims(rest), ...(dtype && { dtype }) }),
 });
 /** The largest over `dim` of what the mask lets through; -Infinity of nothing. */
-export const amax: Reduction = reduction('amax', 'amax', {
+export const amax: Reduction = reduction('amax', {
   compute: (x, { mask, dtype, ...rest }, op) => typed(filled(op, x, mask, lowest(x)).amax(dims(rest)), dtype),
 });
 /** The smallest over `dim` of what the mask lets through; Infinity of nothing. */
-export const amin: Reduction = reduction('amin', 'amin', {
+export const amin: Reduction = reduction('amin', {
   compute: (x, { mask, dtype, ...rest }, op) => typed(filled(op, x, mask, highest(x)).amin(dims(rest)), dtype),
 });
 /** Where the largest element stands of those that the mask lets through, in the tensor's type as in PyTorch. */
-export const argmax: Reduction<MaskedArgOptions> = reduction<MaskedArgOptions>('argmax', 'argmax', {
+export const argmax: Reduction<MaskedArgOptions> = reduction<MaskedArgOptions>('argmax', {
   compute: (x, { mask, dtype = x.dtype, ...rest }, op) => filled(op, x, mask, lowest(x)).argmax(rest).to(dtype),
   differentiable: false,
 });
 /** Where the smallest element stands of those that the mask lets through, in the tensor's type as in PyTorch. */
-export const argmin: Reduction<MaskedArgOptions> = reduction<MaskedArgOptions>('argmin', 'argmin', {
+export const argmin: Reduction<MaskedArgOptions> = reduction<MaskedArgOptions>('argmin', {
   compute: (x, { mask, dtype = x.dtype, ...rest }, op) => filled(op, x, mask, highest(x)).argmin(rest).to(dtype),
   differentiable: false,
 });
@@ -135,7 +135,7 @@ function counted(x: Tensor, like: Tensor, mask: Tensor | undefined, rest: Masked
   return all.sum(dims(rest)).to(like.dtype);
 }
 /** The mean over `dim` of what the mask lets through; NaN of nothing. */
-export const mean: Reduction = reduction('mean', 'mean', {
+export const mean: Reduction = reduction('mean', {
   compute(x, { mask, dtype, ...rest }, op) {
     const total = filled(op, typed(x, dtype), mask, 0).sum(dims(rest));
     return total.div(counted(x, total, mask, rest));
@@ -156,17 +156,17 @@ const varSamples: readonly MaskedVarOptions[] = [
   { dim: 1, correction: 0 },
   { dim: 1, unbiased: false, keepdim: true },
 ];
-const variance: Reduction<MaskedVarOptions> = reduction<MaskedVarOptions>('var', 'var', { compute: spread, more: varSamples });
+const variance: Reduction<MaskedVarOptions> = reduction<MaskedVarOptions>('var', { compute: spread, more: varSamples });
 
 /** The variance over `dim` of what the mask lets through. */
 export { variance as var };
 /** The standard deviation over `dim` of what the mask lets through. */
-export const std: Reduction<MaskedVarOptions> = reduction<MaskedVarOptions>('std', 'std', {
+export const std: Reduction<MaskedVarOptions> = reduction<MaskedVarOptions>('std', {
   compute: (x, options, op) => spread(x, options, op).sqrt(),
   more: varSamples,
 });
 /** The norm over `dim` of what the mask lets through. */
-export const norm: Reduction<MaskedNormOptions> = reduction<MaskedNormOptions>('norm', 'norm', {
+export const norm: Reduction<MaskedNormOptions> = reduction<MaskedNormOptions>('norm', {
   compute(x, { mask, dtype, ord = 2, ...rest }, op) {
     const none = ord === Number.NEGATIVE_INFINITY ? Number.POSITIVE_INFINITY : 0;
     return typed(filled(op, x, mask, none), dtype).norm({ p: ord, ...dims(rest) });
@@ -174,11 +174,11 @@ export const norm: Reduction<MaskedNormOptions> = reduction<MaskedNormOptions>('
   more: [{ ord: 1, dim: 1 }],
 });
 /** log Σ exp over `dim` of what the mask lets through. */
-export const logsumexp: Reduction = reduction('logsumexp', 'logsumexp', {
+export const logsumexp: Reduction = reduction('logsumexp', {
   compute: (x, { mask, dtype, ...rest }, op) => typed(filled(op, x, mask, lowest(x)).logsumexp(dims(rest)), dtype),
 });
 /** The lower median along `dim` (default: the last) of what the mask lets through; NaN of nothing. */
-export const median: Reduction<MaskedArgOptions> = reduction<MaskedArgOptions>('median', 'median', {
+export const median: Reduction<MaskedArgOptions> = reduction<MaskedArgOptions>('median', {
   compute(x, { mask, dtype, dim = -1, keepdim = false }, op) {
     const wide = isFloat(x.dtype) ? x : x.float();
     const { values } = filled(op, wide, mask, Number.NaN).nanmedian({ dim, keepdim });
@@ -190,7 +190,7 @@ interface AlongRule {
   compute(x: Tensor, dim: number): Tensor;
   none(x: Tensor): number;
 }
-function along(name: string, snake: string, { compute, none }: AlongRule): Along {
+function along(name: string, { compute, none }: AlongRule): Along {
   const op = `masked.${name}`;
   return defineComposite({
     name: op,
@@ -203,19 +203,19 @@ function along(name: string, snake: string, { compute, none }: AlongRule): Along
     *errors(random: Random): Iterable<readonly [[x: Tensor, dim: number, options?: MaskOptions], string]> {
       yield [[random([3]), 0, { mask: random([3]) }], 'must be of type bool'];
     },
-    torch: torch(snake),
+    torch: torch(snakeCase(name)),
   });
 }
 /** The running sum along a dim, to which what the mask hides adds nothing. */
-export const cumsum: Along = along('cumsum', 'cumsum', { compute: (x, dim) => x.cumsum(dim), none: () => 0 });
+export const cumsum: Along = along('cumsum', { compute: (x, dim) => x.cumsum(dim), none: () => 0 });
 /** The running product along a dim, which what the mask hides leaves as it is. */
-export const cumprod: Along = along('cumprod', 'cumprod', { compute: (x, dim) => x.cumprod(dim), none: () => 1 });
+export const cumprod: Along = along('cumprod', { compute: (x, dim) => x.cumprod(dim), none: () => 1 });
 /** The softmax over a dim of what the mask lets through; 0 elsewhere, NaN where it hides all. */
-export const softmax: Along = along('softmax', 'softmax', { compute: (x, dim) => x.softmax({ dim }), none: lowest });
+export const softmax: Along = along('softmax', { compute: (x, dim) => x.softmax({ dim }), none: lowest });
 /** The logarithm of {@link softmax}. */
-export const logSoftmax: Along = along('logSoftmax', 'log_softmax', { compute: (x, dim) => x.logSoftmax({ dim }), none: lowest });
+export const logSoftmax: Along = along('logSoftmax', { compute: (x, dim) => x.logSoftmax({ dim }), none: lowest });
 /** The softmax of -x over a dim of what the mask lets through. */
-export const softmin: Along = along('softmin', 'softmin', { compute: (x, dim) => x.softmin({ dim }), none: highest });
+export const softmin: Along = along('softmin', { compute: (x, dim) => x.softmin({ dim }), none: highest });
 
 /** x over its norm along a dim, both of what the mask lets through; 0 elsewhere. */
 export const normalize: Op<[x: Tensor, ord: number, dim: number, options?: MaskedNormalizeOptions]> = defineComposite({

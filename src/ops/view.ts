@@ -3,7 +3,6 @@ import { LibError } from '../core/errors.js';
 import { contiguousStrides, formatShape, resolveDim, resolveDims, type Shape, sizeOf } from '../core/shape.js';
 import type { Spec } from '../core/spec.js';
 import { isTensor, type Tensor } from '../tensor/tensor.js';
-import { facts } from './checkCall.js';
 import { defineComposite, defineView, type Op } from './define.js';
 import { clampRange, viewStrides, withAt, without } from './layout.js';
 import { clone, contiguous, stridedView } from './viewRows.js';
@@ -364,7 +363,10 @@ export const narrow: Op<[x: Tensor, dim: number, start: number | Tensor, length:
   name: 'narrow',
   args: (x: Tensor, dim: number, first: number | Tensor, length: number) => {
     if (isTensor(first) && (first.ndim > 0 || isFloat(first.dtype)))
-      throw new LibError('value', `narrow: a start that is a tensor must hold one whole number, got ${facts(first)}.`);
+      throw new LibError(
+        'value',
+        `narrow: a start that is a tensor must hold one whole number, got a ${first.dtype} tensor of shape ${formatShape(first.shape)}.`,
+      );
     const start = typeof first === 'number' ? first : first.itemNow();
     return { inputs: [x], params: [dim, start, length] as const, key: `${dim},${start},${length}` };
   },

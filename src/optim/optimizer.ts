@@ -1,4 +1,4 @@
-import { LibError, nearest } from '../core/errors.js';
+import { LibError, unknownOption } from '../core/errors.js';
 import type { Parameter } from '../nn/module.js';
 import { checkOwn, type SparseRows } from '../nn/sparseRows.js';
 import { eagerly } from '../ops/apply.js';
@@ -213,11 +213,6 @@ export abstract class Optimizer<Options extends CommonOptions = CommonOptions> {
 function branchOf(group: object, key: string): unknown {
   const value = (group as Readonly<Record<string, unknown>>)[key];
   return typeof value === 'number' ? value === 0 : typeof value === 'boolean' || typeof value === 'string' ? value : null;
-}
-
-export function unknownOption(op: string, key: string, known: readonly string[]): LibError {
-  const guess = nearest(key, known);
-  return new LibError('option', `${op}: options must be among ${known.join(', ')}, got '${key}'.`, guess && `did you mean ${guess}?`);
 }
 
 /** Options over defaults; an unknown key is an error. */
