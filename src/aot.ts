@@ -46,20 +46,26 @@ export function aotPrograms(): AotProgram[] {
     if (!found.has(key)) found.set(key, { exprs, nativeOnly });
   };
   for (const { outputs } of updates) add(Object.values<Expr>(outputs), false);
+  watchEager(everydayTraining, (exprs) => add(exprs, false));
+  watchEager(rarerOps, (exprs) => add(exprs, true));
+  withDevice(new Listening((exprs) => add(exprs, true)), () => enableGrad(compiledTraining));
+  return [...found.values()];
+}
+
+/** Runs `body` on the reference and tells of the expressions of its maps. */
+function watchEager(body: () => void, hear: (exprs: readonly Expr[]) => void): void {
   const inner = currentExecutor();
   setExecutor({
     run(plan, inputs, scalars, into) {
-      if (plan.kernel.family === 'map' && plan.kernel.compute === 'float32') add(plan.kernel.exprs, false);
+      if (plan.kernel.family === 'map' && plan.kernel.compute === 'float32') hear(plan.kernel.exprs);
       return inner.run(plan, inputs, scalars, into);
     },
   });
   try {
-    withDevice(new ReferenceBackend(), () => enableGrad(everydayTraining));
+    withDevice(new ReferenceBackend(), () => enableGrad(body));
   } finally {
     setExecutor(inner);
   }
-  withDevice(new Listening((exprs) => add(exprs, true)), () => enableGrad(compiledTraining));
-  return [...found.values()];
 }
 
 /** Tells of the expressions of every kernel that it is given to compile. */
@@ -81,10 +87,8 @@ type UnaryCall = (x: Tensor) => Tensor;
 function everydayTraining(): void {
   const f = functions;
   const unary: readonly UnaryCall[] = [
-    ...[f.neg, f.abs, f.square, f.sqrt, f.rsqrt, f.exp, f.log, f.reciprocal, f.sigmoid, f.tanh, f.relu, f.gelu, f.silu, f.softplus],
+    ...[f.neg, f.abs, f.square, f.sqrt, f.exp, f.log, f.sigmoid, f.tanh, f.relu, f.gelu, f.silu],
     (x) => x.leakyRelu(),
-    (x) => x.gelu({ approximate: 'tanh' }),
-    (x) => x.clamp({ min: 0.5, max: 1.5 }),
     (x) => f.dropout(x, { p: 0.5, training: true }),
     ...[f.add, f.sub, f.mul, f.div].map(
       (op): UnaryCall =>
@@ -96,14 +100,9 @@ function everydayTraining(): void {
     (x) => x.mean(),
     (x) => x.var({ dim: 0 }),
     (x) => f.mseLoss(x, ones([2, 3])),
-    (x) => f.binaryCrossEntropyWithLogits(x, ones([2, 3])),
-    (x) => f.crossEntropy(x, ones([2, 3]).softmax({ dim: -1 })),
     (x) => f.crossEntropy(x, ones([2]).int()),
   ];
-  for (const call of unary)
-    call(leaf([2, 3]))
-      .sum()
-      .backward();
+  for (const call of unary) backThrough(call);
   for (const op of [f.add, f.sub, f.mul, f.div, f.maximum, f.minimum])
     op(leaf([2, 3]), leaf([2, 3]))
       .sum()
@@ -119,6 +118,22 @@ function everydayTraining(): void {
   }
 }
 
+function rarerOps(): void {
+  const f = functions;
+  const unary: readonly UnaryCall[] = [
+    ...[f.rsqrt, f.reciprocal, f.softplus],
+    (x) => x.gelu({ approximate: 'tanh' }),
+    (x) => x.clamp({ min: 0.5, max: 1.5 }),
+    (x) => f.binaryCrossEntropyWithLogits(x, ones([2, 3])),
+    (x) => f.crossEntropy(x, ones([2, 3]).softmax({ dim: -1 })),
+  ];
+  for (const call of unary) backThrough(call);
+}
+
+const backThrough = (call: UnaryCall): void =>
+  call(leaf([2, 3]))
+    .sum()
+    .backward();
 const leaf = (shape: readonly number[]): Tensor => ones(shape).requiresGrad_();
 
 /** Small forms of the networks that most people train: what counts is which layers follow which. */

@@ -54,12 +54,17 @@ export abstract class Optimizer<Options extends CommonOptions = CommonOptions> {
     for (const group of groups) this.addParamGroup(group);
   }
 
+  /** Words that an option takes beside true and false. */
+  protected get words(): Words {
+    return {};
+  }
+
   private completeGroup(group: ParamGroup<Options>): Group<Options> {
     const known = [...Object.keys(this.defaults), 'params'];
     for (const key of Object.keys(group)) {
       if (!known.includes(key)) throw unknownOption(this.name, key, known);
     }
-    checkKinds(this.name, this.defaults, group);
+    checkKinds(this.name, this.defaults, group, this.words);
     const full = { ...this.defaults, ...group, params: listOf<Parameter>(this.name, group.params) } as unknown as Group<Options>;
     const seen = new Set(this.everyParam());
     for (const p of full.params) {
@@ -215,15 +220,18 @@ function branchOf(group: object, key: string): unknown {
   return typeof value === 'number' ? value === 0 : typeof value === 'boolean' || typeof value === 'string' ? value : null;
 }
 
+/** For options whose default is true or false: what else they may be. */
+export type Words = Readonly<Record<string, readonly string[]>>;
+
 /** Options over defaults; an unknown key is an error. */
-export function withDefaults<Options extends object>(op: string, defaults: Options, given: Partial<Options>): Options {
+export function withDefaults<Options extends object>(op: string, defaults: Options, given: Partial<Options>, words: Words = {}): Options {
   const known = Object.keys(defaults);
   if (typeof given !== 'object' || given === null || Array.isArray(given)) {
     const got = Array.isArray(given) ? 'a list' : String(given);
     throw new LibError('value', `${op}: options must be an object, got ${got}.`, `options go by name: { ${known[0]}: … }.`);
   }
   for (const key of Object.keys(given)) if (!known.includes(key)) throw unknownOption(op, key, known);
-  checkKinds(op, defaults, given);
+  checkKinds(op, defaults, given, words);
   return { ...defaults, ...given };
 }
 
@@ -234,13 +242,19 @@ function listOf<T>(op: string, items: unknown): T[] {
 }
 
 /** Options whose default is true or false are one of them; lists of numbers have as many as the default. */
-function checkKinds(op: string, defaults: object, given: object): void {
+function checkKinds(op: string, defaults: object, given: object, words: Words): void {
   const values = given as Readonly<Record<string, unknown>>;
   for (const [key, usual] of Object.entries(defaults as Readonly<Record<string, unknown>>)) {
     const value = values[key];
     if (value === undefined) continue;
-    if (typeof usual === 'boolean' && typeof value !== 'boolean')
-      throw new LibError('value', `${op}: ${key} must be true or false, got ${typeof value === 'object' ? 'an object' : String(value)}.`);
+    const others = words[key] ?? [];
+    if (typeof usual === 'boolean' && typeof value !== 'boolean' && !others.includes(value as string)) {
+      const kinds = ['true', ...others.map((w) => `'${w}'`)].join(', ');
+      throw new LibError(
+        'value',
+        `${op}: ${key} must be ${kinds} or false, got ${typeof value === 'object' ? 'an object' : String(value)}.`,
+      );
+    }
     if (!Array.isArray(usual) || typeof usual[0] !== 'number') continue;
     const list = Array.isArray(value) ? (value as readonly unknown[]) : [];
     if (list.length !== usual.length || !list.every((v) => typeof v === 'number' && Number.isFinite(v)))

@@ -6,7 +6,7 @@ import type { LiveScalars } from '../ops/define.js';
 import { noGrad } from '../tensor/autograd.js';
 import { zerosLike } from '../tensor/creation.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { checkNonNegative, checkNumber, type Group, Optimizer, type Params, withDefaults } from './optimizer.js';
+import { checkNonNegative, checkNumber, type Group, Optimizer, type Params, type Words, withDefaults } from './optimizer.js';
 import { runOnRows } from './sparse.js';
 import { defineUpdate, runUpdate, type Update } from './update.js';
 
@@ -82,6 +82,7 @@ const defaults: Full = {
   maximize: false,
   momentumConvention: 'sum',
 };
+const words: Words = { nesterov: ['lookAhead'] };
 const conventions = ['sum', 'rateInside', 'average'];
 
 /** How much of the buffer is a step. */
@@ -116,7 +117,11 @@ function nextNumbers(group: Group<Full>, first: boolean): LiveScalars {
  */
 export class SGD extends Optimizer<Full> {
   constructor(params: Params<Full>, options: SGDOptions = {}) {
-    super('SGD', params, withDefaults('SGD', defaults, options));
+    super('SGD', params, withDefaults('SGD', defaults, options, words));
+  }
+
+  protected override get words(): Words {
+    return words;
   }
 
   protected override check(group: Group<Full>): void {
