@@ -99,9 +99,10 @@ struct Machine {
         continue;
       }
       Loaded& last = loaded[k];
-      const bool repeats = source.row == 0 && source.column == 0;
-      const bool holds = repeats ? last.rows * last.columns >= rows * columns : last.columns == columns && last.rows >= rows;
-      if (last.from == from && holds) continue;
+      if (last.from == from) {                     // else its sizes may be those of nothing
+        const bool repeats = source.row == 0 && source.column == 0;
+        if (repeats ? last.rows * last.columns >= rows * columns : last.columns == columns && last.rows >= rows) continue;
+      }
       last = Loaded{from, rows, columns};
       load_tile(compute, source.dtype, from, source.row, source.column, rows, columns, to);
     }
