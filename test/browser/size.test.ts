@@ -28,6 +28,14 @@ describe('sizes in a browser', () => {
     });
   }
 
+  test('calls are held to signatures in development, not in production', async () => {
+    const holds = async (conditions: string[]): Promise<boolean> => {
+      const files = await bundleForBrowser(['program.ts'], { conditions });
+      return [...files.values()].some(({ bytes }) => Buffer.from(bytes).includes('x:T outputSize:[i|z]|i'));
+    };
+    assert.deepEqual([await holds(['development']), await holds(['production'])], [true, false]);
+  });
+
   for (const name of engines) {
     test(`engine ${name}: below 400 kB`, async (t) => {
       const { default: base64 } = (await import(new URL(`../../dist/wasm/${name}.js`, import.meta.url).href)) as {

@@ -31,7 +31,10 @@ export interface BundledFile {
 }
 
 /** Bundles modules of test/browser/ as a user's bundler would. Gives the files by name. */
-export async function bundleForBrowser(entries: readonly string[], { minify = false } = {}): Promise<ReadonlyMap<string, BundledFile>> {
+export async function bundleForBrowser(
+  entries: readonly string[],
+  { minify = false, conditions }: { readonly minify?: boolean; readonly conditions?: string[] } = {},
+): Promise<ReadonlyMap<string, BundledFile>> {
   const { build } = await import('esbuild');
   const root = fileURLToPath(new URL('../../', import.meta.url));
   const { outputFiles, metafile } = await build({
@@ -44,6 +47,7 @@ export async function bundleForBrowser(entries: readonly string[], { minify = fa
     platform: 'browser',
     target: 'es2022',
     minify,
+    ...(conditions && { conditions }),
     write: false,
     metafile: true,
     logLevel: 'warning',
