@@ -182,6 +182,12 @@ describe('kernels: copy', { skip }, () => {
   });
 });
 
+/** Indices below `size` for entries along `dim`: one for each element, or one for all that share a place in `dim`. */
+function indices(r: Random, shape: readonly number[], dim: number, size: number): Operand {
+  const alike = shape.map((d, k) => (k === dim ? d : 1));
+  return r.view('int32', r.below(2) === 0 ? shape : alike, size);
+}
+
 describe('kernels: gather and scatter', { skip }, () => {
   test('gather along every dim', () => {
     const r = new Random(7);
@@ -189,14 +195,7 @@ describe('kernels: gather and scatter', { skip }, () => {
       const shape = r.pick(shapes.slice(1));
       const dim = r.below(shape.length);
       const size = r.below(9) + 1;
-      const index =
-        r.below(2) === 0
-          ? r.view('int32', shape, size)
-          : r.view(
-              'int32',
-              shape.map((d, k) => (k === dim ? d : 1)),
-              size,
-            );
+      const index = indices(r, shape, dim, size);
       const dtype = r.pick(allTypes);
       const kernel: GatherKernel = { family: 'gather', dim, wrap: false };
       check(
@@ -219,14 +218,7 @@ describe('kernels: gather and scatter', { skip }, () => {
       const shape = r.pick(shapes.slice(1));
       const dim = r.below(shape.length);
       const size = r.below(9) + 1;
-      const index =
-        r.below(2) === 0
-          ? r.view('int32', shape, size)
-          : r.view(
-              'int32',
-              shape.map((d, k) => (k === dim ? d : 1)),
-              size,
-            );
+      const index = indices(r, shape, dim, size);
       const dtype = r.pick(allTypes);
       const by = r.pick(['set', 'sum', 'prod', 'max', 'min'] as const);
       const whole = shape.map((d, k) => (k === dim ? size : d));
