@@ -8,20 +8,9 @@ import { expectClose, functionalWeights } from '../../dist/testing/compare.js';
 import { mapTensors, seededRandom, tensorsIn } from '../../dist/testing/samples.js';
 import type { AnyOp } from '../../dist/testing/table.js';
 import { everyBackend, reference } from '../support/backends.js';
-import { ops } from '../support/table.js';
+import { ops, readsValues } from '../support/table.js';
 
 type Call = (...args: readonly unknown[]) => unknown;
-
-/** Ops whose result's shape, or the work itself, depends on values: a program cannot hold them. */
-const readsValues = [
-  'argwhere bincount embeddingBag histc index indexPut maskedSelect nonzero nonzeroStatic oneHot repeatInterleave unique',
-  'histogram histogramdd linalg.ldlFactor linalg.ldlFactorEx linalg.ldlSolve uniqueConsecutive',
-  'fractionalMaxPool2d fractionalMaxPool2dWithIndices fractionalMaxPool3d fractionalMaxPool3dWithIndices',
-  ...['chebyshev', 'shiftedChebyshev'].flatMap((kind) => ['T', 'U', 'V', 'W'].map((letter) => `${kind}Polynomial${letter}`)),
-  'hermitePolynomialH hermitePolynomialHe laguerrePolynomialL legendrePolynomialP',
-]
-  .flatMap((names) => names.split(' '))
-  .sort();
 
 const isFloat = ({ dtype }: Tensor): boolean => ['float32', 'float64', 'float16', 'bfloat16'].includes(dtype);
 

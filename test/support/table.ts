@@ -20,3 +20,14 @@ const generic = (op: AnyOp): boolean => !publicOps.includes(op) && withDevice(re
 
 /** Those, and the rows beneath them that have samples of their own. */
 export const ops: readonly AnyOp[] = opsIn(library, methods, ...(await modulesIn('ops'))).filter((op) => !generic(op));
+
+/** Ops whose result's shape, or the work itself, depends on values: a program cannot hold them. */
+export const readsValues: readonly string[] = [
+  'argwhere bincount embeddingBag histc index indexPut maskedSelect nonzero nonzeroStatic oneHot repeatInterleave unique',
+  'histogram histogramdd linalg.ldlFactor linalg.ldlFactorEx linalg.ldlSolve uniqueConsecutive',
+  'fractionalMaxPool2d fractionalMaxPool2dWithIndices fractionalMaxPool3d fractionalMaxPool3dWithIndices',
+  ...['chebyshev', 'shiftedChebyshev'].flatMap((kind) => ['T', 'U', 'V', 'W'].map((letter) => `${kind}Polynomial${letter}`)),
+  'hermitePolynomialH hermitePolynomialHe laguerrePolynomialL legendrePolynomialP',
+]
+  .flatMap((names) => names.split(' '))
+  .sort();
