@@ -327,7 +327,7 @@ export const training = {
       'Devices and engines',
       'setEngine withDevice engine',
       'suites/backends: computes what the reference computes',
-      'suites/matrix: runs every row',
+      'suites/matrix: matrix:',
     ),
   ],
 };
