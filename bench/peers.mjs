@@ -18,12 +18,14 @@ export async function startPeer(command, args, env = {}) {
     const answer = await lines.next();
     return answer.done ? {} : JSON.parse(answer.value);
   };
-  const ask = async (name, seconds) => (await request({ case: name, seconds })).ms ?? null;
+  const ask = async (name, seconds, more = {}) => (await request({ case: name, seconds, ...more })).ms ?? null;
   return { version, ask, request, stop: () => child.kill() };
 }
 
-export const startTorch = (threads) =>
-  startPeer(process.env.BENCH_PYTHON ?? 'python3', [here('peers/torchPeer.py'), `${threads}`], {
+/** BENCH_PYTHON may name several Pythons, separated by commas. */
+export const pythons = (process.env.BENCH_PYTHON ?? 'python3').split(',');
+export const startTorch = (threads, python = pythons[0]) =>
+  startPeer(python, [here('peers/torchPeer.py'), `${threads}`], {
     OMP_NUM_THREADS: `${threads}`,
     OPENBLAS_NUM_THREADS: `${threads}`,
     MKL_NUM_THREADS: `${threads}`,

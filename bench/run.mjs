@@ -1,11 +1,13 @@
 #!/usr/bin/env node
-// npm run bench -- [--json] [--only matmul,workloads,overhead,memory] [--engine native,wasm] [--threads 1,2] [--seconds 1] [--clock cpu] [--no-peers]
+// npm run bench -- [--json] [--only matmul,workloads,overhead,memory,layers] [--engine native,wasm] [--threads 1,2] [--seconds 1] [--clock cpu] [--no-peers]
 import { cpus, totalmem } from 'node:os';
 import { parseArgs } from 'node:util';
 import * as cr from 'chainrule';
+import { layers } from './layers.mjs';
+import { formatTable } from './layerTable.mjs';
 import { memoryCases } from './memory.mjs';
 import { peakCases } from './peak.mjs';
-import { startJaxjs, startTfjs, startTorch } from './peers.mjs';
+import { pythons, startJaxjs, startTfjs, startTorch } from './peers.mjs';
 import { cases } from './workloads.mjs';
 
 const { values: options } = parseArgs({
@@ -41,10 +43,8 @@ async function openEngine(engine, threads) {
 /** Rivals that stand beside this engine: native code beside PyTorch, WASM beside other JavaScript libraries too. */
 async function openPeers(engine, threads) {
   if (options['no-peers']) return {};
-  const starts =
-    engine === 'native'
-      ? { torch: startTorch(threads) }
-      : { torch: startTorch(threads), ...(threads === 1 && { tfjs: startTfjs(), jaxjs: startJaxjs() }) };
+  const torches = Object.fromEntries(pythons.map((python, i) => [i === 0 ? 'torch' : `torch${i + 1}`, startTorch(threads, python)]));
+  const starts = engine === 'native' || threads > 1 ? torches : { ...torches, tfjs: startTfjs(), jaxjs: startJaxjs() };
   const entries = await Promise.all(Object.entries(starts).map(async ([name, start]) => [name, await start]));
   return Object.fromEntries(entries.filter(([, peer]) => peer !== null));
 }
@@ -62,7 +62,7 @@ async function runCase(item, mode, peers, backend, threads) {
     peaks.push(backend.peakGflops(2 ** 20, now)); // in every round, since the machine's speed drifts
     return clock(run, part) / per;
   };
-  const rivals = Object.fromEntries(Object.entries(peers).map(([name, peer]) => [name, () => peer.ask(item.name, part)]));
+  const rivals = Object.fromEntries(Object.entries(peers).map(([name, peer]) => [name, () => peer.ask(item.name, part, item.request)]));
   const result = await interleave(ours, rivals, rounds);
   for (const [name, facts] of Object.entries(result.peers)) facts.version = peers[name].version;
   const gflops = item.flops / result.ms / 1e6;
@@ -71,6 +71,7 @@ async function runCase(item, mode, peers, backend, threads) {
   return { ms: result.ms, peakGflops, ...share, peers: result.peers };
 }
 
+const modesOf = { workloads: ['eager', 'compiled'], layers: ['compiled'] };
 const results = [];
 let fmaPeakGflops = Number.NaN;
 for (const engine of options.engine.split(',')) {
@@ -80,9 +81,9 @@ for (const engine of options.engine.split(',')) {
     const peak = selection.backend.peakGflops();
     if (engine === 'native' && threads === 1) fmaPeakGflops = peak;
     const peers = await openPeers(engine, threads);
-    for (const item of cases) {
+    for (const item of [...cases, ...layers]) {
       if (!groups.includes(item.group) || (options.case && !options.case.split(',').includes(item.name))) continue;
-      for (const mode of item.group === 'workloads' ? ['eager', 'compiled'] : ['eager']) {
+      for (const mode of modesOf[item.group] ?? ['eager']) {
         const facts = await runCase(item, mode, peers, selection.backend, threads);
         results.push({ name: item.name, engine, threads, mode, ...facts });
         note(formatCase(results.at(-1)));
@@ -119,4 +120,5 @@ const machine = {
   arch: process.arch,
 };
 if (options.json) process.stdout.write(`${JSON.stringify({ machine, fmaPeakGflops, cases: results }, null, 2)}\n`);
+else if (groups.includes('layers')) process.stdout.write(formatTable(results, layers));
 process.exit(0);

@@ -4,6 +4,7 @@ import json, os, sys, time
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
+import torchLayers
 
 threads = int(sys.argv[1]) if len(sys.argv) > 1 else 1
 torch.set_num_threads(threads)
@@ -164,16 +165,21 @@ print(json.dumps({'version': torch.__version__}), flush=True)
 for line in sys.stdin:
     request = json.loads(line)
     name = request['case']
-    if name not in makers:
+    if name not in makers and 'torch' not in request:
         print(json.dumps({'error': f'no case {name}'}), flush=True)
         continue
     if 'steps' in request:
         print(json.dumps({'grownMb': grown(name, request['steps'])}), flush=True)
         continue
-    if name not in live:
-        live.clear()  # one model at a time
-        live[name] = makers[name]()
-        live[name]()
+    try:
+        if name not in live:
+            live.clear()  # one model at a time
+            live[name] = torchLayers.make(request) if 'torch' in request else makers[name]()
+            live[name]()
+    except Exception as error:
+        print(json.dumps({'error': str(error)}), flush=True)
+        live.clear()
+        continue
     run = live[name]
     times, end = [], time.perf_counter() + request['seconds']
     while time.perf_counter() < end or len(times) < 3:
