@@ -12,6 +12,7 @@ import {
 } from './engine.mjs';
 import { Cache, hash, inParallel, inRoot, stamp, writeWhole } from './files.mjs';
 import { tapeFormat } from './format.mjs';
+import { splatConstants } from './wasmSplats.mjs';
 
 /**
  * Relaxed SIMD has a multiply-add, which is the matrix product's; all other files are compiled once. So pointwise results are the
@@ -44,13 +45,13 @@ const binaries = [
 ];
 const fileOf = (name) => inRoot('dist', 'wasm', `${name}.js`);
 
-const worker = readFileSync(new URL('./wasmWorker.mjs', import.meta.url));
+const ownTools = ['./wasmWorker.mjs', './wasmSplats.mjs'].map((file) => readFileSync(new URL(file, import.meta.url)));
 
 /** The four WASM builds, as ES modules that export base64, so that any bundler can carry them. */
 export async function buildWasm() {
   const version = JSON.parse(readFileSync(inRoot('node_modules', '@yowasp', 'clang', 'package.json'), 'utf8')).version;
   const objects = plan(version);
-  const key = hash(version, worker, JSON.stringify([linkArgs, binaries]), ...objects.map((o) => `${o.name}:${o.key}`));
+  const key = hash(version, ...ownTools, JSON.stringify([linkArgs, binaries]), ...objects.map((o) => `${o.name}:${o.key}`));
   const format = await tapeFormat();
   const known = stamp('wasm');
   if (known.matches(key) && binaries.every(({ name }) => existsSync(fileOf(name)))) {
@@ -99,7 +100,7 @@ async function link(worker, { name, variant, args }, objects, format) {
   const files = Object.fromEntries(wanted.map((o) => [`${o.name}.o`, readFileSync(o.cache.path(o.name, o.key))]));
   const linked = await worker.run('wasm-ld', [...linkArgs, ...args, ...Object.keys(files), '-o', 'out.wasm'], files, 'out.wasm');
   const binary = await worker.run('optimize', [], { 'out.wasm': linked }, 'out.wasm');
-  writeWhole(fileOf(name), textOf(Buffer.from(binary).toString('base64'), format));
+  writeWhole(fileOf(name), textOf(Buffer.from(splatConstants(binary)).toString('base64'), format));
 }
 
 const textOf = (base64, format) => `export default '${base64}';\nexport const format = '${format}';\n`;
