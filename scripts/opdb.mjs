@@ -13,10 +13,10 @@ const { values, positionals } = parseArgs({
   },
 });
 const cr = await import('../dist/index.js');
+const { camel, decode, kindOf, leavesOf, numbers } = await import('./torchCalls.mjs');
 const { functionalWeights, expectClose, tolerances } = await import('../dist/testing/compare.js');
 const { isTensor, LibError, Tensor, tensor, grad } = cr;
 
-const camel = (s) => s.replace(/_+$/, '').replace(/_(\w)/g, (_, c) => c.toUpperCase());
 const second = { __radd__: 'add', __rmul__: 'mul', __rand__: 'bitwiseAnd', __ror__: 'bitwiseOr', __rxor__: 'bitwiseXor', __rsub__: 'rsub' };
 const other = {
   __rdiv__: (x, y) => cr.div(lifted(y, x), x),
@@ -91,36 +91,6 @@ function functionOf(name) {
   return null;
 }
 
-function decode(v, leaves) {
-  if (Array.isArray(v)) return v.map((e) => decode(e, leaves));
-  if (v === null || typeof v !== 'object') return v;
-  if (v.tensor) {
-    const t = tensor(numbers(v), { shape: v.shape, dtype: v.tensor });
-    leaves.push(t);
-    return t;
-  }
-  if (v.number) return { nan: Number.NaN, inf: Number.POSITIVE_INFINITY, '-inf': Number.NEGATIVE_INFINITY }[v.number] ?? Number(v.number);
-  if (v.dtype) return { int64: 'int32', int16: 'int32', long: 'int32' }[v.dtype] ?? v.dtype;
-  if (v.map)
-    return Object.fromEntries(
-      Object.entries(v.map).flatMap(([k, e]) =>
-        e === null || e?.ignored || ['device', 'memory_format'].includes(k) ? [] : [renamed(camel(k), decode(e, leaves))],
-      ),
-    );
-  return v.ignored ? undefined : v;
-}
-
-const renamed = (key, v) => (key === 'unbiased' ? ['correction', Number(v)] : [key, v]);
-
-function numbers({ tensor: kind, data }) {
-  const { buffer, byteOffset, byteLength } = Buffer.from(data, 'base64');
-  const bytes = buffer.slice(byteOffset, byteOffset + byteLength);
-  return kind === 'float64' ? new Float64Array(bytes) : kind.includes('float') ? new Float32Array(bytes) : new Int32Array(bytes);
-}
-
-const leavesOf = (v) =>
-  isTensor(v) || v === null || typeof v !== 'object' || ArrayBuffer.isView(v) ? [v] : Object.values(v).flatMap(leavesOf);
-
 /** The ways to call us: by the schemas, then with more or fewer arguments as options. */
 function* waysOf(line) {
   yield* waysFrom(line, line.a);
@@ -156,8 +126,6 @@ const scalarTensor = (v) => ({
 });
 const drawsAtRandom =
   /^(exponential|normal|uniform|cauchy|geometric|log_normal|bernoulli|multinomial|rand.*|empty.*|new_empty.*|nn.functional.(.*dropout.*|rrelu|fractional.*))$/;
-
-const kindOf = (dtype) => (dtype === 'int32' || dtype === 'uint8' || dtype.startsWith('int') ? 'int' : dtype);
 
 function check(f, line, way) {
   const leaves = [];

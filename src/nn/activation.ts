@@ -3,6 +3,7 @@ import { formatShape } from '../core/shape.js';
 import { prelu, rrelu, swish } from '../ops/activations.js';
 import { full } from '../tensor/creation.js';
 import type { Tensor } from '../tensor/tensor.js';
+import { byName } from './byName.js';
 import { checkSizes } from './linear.js';
 import { Module, Parameter } from './module.js';
 
@@ -17,8 +18,10 @@ export class ReLU extends Module {
 
 /** x for x > 0, else negativeSlope · x (torch.nn.LeakyReLU). */
 export class LeakyReLU extends Module {
-  constructor(readonly negativeSlope: number = 0.01) {
+  readonly negativeSlope: number;
+  constructor(options?: number | { readonly negativeSlope?: number }) {
     super();
+    this.negativeSlope = byName(['negativeSlope'], options).negativeSlope ?? 0.01;
   }
   override forward(x: Tensor): Tensor {
     return x.leakyRelu({ negativeSlope: this.negativeSlope });
@@ -40,11 +43,13 @@ export class PReLU extends Module {
 
 /** A leaky ReLU whose slopes are drawn in training; in evaluation their mean (torch.nn.RReLU). */
 export class RReLU extends Module {
-  constructor(
-    readonly lower: number = 1 / 8,
-    readonly upper: number = 1 / 3,
-  ) {
+  readonly lower: number;
+  readonly upper: number;
+  constructor(first?: number | { readonly lower?: number; readonly upper?: number }, second?: number) {
     super();
+    const { lower = 1 / 8, upper = 1 / 3 } = byName(['lower', 'upper'], first, second);
+    this.lower = lower;
+    this.upper = upper;
   }
   override forward(x: Tensor): Tensor {
     return rrelu(x, { lower: this.lower, upper: this.upper, training: this.training });
@@ -53,8 +58,10 @@ export class RReLU extends Module {
 
 /** x for x > 0, else alpha · (eˣ − 1) (torch.nn.ELU). */
 export class ELU extends Module {
-  constructor(readonly alpha: number = 1) {
+  readonly alpha: number;
+  constructor(options?: number | { readonly alpha?: number }) {
     super();
+    this.alpha = byName(['alpha'], options).alpha ?? 1;
   }
   override forward(x: Tensor): Tensor {
     return x.elu({ alpha: this.alpha });
@@ -110,11 +117,13 @@ export class Tanh extends Module {
 
 /** log(1 + exp(beta · x)) / beta, smooth ReLU; linear where beta · x exceeds the threshold (torch.nn.Softplus). */
 export class Softplus extends Module {
-  constructor(
-    readonly beta: number = 1,
-    readonly threshold: number = 20,
-  ) {
+  readonly beta: number;
+  readonly threshold: number;
+  constructor(first?: number | { readonly beta?: number; readonly threshold?: number }, second?: number) {
     super();
+    const { beta = 1, threshold = 20 } = byName(['beta', 'threshold'], first, second);
+    this.beta = beta;
+    this.threshold = threshold;
   }
   override forward(x: Tensor): Tensor {
     return x.softplus({ beta: this.beta, threshold: this.threshold });
@@ -123,8 +132,10 @@ export class Softplus extends Module {
 
 /** Probabilities along `dim` (torch.nn.Softmax). */
 export class Softmax extends Module {
-  constructor(readonly dim: number = -1) {
+  readonly dim: number;
+  constructor(options?: number | { readonly dim?: number }) {
     super();
+    this.dim = byName(['dim'], options).dim ?? -1;
   }
   override forward(x: Tensor): Tensor {
     return x.softmax({ dim: this.dim });
@@ -133,8 +144,10 @@ export class Softmax extends Module {
 
 /** Log-probabilities along `dim` (torch.nn.LogSoftmax). */
 export class LogSoftmax extends Module {
-  constructor(readonly dim: number = -1) {
+  readonly dim: number;
+  constructor(options?: number | { readonly dim?: number }) {
     super();
+    this.dim = byName(['dim'], options).dim ?? -1;
   }
   override forward(x: Tensor): Tensor {
     return x.logSoftmax({ dim: this.dim });
@@ -150,8 +163,10 @@ export class ReLU6 extends Module {
 
 /** x for x > 0, else alpha · (exp(x / alpha) − 1) (torch.nn.CELU). */
 export class CELU extends Module {
-  constructor(readonly alpha: number = 1) {
+  readonly alpha: number;
+  constructor(options?: number | { readonly alpha?: number }) {
     super();
+    this.alpha = byName(['alpha'], options).alpha ?? 1;
   }
   override forward(x: Tensor): Tensor {
     return x.celu({ alpha: this.alpha });
@@ -160,11 +175,13 @@ export class CELU extends Module {
 
 /** x cut off to [minVal, maxVal] (torch.nn.Hardtanh). */
 export class Hardtanh extends Module {
-  constructor(
-    readonly minVal: number = -1,
-    readonly maxVal: number = 1,
-  ) {
+  readonly minVal: number;
+  readonly maxVal: number;
+  constructor(first?: number | { readonly minVal?: number; readonly maxVal?: number }, second?: number) {
     super();
+    const { minVal = -1, maxVal = 1 } = byName(['minVal', 'maxVal'], first, second);
+    this.minVal = minVal;
+    this.maxVal = maxVal;
     if (!(minVal < maxVal)) throw new LibError('value', `Hardtanh: minVal must be below maxVal, got ${minVal} and ${maxVal}.`);
   }
   override forward(x: Tensor): Tensor {
@@ -188,8 +205,10 @@ export class Hardswish extends Module {
 
 /** x, but 0 within lambd of 0 (torch.nn.Hardshrink). */
 export class Hardshrink extends Module {
-  constructor(readonly lambd: number = 0.5) {
+  readonly lambd: number;
+  constructor(options?: number | { readonly lambd?: number }) {
     super();
+    this.lambd = byName(['lambd'], options).lambd ?? 0.5;
   }
   override forward(x: Tensor): Tensor {
     return x.hardshrink({ lambd: this.lambd });
@@ -198,8 +217,10 @@ export class Hardshrink extends Module {
 
 /** x moved towards 0 by lambd (torch.nn.Softshrink). */
 export class Softshrink extends Module {
-  constructor(readonly lambd: number = 0.5) {
+  readonly lambd: number;
+  constructor(options?: number | { readonly lambd?: number }) {
     super();
+    this.lambd = byName(['lambd'], options).lambd ?? 0.5;
   }
   override forward(x: Tensor): Tensor {
     return x.softshrink({ lambd: this.lambd });
@@ -242,8 +263,10 @@ export class Threshold extends Module {
 
 /** The first half along `dim`, gated by the sigmoid of the second (torch.nn.GLU). */
 export class GLU extends Module {
-  constructor(readonly dim: number = -1) {
+  readonly dim: number;
+  constructor(options?: number | { readonly dim?: number }) {
     super();
+    this.dim = byName(['dim'], options).dim ?? -1;
   }
   override forward(x: Tensor): Tensor {
     return x.glu({ dim: this.dim });
@@ -252,8 +275,10 @@ export class GLU extends Module {
 
 /** softmax(−x) along `dim` (torch.nn.Softmin). */
 export class Softmin extends Module {
-  constructor(readonly dim: number = -1) {
+  readonly dim: number;
+  constructor(options?: number | { readonly dim?: number }) {
     super();
+    this.dim = byName(['dim'], options).dim ?? -1;
   }
   override forward(x: Tensor): Tensor {
     return x.softmin({ dim: this.dim });

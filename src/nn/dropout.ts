@@ -3,12 +3,16 @@ import { alphaDropout, dropout1d, dropout2d, dropout3d, dropPath, featureAlphaDr
 import { checkProbability } from '../ops/probability.js';
 import { dropout } from '../tensor/random.js';
 import type { Tensor } from '../tensor/tensor.js';
+import { byName } from './byName.js';
 import { Module } from './module.js';
 
 /** A layer that drops something in training and nothing in evaluation. */
 export abstract class Dropping extends Module {
-  constructor(readonly p: number = 0.5) {
+  readonly p: number;
+  constructor(options?: number | { readonly p?: number }) {
     super();
+    const { p = 0.5 } = byName(['p'], options);
+    this.p = p;
     if (!(p >= 0 && p <= 1)) throw new LibError('value', `${this.constructor.name}: p must be a probability in [0, 1], got ${p}.`);
   }
   override extraRepr(): string {
@@ -24,9 +28,9 @@ export interface ClassicDropoutOptions {
 /** In training, zeroes elements with probability `p` and scales the rest by 1 / (1 − p) (Srivastava et al. 2014; torch.nn.Dropout). */
 export class Dropout extends Dropping {
   readonly inverted: boolean;
-  constructor(p = 0.5, { inverted = true }: ClassicDropoutOptions = {}) {
-    super(p);
-    this.inverted = inverted;
+  constructor(first?: number | ({ readonly p?: number } & ClassicDropoutOptions), second: ClassicDropoutOptions = {}) {
+    super(first);
+    this.inverted = (typeof first === 'object' ? first : second).inverted ?? true;
   }
   override forward(x: Tensor): Tensor {
     return dropout(x, { p: this.p, training: this.training, inverted: this.inverted });

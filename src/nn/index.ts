@@ -25,6 +25,7 @@ export * from './heads.js';
 export type { BackwardHook, ForwardHook, ForwardPreHook } from './hooks.js';
 export * as init from './initAll.js';
 export * from './largeVocabulary.js';
+export * from './lazy.js';
 export { Identity, Linear, type LinearOptions } from './linear.js';
 export * from './lora.js';
 export * from './loss.js';

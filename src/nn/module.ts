@@ -152,6 +152,9 @@ export abstract class Module<Inputs extends readonly unknown[] = readonly [Tenso
 
   /** Copies values into the module's parameters and buffers. Strict: names and shapes must match exactly, or nothing is changed. */
   loadStateDict(state: StateDict, { strict = true }: { readonly strict?: boolean } = {}): void {
+    // Lazy layers take their shapes from what they are given.
+    for (const [path, m] of this.namedModules())
+      (m as { materializeFrom?(from: StateDict, path: string): void }).materializeFrom?.(state, path);
     const own = this.stateDict();
     const missing = [...own.keys()].filter((k) => !state.has(k));
     const unexpected = [...state.keys()].filter((k) => !own.has(k));

@@ -18,8 +18,16 @@ export interface BatchNormOptions {
   readonly momentumOf?: 'new' | 'old';
   /** Learn a scale and a shift per feature. Default true. */
   readonly affine?: boolean;
+  /** With the scale, learn a shift too. Default true. */
+  readonly bias?: boolean;
   /** Keep running statistics for evaluation. Default true. */
   readonly trackRunningStats?: boolean;
+}
+
+type Defaulted = Required<Omit<BatchNormOptions, 'momentumOf' | 'bias'>>;
+
+function checkEps(name: string, eps: number): void {
+  if (!(eps > 0)) throw new LibError('value', `${name}: eps must be positive, got ${eps}.`);
 }
 
 /** What batch and instance norms keep: scale and shift, and running statistics that count their batches. */
@@ -38,10 +46,11 @@ abstract class TrackingNorm extends Module {
 
   constructor(
     readonly numFeatures: number,
-    { eps, momentum, momentumOf = 'new', affine, trackRunningStats }: Required<Omit<BatchNormOptions, 'momentumOf'>> & BatchNormOptions,
+    { eps, momentum, momentumOf = 'new', affine, bias = true, trackRunningStats }: Defaulted & BatchNormOptions,
   ) {
     super();
     checkSizes(new.target.name, { numFeatures });
+    checkEps(new.target.name, eps);
     if (momentum !== null && !(momentum >= 0 && momentum <= 1)) {
       throw new LibError('value', `${new.target.name}: momentum must be in [0, 1] or null, got ${momentum}.`);
     }
@@ -51,7 +60,7 @@ abstract class TrackingNorm extends Module {
     this.eps = eps;
     this.momentum = momentum !== null && momentumOf === 'old' ? 1 - momentum : momentum;
     this.weight = affine ? new Parameter(ones([numFeatures])) : null;
-    this.bias = affine ? new Parameter(zeros([numFeatures])) : null;
+    this.bias = affine && bias ? new Parameter(zeros([numFeatures])) : null;
     this.runningMean = trackRunningStats ? new Buffer(zeros([numFeatures])) : null;
     this.runningVar = trackRunningStats ? new Buffer(ones([numFeatures])) : null;
     this.numBatchesTracked = trackRunningStats ? new Buffer(zeros([], { dtype: 'int32' })) : null;
@@ -230,7 +239,7 @@ export class GroupNorm extends Module {
   constructor(
     readonly numGroups: number,
     readonly numChannels: number,
-    { eps = 1e-5, affine = true }: { readonly eps?: number; readonly affine?: boolean } = {},
+    { eps = 1e-5, affine = true, bias = true }: { readonly eps?: number; readonly affine?: boolean; readonly bias?: boolean } = {},
   ) {
     super();
     checkSizes('GroupNorm', { numGroups, numChannels });
@@ -239,7 +248,7 @@ export class GroupNorm extends Module {
     }
     this.eps = eps;
     this.weight = affine ? new Parameter(ones([numChannels])) : null;
-    this.bias = affine ? new Parameter(zeros([numChannels])) : null;
+    this.bias = affine && bias ? new Parameter(zeros([numChannels])) : null;
   }
   override forward(x: Tensor): Tensor {
     return groupNorm(x, this.numGroups, { weight: this.weight, bias: this.bias, eps: this.eps });

@@ -22,6 +22,10 @@ abstract class Pad extends Module {
       const rule = `${this.constructor.name}: padding must be one number or ${2 * rank}`;
       throw new LibError('value', `${rule}, got [${pads.join(', ')}].`);
     }
+    if (mode !== 'constant' && x.ndim !== rank + 1 && x.ndim !== rank + 2) {
+      const rule = `${this.constructor.name}: the input must have ${rank + 1} or ${rank + 2} dimensions`;
+      throw new LibError('shape', `${rule}, got shape (${x.shape.join(', ')}).`);
+    }
     return x.pad(pads, { mode, ...(mode === 'constant' && { value: this.value() }) });
   }
   override extraRepr(): string {

@@ -14,7 +14,7 @@ import {
   maxUnpool3d,
 } from '../ops/poolMore.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { Module } from './module.js';
+import { Buffer, Module } from './module.js';
 import type { Pooled } from './pool.js';
 
 type Sizes = number | readonly number[];
@@ -74,14 +74,20 @@ export class LPPool3d extends LPPool {
 
 abstract class FractionalMaxPool<Indices extends boolean> extends Module<readonly [Tensor], Pooled<Indices>> {
   protected abstract readonly pool: typeof fractionalMaxPool2d;
+  readonly options: Omit<FractionalMaxPoolOptions, 'randomSamples'>;
+  /** Where the windows are, if that was said. */
+  readonly _randomSamples: Buffer | null;
   constructor(
     readonly kernelSize: Sizes,
-    readonly options: FractionalMaxPoolOptions & IndicesOption<Indices>,
+    { randomSamples, ...options }: FractionalMaxPoolOptions & IndicesOption<Indices>,
   ) {
     super();
+    this.options = options;
+    this._randomSamples = randomSamples ? new Buffer(randomSamples) : null;
   }
   override forward(x: Tensor): Pooled<Indices> {
-    return this.pool(x, this.kernelSize, this.options as FractionalMaxPoolOptions & WithIndices) as Pooled<Indices>;
+    const options = { ...this.options, ...(this._randomSamples && { randomSamples: this._randomSamples }) };
+    return this.pool(x, this.kernelSize, options as FractionalMaxPoolOptions & WithIndices) as Pooled<Indices>;
   }
 }
 /** Largest values of windows at random places of images (torch.nn.FractionalMaxPool2d). */

@@ -4,7 +4,7 @@ import { gru, lstm, type RecurrentOptions as NetOptions, rnnRelu, rnnTanh } from
 import { checkNonlinearity } from '../ops/recurrentLayers.js';
 import type { RnnNonlinearity } from '../ops/recurrentSteps.js';
 import { empty, zeros } from '../tensor/creation.js';
-import type { Tensor } from '../tensor/tensor.js';
+import { isTensor, type Tensor } from '../tensor/tensor.js';
 import { constant_, uniform_ } from './init.js';
 import { checkSizes } from './linear.js';
 import { Module, Parameter } from './module.js';
@@ -111,6 +111,10 @@ abstract class Recurrent<Hx, Out> extends Module<readonly [x: Sequence, hx?: Hx]
       const name = this.constructor.name;
       throw new LibError('shape', `${name}: the input must have 2 (unbatched) or 3 dimensions, got shape ${formatShape(x.shape)}.`);
     }
+    for (const s of states) {
+      if (s !== undefined && !isTensor(s))
+        throw new LibError('value', `${this.constructor.name}: states must be tensors, got ${typeof s}.`);
+    }
     const single = x.ndim === 2;
     const sequence = single ? x.unsqueeze(this.batchFirst ? 0 : 1) : x;
     const batch = sequence.sizeAt(this.batchFirst ? 0 : 1);
@@ -148,6 +152,12 @@ export interface LSTMOptions extends RecurrentOptions {
   readonly forgetBias?: number;
 }
 
+/** @internal The states of an LSTM are two. */
+export function checkPair(op: string, hx: unknown): void {
+  if (hx === undefined || (Array.isArray(hx) && hx.length === 2)) return;
+  throw new LibError('value', `${op}: the states must be a pair [h, c], got ${Array.isArray(hx) ? `${hx.length} of them` : typeof hx}.`);
+}
+
 type LSTMState = readonly [h: Tensor, c: Tensor];
 
 /**
@@ -172,6 +182,7 @@ export class LSTM extends Recurrent<LSTMState, readonly [output: Sequence, hx: L
   override forward(x: PackedSequence, hx?: LSTMState): readonly [output: PackedSequence, hx: LSTMState];
   override forward(x: Sequence, hx?: LSTMState): readonly [output: Sequence, hx: LSTMState];
   override forward(x: Sequence, hx?: LSTMState): readonly [output: Sequence, hx: LSTMState] {
+    checkPair('LSTM', hx);
     const net: RunNet = (data, [h, c]) => lstm(data, [h as Tensor, c as Tensor], this.flatParameters(), this.netOptions(x));
     const [output, h, c] = this.run(x, [hx?.[0], hx?.[1]], net);
     return [output, [h as Tensor, c as Tensor]];

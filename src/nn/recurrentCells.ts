@@ -1,13 +1,14 @@
 import { LibError } from '../core/errors.js';
-import { formatShape } from '../core/shape.js';
+import { formatShape, sameShape } from '../core/shape.js';
 import { gruCell, lstmCell, rnnReluCell, rnnTanhCell } from '../ops/recurrent.js';
 import { checkNonlinearity } from '../ops/recurrentLayers.js';
 import type { RnnNonlinearity } from '../ops/recurrentSteps.js';
 import { empty, zeros } from '../tensor/creation.js';
-import type { Tensor } from '../tensor/tensor.js';
+import { isTensor, type Tensor } from '../tensor/tensor.js';
 import { constant_, uniform_ } from './init.js';
 import { checkSizes } from './linear.js';
 import { Module, Parameter } from './module.js';
+import { checkPair } from './recurrent.js';
 
 export interface RecurrentCellOptions {
   /** Learn additive biases. Default true. */
@@ -45,7 +46,13 @@ abstract class RecurrentCell<Hx, Out> extends Module<readonly [x: Tensor, hx?: H
     }
     const rows = x.ndim === 1 ? x.unsqueeze(0) : x;
     const none = (): Tensor => zeros([rows.sizeAt(0), this.hiddenSize], { dtype: x.dtype, device: x.device });
-    return [rows, ...states.map((s) => (s === undefined ? none() : s.ndim === 1 ? s.unsqueeze(0) : s))];
+    const state = (s: unknown): Tensor => {
+      const wide = isTensor(s) ? (s.ndim === 1 ? s.unsqueeze(0) : s) : null;
+      if (wide !== null && sameShape(wide.shape, [rows.sizeAt(0), this.hiddenSize])) return wide;
+      const rule = `states must be tensors of shape (${x.ndim === 1 ? '' : `${rows.sizeAt(0)}, `}${this.hiddenSize})`;
+      throw new LibError('shape', `${this.constructor.name}: ${rule}, got ${isTensor(s) ? formatShape(s.shape) : typeof s}.`);
+    };
+    return [rows, ...states.map((s) => (s === undefined ? none() : state(s)))];
   }
 
   override extraRepr(): string {
@@ -70,6 +77,7 @@ export class LSTMCell extends RecurrentCell<readonly [h: Tensor, c: Tensor], [h:
     constant_(this.biasHh.narrow(0, hiddenSize, hiddenSize), 0);
   }
   override forward(x: Tensor, hx?: readonly [h: Tensor, c: Tensor]): [h: Tensor, c: Tensor] {
+    checkPair('LSTMCell', hx);
     const [rows, h0, c0] = this.batched(x, [hx?.[0], hx?.[1]]) as [Tensor, Tensor, Tensor];
     const [h, c] = lstmCell(rows, [h0, c0], this.weightIh, this.weightHh, { biasIh: this.biasIh, biasHh: this.biasHh });
     return x.ndim === 1 ? [h.squeeze({ dim: 0 }), c.squeeze({ dim: 0 })] : [h, c];

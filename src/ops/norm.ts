@@ -123,8 +123,9 @@ export const batchNorm: Op<[x: Tensor, options?: BatchNormOptions]> = defineComp
       const centered = standardize(x, runningMean.reshape(shape), runningVar.reshape(shape), eps);
       return affine('batchNorm', centered, shaped(weight), shaped(bias));
     }
-    const count = x.size / Math.max(channels, 1);
-    if (count <= 1)
+    if (x.size === 0) return affine('batchNorm', x, shaped(weight), shaped(bias));
+    const count = x.size / channels;
+    if (count === 1)
       throw new LibError('value', `batchNorm: training needs more than one value for each channel, got shape ${formatShape(x.shape)}.`);
     if (count < 16) warnOfFew(count);
     const dims = x.shape.flatMap((_, d) => (d === 1 ? [] : [d]));
@@ -135,6 +136,7 @@ export const batchNorm: Op<[x: Tensor, options?: BatchNormOptions]> = defineComp
   },
   *samples(random): Iterable<[x: Tensor, options?: BatchNormOptions]> {
     yield [random([4, 3]), { training: true }];
+    yield [random([0, 3, 2]), { training: true, weight: random([3]) }];
     yield [random([2, 3, 2, 2]), { training: true, weight: random([3]), bias: random([3]), eps: 1e-3 }];
     yield [
       random([2, 3, 4]),

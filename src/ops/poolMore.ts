@@ -1,7 +1,7 @@
 import { LibError } from '../core/errors.js';
 import { snakeCase } from '../core/names.js';
 import { formatShape, type Shape, sizeOf } from '../core/shape.js';
-import { constant, input, scalar } from '../expr/expr.js';
+import { input, scalar } from '../expr/expr.js';
 import { tensor } from '../tensor/creation.js';
 import { rand } from '../tensor/random.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -26,13 +26,7 @@ function lpPool(name: string, rank: number, x: Tensor, p: number, kernelSize: Pe
   const mean = average(name, rank, x.pow(p), kernelSize, options);
   const volume = sizeOf(perDim(name, 'kernelSize', kernelSize, rank, 1));
   const y = input(0).mul(volume);
-  return fuse(
-    name,
-    [mean],
-    constant(0)
-      .less(y)
-      .select(y.pow(1 / p), 0),
-  );
+  return fuse(name, [mean], y.equal(0).select(0, y.pow(1 / p)));
 }
 function lpRow(name: string, rank: number, shape: Shape): LpPool {
   return defineComposite({

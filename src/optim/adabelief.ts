@@ -2,7 +2,7 @@ import type { Parameter } from '../nn/module.js';
 import type { LiveScalars } from '../ops/define.js';
 import { zerosLike } from '../tensor/creation.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { checkBetas, checkNonNegative, checkNumber, type Group, Optimizer, type Params, withDefaults } from './optimizer.js';
+import { checkBetas, checkNonNegative, checkNumber, type Given, type Group, Optimizer, type Params, withDefaults } from './optimizer.js';
 import { defineUpdate, runUpdate, type Update } from './update.js';
 
 export interface AdaBeliefOptions {
@@ -52,7 +52,7 @@ const defaults: Full = { lr: 1e-3, betas: [0.9, 0.999], eps: null, weightDecay: 
 
 /** Adam that divides by how far gradients are from what their average foretold (Zhuang et al. 2020). */
 export class AdaBelief extends Optimizer<Full> {
-  constructor(params: Params<Full>, options: AdaBeliefOptions = {}) {
+  constructor(params: Params<Full>, options: Given<AdaBeliefOptions> = {}) {
     super('AdaBelief', params, withDefaults('AdaBelief', defaults, options));
   }
 

@@ -2,7 +2,7 @@ import type { Parameter } from '../nn/module.js';
 import type { LiveScalars } from '../ops/define.js';
 import { zerosLike } from '../tensor/creation.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { checkNonNegative, checkNumber, type Group, Optimizer, type Params, withDefaults } from './optimizer.js';
+import { checkNonNegative, checkNumber, type Given, type Group, Optimizer, type Params, withDefaults } from './optimizer.js';
 import { defineUpdate, runUpdate, type Update } from './update.js';
 
 export interface AdadeltaOptions {
@@ -47,7 +47,7 @@ const defaults: Full = { lr: 1, rho: 0.9, eps: 1e-6, weightDecay: 0, maximize: f
 
 /** Steps in the units of the parameter: a running size of steps over one of gradients (Zeiler 2012; torch.optim.Adadelta). */
 export class Adadelta extends Optimizer<Full> {
-  constructor(params: Params<Full>, options: AdadeltaOptions = {}) {
+  constructor(params: Params<Full>, options: Given<AdadeltaOptions> = {}) {
     super('Adadelta', params, withDefaults('Adadelta', defaults, options));
   }
 

@@ -3,7 +3,7 @@ import type { Parameter } from '../nn/module.js';
 import type { LiveScalars } from '../ops/define.js';
 import { zeros, zerosLike } from '../tensor/creation.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { checkNonNegative, checkNumber, type Group, Optimizer, type Params, withDefaults } from './optimizer.js';
+import { checkNonNegative, checkNumber, type Given, type Group, Optimizer, type Params, withDefaults } from './optimizer.js';
 import { defineUpdate, runUpdate, type Update } from './update.js';
 
 export interface AdafactorOptions {
@@ -59,7 +59,7 @@ const defaults: Full = { lr: 1e-2, beta2Decay: -0.8, eps: [null, 1e-3], d: 1, we
  * (Shazeer & Stern 2018; torch.optim.Adafactor).
  */
 export class Adafactor extends Optimizer<Full> {
-  constructor(params: Params<Full>, options: AdafactorOptions = {}) {
+  constructor(params: Params<Full>, options: Given<AdafactorOptions> = {}) {
     super('Adafactor', params, withDefaults('Adafactor', defaults, options));
   }
 

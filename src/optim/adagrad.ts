@@ -4,7 +4,7 @@ import type { SparseRows } from '../nn/sparseRows.js';
 import type { LiveScalars } from '../ops/define.js';
 import { fullLike } from '../tensor/creation.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { checkNonNegative, type Group, Optimizer, type Params, withDefaults } from './optimizer.js';
+import { checkNonNegative, type Given, type Group, Optimizer, type Params, withDefaults } from './optimizer.js';
 import { runOnRows } from './sparse.js';
 import { defineUpdate, runUpdate, type Update } from './update.js';
 
@@ -48,7 +48,7 @@ const defaults: Full = { lr: 1e-2, lrDecay: 0, weightDecay: 0, initialAccumulato
 
 /** Steps divided by the root of the sum of all squared gradients so far (Duchi et al. 2011; torch.optim.Adagrad). */
 export class Adagrad extends Optimizer<Full> {
-  constructor(params: Params<Full>, options: AdagradOptions = {}) {
+  constructor(params: Params<Full>, options: Given<AdagradOptions> = {}) {
     super('Adagrad', params, withDefaults('Adagrad', defaults, options));
   }
 

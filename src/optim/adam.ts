@@ -3,7 +3,7 @@ import type { Parameter } from '../nn/module.js';
 import type { LiveScalars } from '../ops/define.js';
 import { zerosLike } from '../tensor/creation.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { checkBetas, checkNonNegative, type Group, Optimizer, type Params, withDefaults } from './optimizer.js';
+import { checkBetas, checkNonNegative, type Given, type Group, Optimizer, type Params, withDefaults } from './optimizer.js';
 import { defineUpdate, runUpdate, type Update } from './update.js';
 
 export interface AdamOptions {
@@ -133,7 +133,7 @@ const adamDefaults: Full = {
 /** Adam (Kingma & Ba 2015), with PyTorch's defaults and order of operations. */
 export class Adam extends AdamFamily {
   protected override readonly decoupled: boolean = false;
-  constructor(params: Params<Full>, options: AdamOptions = {}) {
+  constructor(params: Params<Full>, options: Given<AdamOptions> = {}) {
     super('Adam', params, withDefaults('Adam', adamDefaults, options));
   }
 }
@@ -141,7 +141,7 @@ export class Adam extends AdamFamily {
 /** Adam with decoupled weight decay (Loshchilov & Hutter 2019): the decay never passes through the averages. */
 export class AdamW extends AdamFamily {
   protected override readonly decoupled: boolean = true;
-  constructor(params: Params<Full>, options: AdamOptions = {}) {
+  constructor(params: Params<Full>, options: Given<AdamOptions> = {}) {
     super('AdamW', params, withDefaults('AdamW', { ...adamDefaults, weightDecay: 0.01 }, options));
   }
 }

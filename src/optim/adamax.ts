@@ -2,7 +2,7 @@ import type { Parameter } from '../nn/module.js';
 import type { LiveScalars } from '../ops/define.js';
 import { zerosLike } from '../tensor/creation.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { checkBetas, checkNonNegative, type Group, Optimizer, type Params, withDefaults } from './optimizer.js';
+import { checkBetas, checkNonNegative, type Given, type Group, Optimizer, type Params, withDefaults } from './optimizer.js';
 import { defineUpdate, runUpdate, type Update } from './update.js';
 
 export interface AdamaxOptions {
@@ -48,7 +48,7 @@ const defaults: Full = { lr: 2e-3, betas: [0.9, 0.999], eps: 1e-8, weightDecay: 
 
 /** Adam with the largest recent gradient in place of its root mean square (Kingma & Ba 2015; torch.optim.Adamax). */
 export class Adamax extends Optimizer<Full> {
-  constructor(params: Params<Full>, options: AdamaxOptions = {}) {
+  constructor(params: Params<Full>, options: Given<AdamaxOptions> = {}) {
     super('Adamax', params, withDefaults('Adamax', defaults, options));
   }
 

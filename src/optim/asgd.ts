@@ -2,7 +2,7 @@ import type { Parameter } from '../nn/module.js';
 import type { LiveScalars } from '../ops/define.js';
 import { zerosLike } from '../tensor/creation.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { checkNonNegative, checkNumber, type Group, Optimizer, type Params, withDefaults } from './optimizer.js';
+import { checkNonNegative, type Given, type Group, Optimizer, type Params, withDefaults } from './optimizer.js';
 import { defineUpdate, runUpdate, type Update } from './update.js';
 
 export interface ASGDOptions {
@@ -49,14 +49,13 @@ const defaults: Full = { lr: 1e-2, lambd: 1e-4, alpha: 0.75, t0: 1e6, weightDeca
 
 /** Averaged stochastic gradient descent: `state` keeps the mean `ax` of the parameters (Polyak & Juditsky 1992; torch.optim.ASGD). */
 export class ASGD extends Optimizer<Full> {
-  constructor(params: Params<Full>, options: ASGDOptions = {}) {
+  constructor(params: Params<Full>, options: Given<ASGDOptions> = {}) {
     super('ASGD', params, withDefaults('ASGD', defaults, options));
   }
 
   protected override check(group: Group<Full>): void {
     super.check(group);
-    checkNonNegative('ASGD', group, ['lambd', 'weightDecay', 't0']);
-    checkNumber('ASGD', 'alpha', group.alpha, () => true, 'a finite number');
+    checkNonNegative('ASGD', group, ['lambd', 'weightDecay', 't0', 'alpha']);
   }
 
   protected update(p: Parameter, grad: Tensor, group: Group<Full>): void {

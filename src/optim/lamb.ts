@@ -2,7 +2,7 @@ import type { Parameter } from '../nn/module.js';
 import type { LiveScalars } from '../ops/define.js';
 import { emptyLike, zerosLike } from '../tensor/creation.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { checkBetas, checkNonNegative, type Group, Optimizer, type Params, withDefaults } from './optimizer.js';
+import { checkBetas, checkNonNegative, type Given, type Group, Optimizer, type Params, withDefaults } from './optimizer.js';
 import { defineUpdate, runUpdate, type Update } from './update.js';
 
 export interface LAMBOptions {
@@ -62,7 +62,7 @@ const defaults: Full = { lr: 1e-3, betas: [0.9, 0.999], eps: 1e-6, weightDecay: 
 
 /** Adam whose step is proportional to the size of each parameter tensor, for very large batches (You et al. 2020). */
 export class LAMB extends Optimizer<Full> {
-  constructor(params: Params<Full>, options: LAMBOptions = {}) {
+  constructor(params: Params<Full>, options: Given<LAMBOptions> = {}) {
     super('LAMB', params, withDefaults('LAMB', defaults, options));
   }
 
@@ -118,7 +118,7 @@ const larsDefaults: FullLARS = { lr: 1e-3, momentum: 0.9, weightDecay: 0, trustC
 
 /** Momentum whose steps are proportional to the size of each parameter tensor, for very large batches (You et al. 2017). */
 export class LARS extends Optimizer<FullLARS> {
-  constructor(params: Params<FullLARS>, options: LARSOptions = {}) {
+  constructor(params: Params<FullLARS>, options: Given<LARSOptions> = {}) {
     super('LARS', params, withDefaults('LARS', larsDefaults, options));
   }
 

@@ -5,7 +5,16 @@ import { enableGrad, noGrad } from '../tensor/autograd.js';
 import { tensor } from '../tensor/creation.js';
 import { isTensor, type Tensor } from '../tensor/tensor.js';
 import { dot, flatGradient, moveAlong } from './flat.js';
-import { checkNonNegative, checkNumber, type Group, Optimizer, type ParamState, type Params, withDefaults } from './optimizer.js';
+import {
+  checkNonNegative,
+  checkNumber,
+  type Given,
+  type Group,
+  Optimizer,
+  type ParamState,
+  type Params,
+  withDefaults,
+} from './optimizer.js';
 import { type LinePoint, strongWolfe } from './strongWolfe.js';
 
 export interface LBFGSOptions {
@@ -69,7 +78,7 @@ const defaults: Full = {
  * });
  */
 export class LBFGS extends Optimizer<Full> {
-  constructor(params: Params<Full>, options: LBFGSOptions = {}) {
+  constructor(params: Params<Full>, options: Given<LBFGSOptions> = {}) {
     super('LBFGS', params, withDefaults('LBFGS', defaults, options));
     if (this.paramGroups.length !== 1) {
       throw new LibError('value', `LBFGS: there must be one group of parameters, got ${this.paramGroups.length}.`);

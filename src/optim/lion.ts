@@ -2,7 +2,7 @@ import type { Parameter } from '../nn/module.js';
 import type { LiveScalars } from '../ops/define.js';
 import { zerosLike } from '../tensor/creation.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { checkBetas, checkNonNegative, type Group, Optimizer, type Params, withDefaults } from './optimizer.js';
+import { checkBetas, checkNonNegative, type Given, type Group, Optimizer, type Params, withDefaults } from './optimizer.js';
 import { defineUpdate, runUpdate, type Update } from './update.js';
 
 export interface LionOptions {
@@ -43,7 +43,7 @@ const defaults: Full = { lr: 1e-4, betas: [0.9, 0.99], weightDecay: 0, maximize:
 
 /** Steps of one size, by the sign of an average: one state per parameter (Chen et al. 2023). */
 export class Lion extends Optimizer<Full> {
-  constructor(params: Params<Full>, options: LionOptions = {}) {
+  constructor(params: Params<Full>, options: Given<LionOptions> = {}) {
     super('Lion', params, withDefaults('Lion', defaults, options));
   }
 

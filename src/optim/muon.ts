@@ -3,7 +3,7 @@ import { LibError } from '../core/errors.js';
 import type { Parameter } from '../nn/module.js';
 import { emptyLike, zerosLike } from '../tensor/creation.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { checkNonNegative, checkNumber, type Group, Optimizer, type Params, withDefaults } from './optimizer.js';
+import { checkNonNegative, checkNumber, type Given, type Group, Optimizer, type Params, withDefaults } from './optimizer.js';
 import { defineUpdate, runUpdate, type Update } from './update.js';
 
 export interface MuonOptions {
@@ -56,10 +56,14 @@ function orthogonalize(matrix: Tensor, { nsCoefficients: [a, b, c], nsSteps, eps
   const typed = matrix.to(nsDtype);
   let x = rows > columns ? typed.transpose(0, 1) : typed;
   x = x.div(x.norm().clamp({ min: eps }));
+  // Each product is scaled and added before it is rounded, as in PyTorch's addmm.
+  const wide = nsDtype === 'bfloat16' || nsDtype === 'float16' ? 'float32' : nsDtype;
+  const scaled = (factor: number, y: Tensor, left: Tensor, right: Tensor): Tensor =>
+    left.matmul(right).add(y.mul(factor)).to(nsDtype).to(wide);
+  x = x.to(wide);
   for (let i = 0; i < nsSteps; i++) {
-    const gram = x.matmul(x.transpose(0, 1));
-    const both = gram.matmul(gram).mul(c).add(gram.mul(b));
-    x = both.matmul(x).add(x.mul(a));
+    const gram = x.matmul(x.transpose(0, 1)).to(nsDtype).to(wide);
+    x = scaled(a, x, scaled(b, gram, gram.mul(c), gram), x);
   }
   return (rows > columns ? x.transpose(0, 1) : x).to(matrix.dtype);
 }
@@ -84,7 +88,7 @@ const defaults: Full = {
 
 /** Momentum made orthogonal: for the matrices of hidden layers; give all else to AdamW (Jordan et al. 2024; torch.optim.Muon). */
 export class Muon extends Optimizer<Full> {
-  constructor(params: Params<Full>, options: MuonOptions = {}) {
+  constructor(params: Params<Full>, options: Given<MuonOptions> = {}) {
     super('Muon', params, withDefaults('Muon', defaults, options));
   }
 

@@ -2,7 +2,7 @@ import type { Parameter } from '../nn/module.js';
 import type { LiveScalars } from '../ops/define.js';
 import { zerosLike } from '../tensor/creation.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { checkBetas, checkNonNegative, type Group, Optimizer, type Params, withDefaults } from './optimizer.js';
+import { checkBetas, checkNonNegative, type Given, type Group, Optimizer, type Params, withDefaults } from './optimizer.js';
 import { defineUpdate, runUpdate, type Update } from './update.js';
 
 export interface NAdamOptions {
@@ -75,7 +75,7 @@ const defaults: Full = {
 
 /** Adam with Nesterov's momentum (Dozat 2016; torch.optim.NAdam). */
 export class NAdam extends Optimizer<Full> {
-  constructor(params: Params<Full>, options: NAdamOptions = {}) {
+  constructor(params: Params<Full>, options: Given<NAdamOptions> = {}) {
     super('NAdam', params, withDefaults('NAdam', defaults, options));
   }
 

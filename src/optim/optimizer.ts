@@ -9,9 +9,24 @@ import { isTensor, type Tensor } from '../tensor/tensor.js';
 import { needsDense } from './sparse.js';
 import { fromTorchState, type TorchOptimizerState } from './torchState.js';
 
+/** A parameter under its name, as `model.namedParameters()` gives it. */
+export type NamedParameter = readonly [name: string, parameter: Parameter];
 /** Parameters that share options; options not given are the optimizer's. */
-export type ParamGroup<Options> = { readonly params: readonly Parameter[] } & Partial<Options>;
-export type Params<Options> = Iterable<Parameter> | readonly ParamGroup<Options>[];
+export type ParamGroup<Options> = {
+  readonly params: Parameter | readonly Parameter[] | Iterable<NamedParameter>;
+} & Partial<Options>;
+export type Params<Options> = Iterable<Parameter> | Iterable<NamedParameter> | readonly ParamGroup<Options>[];
+
+/** How PyTorch is to compute a step. Here there is one way, fused over all states and ready to be captured, so these change nothing. */
+export interface Implementation {
+  readonly foreach?: boolean | null;
+  readonly fused?: boolean | null;
+  readonly capturable?: boolean;
+  /** Only false: steps are not recorded. */
+  readonly differentiable?: boolean;
+}
+/** Options as PyTorch takes them: `lr` may be a tensor of one element, which is read at each step and written by schedules. */
+export type Given<Options> = Omit<Options, 'lr'> & { readonly lr?: number | Tensor } & Implementation;
 
 /** What an optimizer remembers of one parameter. */
 export type ParamState = Record<string, Tensor | number>;
@@ -23,7 +38,12 @@ export interface OptimizerState {
 }
 
 /** A group as an optimizer holds it: every option present. Schedules write `lr`. */
-export type Group<Options> = { -readonly [K in keyof Options]: Options[K] } & { readonly params: readonly Parameter[]; initialLr?: number };
+export type Group<Options> = { -readonly [K in keyof Options]: Options[K] } & {
+  readonly params: readonly Parameter[];
+  /** Present where parameters came with their names. */
+  readonly paramNames?: readonly string[];
+  initialLr?: number;
+};
 
 /** Options that the walk over parameters itself reads. */
 export interface CommonOptions {
@@ -48,9 +68,10 @@ export abstract class Optimizer<Options extends CommonOptions = CommonOptions> {
     this.name = name;
     const list = listOf<Parameter | ParamGroup<Options>>(name, params);
     if (list.length === 0) throw new LibError('value', `${name}: there must be parameters to optimize, got an empty list.`);
-    const groups = isTensor(list[0])
-      ? [{ params: list as Parameter[] } as unknown as ParamGroup<Options>]
-      : (list as ParamGroup<Options>[]);
+    const groups =
+      isTensor(list[0]) || Array.isArray(list[0])
+        ? [{ params: list as Parameter[] } as unknown as ParamGroup<Options>]
+        : (list as ParamGroup<Options>[]);
     for (const group of groups) this.addParamGroup(group);
   }
 
@@ -60,12 +81,19 @@ export abstract class Optimizer<Options extends CommonOptions = CommonOptions> {
   }
 
   private completeGroup(group: ParamGroup<Options>): Group<Options> {
-    const known = [...Object.keys(this.defaults), 'params'];
-    for (const key of Object.keys(group)) {
-      if (!known.includes(key)) throw unknownOption(this.name, key, known);
+    const { params, ...given } = group;
+    const own = withoutImplementation(this.name, given);
+    const known = Object.keys(this.defaults);
+    for (const key of Object.keys(own)) {
+      if (!known.includes(key)) throw unknownOption(this.name, key, [...known, 'params']);
     }
-    checkKinds(this.name, this.defaults, group, this.words);
-    const full = { ...this.defaults, ...group, params: listOf<Parameter>(this.name, group.params) } as unknown as Group<Options>;
+    checkKinds(this.name, this.defaults, own, this.words);
+    const full = {
+      ...this.defaults,
+      ...own,
+      ...this.withNames(isTensor(params) ? [params] : listOf(this.name, params)),
+    } as unknown as Group<Options>;
+    liveRate(this.name, full);
     const seen = new Set(this.everyParam());
     for (const p of full.params) {
       if (!isTensor(p)) throw new LibError('value', `${this.name}: parameters must be tensors, got ${typeof p}.`);
@@ -76,6 +104,19 @@ export abstract class Optimizer<Options extends CommonOptions = CommonOptions> {
     }
     this.check(full);
     return full;
+  }
+
+  /** Parameters apart from their names. All have names or none has. */
+  private withNames(params: readonly (Parameter | NamedParameter)[]): Pick<Group<object>, 'params' | 'paramNames'> {
+    const named = params.filter((p) => Array.isArray(p)) as NamedParameter[];
+    const earlier = this.paramGroups[0];
+    const wanted = earlier === undefined ? named.length > 0 : earlier.paramNames !== undefined;
+    if (named.length !== (wanted ? params.length : 0))
+      throw new LibError(
+        'value',
+        `${this.name}: all parameters must come with names or none, got ${named.length} of ${params.length} with.`,
+      );
+    return wanted ? { params: named.map(([, p]) => p), paramNames: named.map(([name]) => name) } : { params: params as Parameter[] };
   }
 
   /** Adds parameters, for example of layers that are unfrozen later. */
@@ -174,7 +215,7 @@ export abstract class Optimizer<Options extends CommonOptions = CommonOptions> {
 
   /** Leaves out options that only PyTorch has, and those that it leaves open. */
   private known({ state, paramGroups }: OptimizerState): OptimizerState {
-    const keys = [...Object.keys(this.defaults), 'params', 'initialLr', 'swaLr'];
+    const keys = [...Object.keys(this.defaults), 'params', 'paramNames', 'initialLr', 'swaLr'];
     const isKnown = ([key, value]: readonly [string, unknown]): boolean => keys.includes(key) && value !== null;
     const groups = paramGroups.map((g) => Object.fromEntries(Object.entries(g).filter(isKnown)));
     return { state, paramGroups: groups as unknown as OptimizerState['paramGroups'] };
@@ -224,15 +265,43 @@ function branchOf(group: object, key: string): unknown {
 export type Words = Readonly<Record<string, readonly string[]>>;
 
 /** Options over defaults; an unknown key is an error. */
-export function withDefaults<Options extends object>(op: string, defaults: Options, given: Partial<Options>, words: Words = {}): Options {
+export function withDefaults<Options extends object>(op: string, defaults: Options, options: object, words: Words = {}): Options {
   const known = Object.keys(defaults);
-  if (typeof given !== 'object' || given === null || Array.isArray(given)) {
-    const got = Array.isArray(given) ? 'a list' : String(given);
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+    const got = Array.isArray(options) ? 'a list' : String(options);
     throw new LibError('value', `${op}: options must be an object, got ${got}.`, `options go by name: { ${known[0]}: … }.`);
   }
+  const given = withoutImplementation(op, options);
   for (const key of Object.keys(given)) if (!known.includes(key)) throw unknownOption(op, key, known);
   checkKinds(op, defaults, given, words);
   return { ...defaults, ...given };
+}
+
+/** Options less those that say how PyTorch computes. */
+function withoutImplementation(op: string, options: object): object {
+  const { foreach = null, fused = null, capturable = false, differentiable = false, ...rest } = options as Implementation;
+  for (const [key, value] of Object.entries({ foreach, fused, capturable, differentiable })) {
+    if (typeof value !== 'boolean' && value !== null)
+      throw new LibError('value', `${op}: ${key} must be true or false, got ${String(value)}.`);
+  }
+  if (foreach === true && fused === true)
+    throw new LibError('option', `${op}: foreach and fused are two ways to compute, got both.`, 'leave both out.');
+  if (differentiable)
+    throw new LibError('option', `${op}: steps are not recorded, got differentiable = true.`, 'write the step in ops: p.sub(g.mul(lr)).');
+  const { betas } = rest as { readonly betas?: unknown };
+  return Array.isArray(betas) && betas.every(isTensor) ? { ...rest, betas: betas.map((beta) => beta.reshape([]).itemNow()) } : rest;
+}
+
+/** A rate in a tensor is read whenever it is asked for, and written where a number would replace it. */
+function liveRate(op: string, group: { lr: unknown }): void {
+  const { lr } = group;
+  if (!isTensor(lr)) return;
+  if (lr.size !== 1) throw new LibError('value', `${op}: lr must be a number or a tensor of one element, got ${lr.size} elements.`);
+  Object.defineProperty(group, 'lr', {
+    enumerable: true,
+    get: () => eagerly(() => lr.reshape([]).itemNow()),
+    set: (value: number) => noGrad(() => lr.fill_(value)),
+  });
 }
 
 function listOf<T>(op: string, items: unknown): T[] {

@@ -2,7 +2,7 @@ import type { Parameter } from '../nn/module.js';
 import type { LiveScalars } from '../ops/define.js';
 import { zerosLike } from '../tensor/creation.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { checkBetas, checkNonNegative, type Group, Optimizer, type Params, withDefaults } from './optimizer.js';
+import { checkBetas, checkNonNegative, type Given, type Group, Optimizer, type Params, withDefaults } from './optimizer.js';
 import { defineUpdate, runUpdate, type Update } from './update.js';
 
 export interface RAdamOptions {
@@ -65,7 +65,7 @@ const defaults: Full = { lr: 1e-3, betas: [0.9, 0.999], eps: 1e-8, weightDecay: 
 
 /** Adam whose adaptive step waits until its variance is known: warm-up by itself (Liu et al. 2020; torch.optim.RAdam). */
 export class RAdam extends Optimizer<Full> {
-  constructor(params: Params<Full>, options: RAdamOptions = {}) {
+  constructor(params: Params<Full>, options: Given<RAdamOptions> = {}) {
     super('RAdam', params, withDefaults('RAdam', defaults, options));
   }
 

@@ -3,7 +3,7 @@ import type { Parameter } from '../nn/module.js';
 import type { LiveScalars } from '../ops/define.js';
 import { zerosLike } from '../tensor/creation.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { checkNonNegative, checkNumber, type Group, Optimizer, type Params, withDefaults } from './optimizer.js';
+import { checkNonNegative, checkNumber, type Given, type Group, Optimizer, type Params, withDefaults } from './optimizer.js';
 import { defineUpdate, runUpdate, type Update } from './update.js';
 
 export interface RMSpropOptions {
@@ -110,7 +110,7 @@ const defaults: Full = {
 
 /** Steps divided by a running root mean square of the gradient (Hinton 2012; torch.optim.RMSprop). */
 export class RMSprop extends Optimizer<Full> {
-  constructor(params: Params<Full>, options: RMSpropOptions = {}) {
+  constructor(params: Params<Full>, options: Given<RMSpropOptions> = {}) {
     super('RMSprop', params, withDefaults('RMSprop', defaults, options));
   }
 

@@ -3,7 +3,7 @@ import type { Parameter } from '../nn/module.js';
 import type { LiveScalars } from '../ops/define.js';
 import { fullLike, zerosLike } from '../tensor/creation.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { type Group, Optimizer, type Params, withDefaults } from './optimizer.js';
+import { type Given, type Group, Optimizer, type Params, withDefaults } from './optimizer.js';
 import { defineUpdate, runUpdate, type Update } from './update.js';
 
 export interface RpropOptions {
@@ -47,7 +47,7 @@ const defaults: Full = { lr: 1e-2, etas: [0.5, 1.2], stepSizes: [1e-6, 50], maxi
 
 /** Steps by the signs of gradients alone, for full batches (Riedmiller & Braun 1993; torch.optim.Rprop). */
 export class Rprop extends Optimizer<Full> {
-  constructor(params: Params<Full>, options: RpropOptions = {}) {
+  constructor(params: Params<Full>, options: Given<RpropOptions> = {}) {
     super('Rprop', params, withDefaults('Rprop', defaults, options));
   }
 

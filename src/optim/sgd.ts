@@ -6,7 +6,7 @@ import type { LiveScalars } from '../ops/define.js';
 import { noGrad } from '../tensor/autograd.js';
 import { zerosLike } from '../tensor/creation.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { checkNonNegative, checkNumber, type Group, Optimizer, type Params, type Words, withDefaults } from './optimizer.js';
+import { checkNonNegative, checkNumber, type Given, type Group, Optimizer, type Params, type Words, withDefaults } from './optimizer.js';
 import { runOnRows } from './sparse.js';
 import { defineUpdate, runUpdate, type Update } from './update.js';
 
@@ -116,7 +116,7 @@ function nextNumbers(group: Group<Full>, first: boolean): LiveScalars {
  * optimizer.step(); // w is [0, 0]
  */
 export class SGD extends Optimizer<Full> {
-  constructor(params: Params<Full>, options: SGDOptions = {}) {
+  constructor(params: Params<Full>, options: Given<SGDOptions> = {}) {
     super('SGD', params, withDefaults('SGD', defaults, options, words));
   }
 

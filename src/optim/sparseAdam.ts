@@ -3,7 +3,7 @@ import type { Parameter } from '../nn/module.js';
 import type { SparseRows } from '../nn/sparseRows.js';
 import type { LiveScalars } from '../ops/define.js';
 import { zerosLike } from '../tensor/creation.js';
-import { checkBetas, checkNumber, type Group, Optimizer, type Params, withDefaults } from './optimizer.js';
+import { checkBetas, checkNumber, type Given, type Group, Optimizer, type Params, withDefaults } from './optimizer.js';
 import { runOnRows } from './sparse.js';
 import { defineUpdate, type Update } from './update.js';
 
@@ -46,7 +46,7 @@ const defaults: Full = { lr: 1e-3, betas: [0.9, 0.999], eps: 1e-8, maximize: fal
 
 /** Adam that updates, and lets decay, only the rows that the gradient of a sparse embedding names (torch.optim.SparseAdam). */
 export class SparseAdam extends Optimizer<Full> {
-  constructor(params: Params<Full>, options: SparseAdamOptions = {}) {
+  constructor(params: Params<Full>, options: Given<SparseAdamOptions> = {}) {
     super('SparseAdam', params, withDefaults('SparseAdam', defaults, options));
   }
 

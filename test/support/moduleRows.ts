@@ -180,6 +180,30 @@ const norms: Readonly<Record<string, Rows>> = {
   RMSNorm: on(plain, () => new nn.RMSNorm(6)),
 };
 
+/** Layers that a first input has given their size. */
+const seen = (shape: readonly number[], make: () => AnyModule): Rows =>
+  on(shape, () => {
+    const module = make();
+    module.forward(...([randn(shape)] as unknown as readonly never[]));
+    return module;
+  });
+const lazy: Readonly<Record<string, Rows>> = {
+  LazyModule: 'abstract',
+  LazyLinear: seen(plain, () => new nn.LazyLinear(5)),
+  LazyConv1d: seen(series, () => new nn.LazyConv1d(5, 3, { padding: 1 })),
+  LazyConv2d: seen(image, () => new nn.LazyConv2d(4, 3, { groups: 2, bias: false })),
+  LazyConv3d: seen(volume, () => new nn.LazyConv3d(3, 2)),
+  LazyConvTranspose1d: seen(series, () => new nn.LazyConvTranspose1d(3, 3, { stride: 2 })),
+  LazyConvTranspose2d: seen(image, () => new nn.LazyConvTranspose2d(3, 3)),
+  LazyConvTranspose3d: seen(volume, () => new nn.LazyConvTranspose3d(2, 2)),
+  LazyBatchNorm1d: seen(series, () => new nn.LazyBatchNorm1d()),
+  LazyBatchNorm2d: seen(image, () => new nn.LazyBatchNorm2d({ bias: false })),
+  LazyBatchNorm3d: seen(volume, () => new nn.LazyBatchNorm3d({ affine: false })),
+  LazyInstanceNorm1d: seen(series, () => new nn.LazyInstanceNorm1d()),
+  LazyInstanceNorm2d: seen(image, () => new nn.LazyInstanceNorm2d({ affine: true, trackRunningStats: true })),
+  LazyInstanceNorm3d: seen(volume, () => new nn.LazyInstanceNorm3d()),
+};
+
 const random: Readonly<Record<string, Rows>> = {
   Dropping: 'abstract',
   AlphaDropout: on(plain, () => new nn.AlphaDropout(0.3)),
@@ -468,6 +492,7 @@ export const moduleRows: Readonly<Record<string, Rows>> = {
   ...spatial,
   ...norms,
   ...random,
+  ...lazy,
   ...dense,
   ...sequences,
   ...containers,
