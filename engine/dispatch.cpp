@@ -29,7 +29,7 @@ static const Kernels* usable(int32_t number) {
                             __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
   if (avx512_works && &avx512::kernels != nullptr && number-- == 0) return &avx512::kernels;
   if (avx2_works && &avx2::kernels != nullptr && number-- == 0) return &avx2::kernels;
-  return number == 0 ? &baseline::kernels : nullptr;
+  return &baseline::kernels != nullptr && number == 0 ? &baseline::kernels : nullptr;
 #endif
 }
 

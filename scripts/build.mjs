@@ -1,5 +1,6 @@
 // Builds dist/ from what is in git: TypeScript, the engine's printed kernels, its WASM builds and, where a compiler is found, the addon.
-// Every step is skipped when nothing that it reads has changed.   node scripts/build.mjs [--quiet] [--no-wasm] [--no-native]
+// Every step is skipped when nothing that it reads has changed.   node scripts/build.mjs [--quiet] [--no-wasm] [--no-native] [--all-variants]
+// --all-variants: the addon for every processor of this architecture, to be packed; without it, for this one.
 import { buildAot } from './build/aot.mjs';
 import { buildBrowser } from './build/browser.mjs';
 import { buildNative } from './build/native.mjs';
@@ -7,7 +8,7 @@ import { buildSignatures } from './build/signatures.mjs';
 import { buildTypescript } from './build/typescript.mjs';
 import { buildWasm } from './build/wasm.mjs';
 
-const known = ['--quiet', '--no-wasm', '--no-native'];
+const known = ['--quiet', '--no-wasm', '--no-native', '--all-variants'];
 const flags = new Set(process.argv.slice(2));
 for (const flag of flags) {
   if (known.includes(flag)) continue;
@@ -21,7 +22,7 @@ const steps = [
   { name: 'browser', run: buildBrowser },
   { name: 'kernels', run: buildAot, skip: flags.has('--no-wasm') && flags.has('--no-native') },
   { name: 'wasm', run: buildWasm, skip: flags.has('--no-wasm') },
-  { name: 'native', run: buildNative, skip: flags.has('--no-native') },
+  { name: 'native', run: () => buildNative({ all: flags.has('--all-variants') }), skip: flags.has('--no-native') },
 ];
 
 for (const { name, run, skip } of steps) {

@@ -1,13 +1,21 @@
-// Writes the npm package of this machine's addon, from dist/native: @chainrule/<platform>-<arch>, of the same version as the main package.
-//   node scripts/packNative.mjs [folder]     default folder: build/packages
+// Writes the npm package of this platform's addon: @chainrule/<platform>-<arch>, of the same version as the main package. It holds
+// every instruction set; --as-built packs what is in dist/, which may run only here.
+//   node scripts/packNative.mjs [folder] [--as-built]     default folder: build/packages
 import { copyFileSync, existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { parseArgs } from 'node:util';
 import { inRoot, writeWhole } from './build/files.mjs';
+import { buildNative } from './build/native.mjs';
 
 const platform = `${process.platform}-${process.arch}`;
+const { values, positionals } = parseArgs({ allowPositionals: true, options: { 'as-built': { type: 'boolean' } } });
+const folder = join(positionals[0] ?? inRoot('build', 'packages'), platform);
+
+// What npm run build leaves is for this machine's processor; what is given away runs on all.
+const { summary } = values['as-built'] ? { summary: 'none' } : await buildNative({ all: true });
 const binary = inRoot('dist', 'native', `chainrule-${platform}.node`);
 if (!existsSync(binary)) {
-  console.error(`packNative: dist/native must hold the addon of ${platform}, got none. Run npm run build first.`);
+  console.error(`packNative: the addon of ${platform} must be built, got: ${summary}.`);
   process.exit(2);
 }
 
@@ -26,7 +34,6 @@ const manifest = {
   files: ['chainrule.node', 'LICENSE'],
 };
 
-const folder = join(process.argv[2] ?? inRoot('build', 'packages'), platform);
 writeWhole(join(folder, 'package.json'), `${JSON.stringify(manifest, null, 2)}\n`);
 copyFileSync(binary, join(folder, 'chainrule.node'));
 copyFileSync(inRoot('LICENSE'), join(folder, 'LICENSE'));

@@ -6,7 +6,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:f
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { inRoot, root } from './build/files.mjs';
-import { compileAll, findCompiler, link, plan, variants } from './build/native.mjs';
+import { compileAll, findCompiler, link, plan, runnableVariants, variants } from './build/native.mjs';
 
 /** How to compile, which library must be loaded before Node, and what that reads: V8 leaves memory behind, and none of it is ours. */
 const sanitizers = {
@@ -30,9 +30,6 @@ const sanitizers = {
   },
 };
 
-/** What a processor must say of itself to run a variant, the best variant first. */
-const needs = { avx512: ['avx512f', 'avx512dq', 'avx512bw', 'avx512vl'], avx2: ['avx2', 'fma', 'bmi2'], baseline: [], neon: [] };
-
 /** Rows that run every kernel family. */
 const rows = [
   ...['add', 'where', 'sum', 'argmax', 'matmul', 'linear', 'conv2d', 'convTranspose2d', 'maxPool2d', 'softmax', 'layerNorm', 'lstm', 'gru'],
@@ -45,13 +42,7 @@ function stop(message) {
   process.exit(2);
 }
 
-/** The best variant that this processor runs. */
-function bestVariant() {
-  const words = new Set(existsSync('/proc/cpuinfo') ? readFileSync('/proc/cpuinfo', 'utf8').split(/\s+/) : []);
-  const ours = Object.keys(variants[process.arch] ?? {});
-  const best = Object.keys(needs).find((name) => ours.includes(name) && needs[name].every((word) => words.has(word)));
-  return best ?? stop(`there is no addon for ${process.arch}.`);
-}
+const bestVariant = () => runnableVariants()[0] ?? stop(`there is no addon for ${process.arch}.`);
 
 /** The addon with one variant of its kernels, below build/. */
 async function buildWith(compiler, kind, isa) {

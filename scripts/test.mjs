@@ -1,5 +1,5 @@
 // Runs test/**/*.test.ts against dist/ with Node's own test runner.
-//   node scripts/test.mjs [files ...] [--tiny] [--backend NAME] [--name REGEXP]
+//   node scripts/test.mjs [files ...] [--tiny] [--backend NAME] [--name REGEXP] [--slowest N]
 // Files are given by any part of their path; --tiny runs test/tiny.test.ts alone. The last line is `N passed, N failed`.
 import { availableParallelism } from 'node:os';
 import { relative } from 'node:path';
@@ -16,10 +16,10 @@ function options() {
   try {
     return parseArgs({
       allowPositionals: true,
-      options: { tiny: { type: 'boolean' }, backend: { type: 'string' }, name: { type: 'string' } },
+      options: { tiny: { type: 'boolean' }, backend: { type: 'string' }, name: { type: 'string' }, slowest: { type: 'string' } },
     });
   } catch (error) {
-    return stop(`${error.message.split('\n')[0]} Options: --tiny, --backend NAME, --name REGEXP.`);
+    return stop(`${error.message.split('\n')[0]} Options: --tiny, --backend NAME, --name REGEXP, --slowest N.`);
   }
 }
 
@@ -49,7 +49,7 @@ if (values.tiny && positionals.length > 0) stop('--tiny takes no file names.');
 if (values.backend !== undefined) process.env.CHAINRULE_BACKEND = values.backend;
 process.env.NODE_OPTIONS = `${process.env.NODE_OPTIONS ?? ''} --enable-source-maps --no-warnings`;
 
-const report = new Report(root);
+const report = new Report(root, { slowest: Number(values.slowest ?? 0) });
 // The full run comes after `npm run build`; the tiny one also stands alone.
 if (values.tiny && buildTypescript().failed) report.fail('type check', 'src/ has type errors, see above');
 

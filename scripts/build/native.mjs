@@ -1,12 +1,12 @@
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { flags as commonFlags, engineSources, jobs, objectKey, objectName, optimization, slowestFirst } from './engine.mjs';
 import { Cache, hash, inParallel, inRoot, stamp, writeWhole } from './files.mjs';
 import { tapeFormat } from './format.mjs';
 
-/** Flags of each instruction-set variant; the addon holds all of its architecture's, and picks one when it loads. */
+/** Flags of each instruction-set variant; an addon that is given away holds all of its architecture's, and picks one when it loads. */
 export const variants = {
   x64: {
     baseline: [],
@@ -16,15 +16,30 @@ export const variants = {
   arm64: { neon: [] },
 };
 
+/** What a processor must say of itself to run a variant; the best variant comes first. */
+const needs = { avx512: ['avx512f', 'avx512dq', 'avx512bw', 'avx512vl'], avx2: ['avx2', 'fma', 'bmi2'], neon: [], baseline: [] };
+
+/** The variants that this processor runs, the best one first; all of them where it does not tell. */
+export function runnableVariants() {
+  const ours = Object.keys(needs).filter((name) => variants[process.arch]?.[name] !== undefined);
+  if (!existsSync('/proc/cpuinfo')) return ours;
+  const words = new Set(readFileSync('/proc/cpuinfo', 'utf8').split(/\s+/));
+  return ours.filter((name) => needs[name].every((word) => words.has(word)));
+}
+
 const headers = join(dirname(createRequire(import.meta.url).resolve('node-api-headers/package.json')), 'include');
 const target = `chainrule-${process.platform}-${process.arch}.node`;
 const note = inRoot('dist', 'native', 'note.js');
 
-/** The addon, from the system's compiler. Without one the step says so, and the library runs on WASM. */
-export async function buildNative() {
+/**
+ * The addon, from the system's compiler. Without one the step says so, and the library runs on WASM. What is built here runs here:
+ * it holds the two best variants that this processor runs (the second is there to be tested); `all` adds the others, to be packed.
+ */
+export async function buildNative({ all = false } = {}) {
   const compiler = findCompiler();
   if (compiler === undefined) return skipped('no C++ compiler found');
-  const objects = await plan(compiler);
+  const names = all ? Object.keys(variants[process.arch]) : runnableVariants().slice(0, 2);
+  const objects = await plan(compiler, { chosen: names.map((name) => [name, variants[process.arch][name]]) });
   const key = hash(...objects.map(({ name, key }) => `${name}:${key}`), compiler.id);
   const known = stamp('native');
   const binary = inRoot('dist', 'native', target);
@@ -35,7 +50,9 @@ export async function buildNative() {
   link(compiler, objects, binary);
   rmSync(note, { force: true });
   known.set(key);
-  return { summary: `dist/native/${target}, ${missing.length} of ${objects.length} objects compiled with ${compiler.id}` };
+  return {
+    summary: `dist/native/${target} (${names.join(', ')}), ${missing.length} of ${objects.length} objects compiled with ${compiler.id}`,
+  };
 }
 
 /** The line that says what is wrong, of a compiler's many. */
@@ -61,10 +78,8 @@ export function findCompiler() {
   return undefined;
 }
 
-const everyVariant = () => Object.entries(variants[process.arch]);
-
-/** The objects of the addon, kept below build/. `optimize` gives a source's flags for a variant. */
-export async function plan(compiler, { folder = 'native', chosen = everyVariant(), optimize = (...of) => [optimization(...of)] } = {}) {
+/** The objects of the addon, kept below build/. `chosen` are [variant, flags]; `optimize` gives a source's flags for one. */
+export async function plan(compiler, { folder = 'native', chosen, optimize = (...of) => [optimization(...of)] }) {
   const cache = new Cache(folder, '.o');
   const { perVariant, shared } = engineSources('native');
   const base = [...commonFlags, '-fPIC', '-fvisibility=hidden', '-pthread', '-DNAPI_VERSION=8', `-I${headers}`, '-Iengine', '-Ibuild'];

@@ -1,4 +1,5 @@
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { setFlagsFromString } from 'node:v8';
 import { Worker } from 'node:worker_threads';
 import {
   flags as commonFlags,
@@ -44,6 +45,12 @@ const binaries = [
   { name: 'relaxedThreads', variant: 'relaxed', args: threadArgs },
 ];
 const fileOf = (name) => inRoot('dist', 'wasm', `${name}.js`);
+
+/**
+ * The compiler is 75 MB of WASM that runs for seconds: optimizing its own code takes more time than that code saves. Functions get
+ * there by far more work than V8 would ask for (a V8 without the flag goes on as it is).
+ */
+setFlagsFromString('--wasm-tiering-budget=1000000000');
 
 const ownTools = ['./wasmWorker.mjs', './wasmSplats.mjs'].map((file) => readFileSync(new URL(file, import.meta.url)));
 

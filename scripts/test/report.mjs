@@ -1,9 +1,15 @@
 import { relative } from 'node:path';
 
-/** Turns the events of node:test into one line a file, the failures in full, and a last line with the counts. */
+/**
+ * Turns the events of node:test into one line a file, the failures in full, and a last line with the counts. What a file printed is
+ * shown when one of its tests fails. `slowest` tests are named with their times.
+ */
 export class Report {
-  constructor(root) {
+  constructor(root, { slowest = 0 } = {}) {
     this.root = root;
+    this.slowest = slowest;
+    this.times = [];
+    this.printed = new Map();
     this.files = new Map();
     this.failures = [];
     this.skips = new Map();
@@ -20,8 +26,11 @@ export class Report {
     const fileOf = ({ file = '', name }) => sources.get(file) ?? sources.get(name) ?? relative(this.root, file.replace(/^file:\/\//, ''));
     stream.on('test:pass', (event) => this.count(event, fileOf(event), sources.has(event.name)));
     stream.on('test:fail', (event) => this.count(event, fileOf(event), sources.has(event.name)));
-    stream.on('test:stdout', ({ message }) => process.stdout.write(message));
-    stream.on('test:stderr', ({ message }) => process.stderr.write(message));
+    for (const kind of ['test:stdout', 'test:stderr']) stream.on(kind, (event) => this.keep(fileOf(event), event.message));
+  }
+
+  keep(file, message) {
+    this.printed.set(file, [...(this.printed.get(file) ?? []), message]);
   }
 
   /** `whole`: the event is about a file, which is a test of its own only when it could not run to its end. */
@@ -40,6 +49,7 @@ export class Report {
         this.skips.set(reason, (this.skips.get(reason) ?? 0) + 1);
       } else tally.passed++;
     }
+    if (!whole && details.type !== 'suite') this.times.push({ name: `${file}: ${name}`, milliseconds: details.duration_ms ?? 0 });
     if (nesting === 0) tally.milliseconds += details.duration_ms ?? 0;
   }
 
@@ -74,6 +84,10 @@ export class Report {
       console.log(`${failed > 0 ? '✖' : '✔'} ${file.padEnd(36)} ${time}  ${counts(passed, failed, skipped)}`);
     }
     for (const [reason, count] of this.skips) console.log(`- ${count} skipped: ${reason}`);
+    for (const { name, milliseconds } of this.times.sort((a, b) => b.milliseconds - a.milliseconds).slice(0, this.slowest))
+      console.log(`${Math.round(milliseconds)} ms`.padStart(10), name);
+    for (const [file, messages] of this.printed)
+      if (this.files.get(file)?.failed > 0) console.log(`\n${file} printed:\n${messages.join('')}`);
     for (const { name, message } of this.failures) console.log(`\n✖ ${name}\n${message.replace(/^/gm, '    ')}`);
     total.failed = this.failures.length;
     const seconds = ((performance.now() - this.started) / 1000).toFixed(1);

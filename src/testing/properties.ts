@@ -101,31 +101,71 @@ function expectSameOutcome(actual: Outcome, expected: Outcome, toleranceOf: (dty
   });
 }
 
+/** One call with one layout and type of its inputs. */
+interface Answer {
+  readonly what: string;
+  readonly outcome: Outcome;
+}
+
+/** Of every sample in every variant. Samples are made anew for each variant: rows in place change them. */
+function answersOf(op: AnyOp, device: Backend): readonly Answer[] {
+  const call = callOf(op);
+  return withDevice(device, () =>
+    variants.flatMap((variant) =>
+      samplesOf(op.row).map((args, i) => ({
+        what: `${op.row.name} sample ${i} ${variant.name}`,
+        outcome: outcomeOf(() => call(...variant.of(args as Arguments))),
+      })),
+    ),
+  );
+}
+
+interface Expected extends Answer {
+  toleranceOf(dtype: DType): Tolerance;
+}
+
+function expectedOf(op: AnyOp, reference: Backend): readonly Expected[] {
+  const terms = withDevice(reference, () => samplesOf(op.row).map((args) => termsOf(op, args as Arguments)));
+  return answersOf(op, reference).map((answer, i) => {
+    const { tolerance } = variants[Math.floor(i / terms.length)] as Variant;
+    const toleranceOf = (dtype: DType): Tolerance =>
+      tolerance ?? (dtype === 'float64' ? tolerances.float64 : scaled(tolerances.float32, terms[i % terms.length] as number));
+    return { ...answer, toleranceOf };
+  });
+}
+
+/** What is slow to compute and the same for every backend that is compared. */
+function once<T>(compute: (op: AnyOp, reference: Backend) => T): (op: AnyOp, reference: Backend) => T {
+  const known = new WeakMap<AnyOp, Map<Backend, T>>();
+  return (op, reference) => {
+    const ofOp = known.get(op) ?? new Map<Backend, T>();
+    known.set(op, ofOp);
+    const value = ofOp.has(reference) ? (ofOp.get(reference) as T) : compute(op, reference);
+    ofOp.set(reference, value);
+    return value;
+  };
+}
+
+const expectedOnce = once(expectedOf);
+const floats = ['float32', 'float64'] as const;
+const gradientsOnce = once((op, device) => withDevice(device, () => floats.map((dtype) => sampleGradients(op, dtype))));
+
 /** A backend computes what the reference computes: dense and strided inputs, every type that the row takes. */
 export function agreesWithReference(op: AnyOp, backend: Backend, reference: Backend): void {
-  const call = callOf(op);
-  const count = withDevice(reference, () => samplesOf(op.row).length);
-  for (let i = 0; i < count; i++) {
-    for (const variant of variants) {
-      const run = (device: Backend): Outcome =>
-        withDevice(device, () => outcomeOf(() => call(...variant.of(samplesOf(op.row)[i] as Arguments))));
-      const terms = withDevice(reference, () => termsOf(op, samplesOf(op.row)[i] as Arguments));
-      const toleranceOf = (dtype: DType): Tolerance =>
-        variant.tolerance ?? (dtype === 'float64' ? tolerances.float64 : scaled(tolerances.float32, terms));
-      expectSameOutcome(run(backend), run(reference), toleranceOf, `${op.row.name} sample ${i} ${variant.name}`);
-    }
-  }
+  const answers = answersOf(op, backend);
+  for (const [i, { what, outcome, toleranceOf }] of expectedOnce(op, reference).entries())
+    expectSameOutcome((answers[i] as Answer).outcome, outcome, toleranceOf, what);
 }
 
 /** The gradients that a backend computes are the reference's: backward kernels run nowhere else. */
 export function gradientsAgreeWithReference(op: AnyOp, backend: Backend, reference: Backend): void {
-  for (const dtype of ['float32', 'float64'] as const) {
-    const [actual, expected] = [backend, reference].map((device) => withDevice(device, () => sampleGradients(op, dtype)));
-    expected?.forEach((sample, i) => {
+  for (const [n, dtype] of floats.entries()) {
+    const actual = withDevice(backend, () => sampleGradients(op, dtype));
+    gradientsOnce(op, reference)[n]?.forEach((sample, i) => {
       const largest = Math.max(1, ...sample.map((g) => g?.length ?? 0));
       const tolerance = dtype === 'float64' ? tolerances.float64 : scaled(tolerances.float32, 'inPlace' in op ? 1 : 4 * largest);
       sample.forEach((e, k) => {
-        const a = actual?.[i]?.[k] ?? null;
+        const a = actual[i]?.[k] ?? null;
         const what = `${op.row.name} sample ${i} ${dtype}, gradient ${k}`;
         if ((a === null) !== (e === null)) throw failed(what, 'must be there on both backends', a === null ? 'none' : 'one too many');
         if (a !== null && e !== null) expectClose(a, e, tolerance, what);

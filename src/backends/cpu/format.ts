@@ -4,7 +4,9 @@ import { LibError } from '../../core/errors.js';
 
 /** The modules that write tapes: an engine reads those of the modules that it was built beside. */
 const writers = [
-  ...['encode', 'encodeExpr', 'encodeFactor', 'encodeFused', 'encodeHeavy', 'encodeLoops', 'tapeWriter'].map((name) => `./${name}.js`),
+  ...['encode', 'encodeExpr', 'encodeFactor', 'encodeFused', 'encodeHeavy', 'encodeLoops', 'encodeProduct', 'tapeWriter'].map(
+    (name) => `./${name}.js`,
+  ),
   ...['../../expr/bytecode.js', '../../expr/instructions.js', '../../core/dtype.js'],
 ];
 

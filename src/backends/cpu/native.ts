@@ -116,6 +116,7 @@ function loadAddon(): Addon {
 export function nativeBackend({ threads, isa }: CpuOptions = {}): CpuBackend {
   const addon = loadAddon();
   checkFormat('native', addon.format);
+  if (addon.variants.length === 0) throw new Error('the native addon was built for another processor');
   const variant = isa === undefined ? 0 : addon.variants.indexOf(isa);
   if (variant < 0) throw new LibError('option', `isa: this machine runs ${addon.variants.join(', ')}, got '${isa}'.`);
   return new CpuBackend(new NativeBinding(addon, variant, checkThreads(threads ?? availableParallelism())));
