@@ -1,3 +1,4 @@
+export { agreesWithReference, gradientsAgreeWithReference } from './againstReference.js';
 export * from './compare.js';
 export * from './fixtures.js';
 export * from './properties.js';

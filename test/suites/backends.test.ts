@@ -1,7 +1,7 @@
 // Every row on every engine, with every instruction set that this machine has: results and gradients are those of the reference backend.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { agreesWithReference, gradientsAgreeWithReference } from '../../dist/testing/properties.js';
+import { agreesWithReference, gradientsAgreeWithReference } from '../../dist/testing/againstReference.js';
 import { everyVariant, reference } from '../support/backends.js';
 import { ops } from '../support/table.js';
 
