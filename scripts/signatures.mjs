@@ -1,129 +1,103 @@
-// Prints src/ops/signatures.ts: the arguments and options that every op takes, read from its TypeScript type, so that calls from
-// plain JavaScript are held to the same words (src/ops/checkCall.ts).   node scripts/signatures.mjs [--check]
-import { readFileSync, writeFileSync } from 'node:fs';
+// Reads what everything public takes from its TypeScript type, so that calls from plain JavaScript are held to the same words: the rows
+// of the table of ops (src/ops/signatures.ts; commit it), and everything else that the entries export (dist/checked, see
+// src/ops/hold.ts).   node scripts/signatures.mjs [--check]
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { API, SignatureKind, SymbolFlags, TypeFlags } from 'typescript/unstable/sync';
 import { filesBelow, inRoot } from './build/files.mjs';
+import { close, constructorOf, exportsOf, membersOf, methodsOf, signatureOf, typeOf } from './signatures/encode.mjs';
 
 const { values } = parseArgs({ options: { check: { type: 'boolean', default: false } } });
-const api = new API({ cwd: inRoot() });
-const { checker, program } = api.updateSnapshot({ openProjects: [inRoot('tsconfig.json')] }).getProjects()[0];
-const functionType = 185; // SyntaxKind.FunctionType
-
-/** Numbers that count or name a place: they are integers wherever they occur. */
-const integers = new Set(
-  `ranges dim dims dim0 dim1 dim2 dimA dimB axis start end step index length size sizes shape diagonal offset k n num steps stride dilation
-  groups kernelSize padding outputPadding outputSize numClasses repeats shifts split chunks sections unfoldDim startDim endDim blankIdx
-  ignoreIndex paddingIdx factor decimals N axis0 axis1 batchSizes bins blank destination source divisorOverride edgeOrder embedDimToCheck ind
-  inputLengths targetLengths minlength niter normalizedShape numGroups numHeads numLayers pads r storageOffset strides pcaLowrank.q
-  svdLowrank.q mvlgamma.p`.split(/\s+/),
-);
-/** Options that are values like those of a tensor: NaN is one of them. Elsewhere an option that is NaN is a mistake. */
-const anyNumbers = new Set('value min max nan posinf neginf fillValue alpha beta'.split(' '));
-
-const resolved = (s) => (s.flags & SymbolFlags.Alias ? checker.getAliasedSymbol(s) : s);
-const exportsOf = (path) => {
-  const module = checker.getSymbolAtLocation(program.getSourceFile(path));
-  return module ? checker.getExportsOfModule(module).map((s) => [s.name, resolved(s)]) : [];
-};
-
-/** The types of a union, undefined left out. */
-const partsOf = (type) =>
-  (type.isUnionType() ? type.getTypes() : [type]).filter((t) => !(t.flags & (TypeFlags.Undefined | TypeFlags.Void)));
-
-function encode(type, name, op, depth = 0, level = 0) {
-  if (level > 2) return '*'; // nested lists of any depth
-  const words = [];
-  const codes = new Set();
-  for (const part of partsOf(type)) {
-    if (part.isStringLiteralType()) words.push(part.value);
-    else codes.add(encodeOne(part, name, op, depth, level));
-  }
-  if (words.length) codes.add(`<${words.join(',')}>`);
-  if (codes.has('*')) return '*';
-  return [...codes].sort().join('|');
-}
-
-function encodeOne(type, name, op, depth, level) {
-  const { flags } = type;
-  if (flags & (TypeFlags.Number | TypeFlags.NumberLiteral)) {
-    if (op === 'localResponseNorm' && name === 'k') return 'r';
-    if (integers.has(name) || integers.has(`${op}.${name}`)) return 'i';
-    return depth === 0 || anyNumbers.has(name) ? 'n' : 'r';
-  }
-  if (flags & (TypeFlags.Boolean | TypeFlags.BooleanLiteral)) return 'b';
-  if (flags & TypeFlags.String) return 's';
-  if (flags & TypeFlags.Null) return 'z';
-  if (type.isIntersectionType() && depth === 0) return encodeOptions(type, op);
-  if (!type.isObjectType()) return '*';
-  if (checker.isTupleType(type) || checker.isArrayType(type)) {
-    const elements = checker.getTypeArguments(type).map((t) => encode(t, name, op, depth, level + 1));
-    return `[${[...new Set(elements)].join('|')}]`;
-  }
-  const symbol = type.getSymbol()?.name;
-  if (symbol === 'Tensor') return 'T';
-  if (checker.getSignaturesOfType(type, SignatureKind.Call).length) return 'f';
-  return depth === 0 && name.startsWith('options') ? encodeOptions(type, op) : 'o';
-}
-
-function encodeOptions(type, op) {
-  const entries = checker.getPropertiesOfType(type).map((p) => `${p.name}:${encode(checker.getTypeOfSymbol(p), p.name, op, 1)}`);
-  return entries.length ? `{${entries.join(' ')}}` : 'o';
-}
-
-function signatureOf(type, op, kind = SignatureKind.Call) {
-  const forms = checker.getSignaturesOfType(type, kind).map((signature) =>
-    checker
-      .signatureToSignatureDeclaration(signature, functionType)
-      .parameters.map((p, i) => {
-        const name = p.name.text ?? 'options'; // taken apart on the spot
-        if (p.dotDotDotToken) {
-          const list = checker.getRestTypeOfSignature(signature); // `any` where the rest is part of a tuple of arguments
-          const each = list.flags & TypeFlags.Any ? checker.getParameterType(signature, i) : list;
-          return `...${name}:${encode(each, name, op)}`;
-        }
-        return `${name}${p.questionToken ? '?' : ''}:${encode(checker.getParameterType(signature, i), name, op)}`;
-      })
-      .join(' '),
-  );
-  return forms.join(';');
-}
-
 process.env.CHAINRULE_BACKEND = 'reference';
-const library = await import('../dist/index.js');
-const { methods } = await import('../dist/ops/index.js');
-const { opsIn } = await import('../dist/testing/table.js');
-const rows = new Map(
-  opsIn(library, methods, library.linalg, library.special, library.masked, library.signal.windows, library.fft).map((op) => [
-    op,
-    op.row.name,
-  ]),
-);
-const found = new Map();
-for (const file of filesBelow(inRoot('src', 'ops'))) {
-  const made = await import(file.replace(/([\\/])src([\\/])/, '$1dist$2').replace(/\.ts$/, '.js'));
-  for (const [exported, symbol] of exportsOf(file)) {
-    const name = rows.get(made[exported]);
-    if (name !== undefined) found.set(name, signatureOf(checker.getTypeOfSymbol(symbol), name));
+const built = (file) => import(file.replace(/([\\/])src([\\/])/, '$1dist$2').replace(/\.ts$/, '.js'));
+
+/** Signatures of the rows and of methods that are no rows. */
+async function rowSignatures() {
+  const library = await import('../dist/index.js');
+  const { methods } = await import('../dist/ops/index.js');
+  const { opsIn } = await import('../dist/testing/table.js');
+  const ops = opsIn(library, methods, library.linalg, library.special, library.masked, library.signal.windows, library.fft);
+  const rows = new Map(ops.map((op) => [op, op.row.name]));
+  const found = new Map();
+  for (const file of filesBelow(inRoot('src', 'ops'))) {
+    const made = await built(file);
+    for (const [exported, symbol] of exportsOf(file)) {
+      const name = rows.get(made[exported]);
+      if (name !== undefined) found.set(name, signatureOf(typeOf(symbol), name, { row: true }));
+    }
+  }
+  for (const file of ['random', 'cast', 'assign', 'inPlace', 'facts', 'fresh']) {
+    for (const [name, symbol] of exportsOf(inRoot('src', 'ops', `${file}.ts`))) {
+      if (typeof methods[name] === 'function' && !rows.has(methods[name])) {
+        found.set(name, signatureOf(typeOf(symbol), name, { row: true }));
+      }
+    }
+  }
+  const missing = [...rows.values()].filter((name) => !found.has(name));
+  if (missing.length) console.error(`no signature: ${missing.join(' ')}`);
+  return found;
+}
+
+const isClass = (value) => /^class\b/.test(Function.prototype.toString.call(value));
+/** A signature that holds somebody to something. */
+const says = (signature) => signature !== null && /:(?!\*( |;|$))/.test(signature);
+
+/** Signatures of what an entry exports beside rows, by name. */
+function entrySignatures(pairs, exports) {
+  const found = {};
+  for (const [name, symbol] of pairs) {
+    const value = exports[name];
+    if (value?.[Symbol.toStringTag] === 'Module') found[name] = entrySignatures(membersOf(symbol), value);
+    if (typeof value !== 'function' || 'row' in value || name === 'Tensor') continue;
+    const signature = isClass(value) ? constructorOf(typeOf(symbol), name) : signatureOf(typeOf(symbol), name);
+    if (says(signature)) found[name] = signature;
+    if (isClass(value)) for (const [path, one] of methodSignatures(symbol, name, value)) found[path] = one;
+  }
+  return found;
+}
+
+/** Methods of a class that take options; those that it inherits are in the tables of their owners. */
+function* methodSignatures(symbol, name, value) {
+  for (const isStatic of [true, false]) {
+    const isOwn = (method) => [isStatic ? value : value.prototype, ...hidden(value, isStatic)].some((home) => Object.hasOwn(home, method));
+    for (const [method, type] of methodsOf(symbol, isStatic)) {
+      const signature = isOwn(method) ? signatureOf(type, method) : '';
+      if (signature.includes('{')) yield [`${name}.${isStatic ? 'static.' : ''}${method}`, signature];
+    }
   }
 }
 
-for (const [name, symbol] of ['random', 'cast', 'assign', 'inPlace', 'facts', 'fresh'].flatMap((file) =>
-  exportsOf(inRoot('src', 'ops', `${file}.ts`)),
-)) {
-  if (typeof methods[name] !== 'function' || rows.has(methods[name])) continue;
-  found.set(name, signatureOf(checker.getTypeOfSymbol(symbol), name));
+/** Classes between this one and the next public one: their methods are this one's. */
+function* hidden(value, isStatic) {
+  for (
+    let base = Object.getPrototypeOf(value);
+    base !== Function.prototype && !publicClasses.has(base);
+    base = Object.getPrototypeOf(base)
+  ) {
+    yield isStatic ? base : base.prototype;
+  }
 }
-api.close();
-const missing = [...rows.values()].filter((name) => !found.has(name));
-if (missing.length) console.error(`no signature: ${missing.join(' ')}`);
+const publicClasses = new Set();
+
+const sources = [inRoot('src', 'index.ts'), ...filesBelow(inRoot('src', 'entries'))];
+const entries = [];
+for (const file of sources) {
+  const exports = await built(file);
+  entries.push({ file, name: basename(file, '.ts'), exports });
+  for (const value of Object.values(exports)) if (typeof value === 'function') publicClasses.add(value);
+}
+
+const found = await rowSignatures();
+const tables = entries.map(({ file, name, exports }) => [name, entrySignatures(exportsOf(file), exports)]);
+close();
+
 /** As the formatter would have it. */
 const entry = ([name, signature]) => {
   const key = /^\w+$/.test(name) ? name : `'${name}'`;
   const line = `  ${key}: '${signature}',\n`;
   return line.length <= 141 || key.length <= 2 ? line : `  ${key}:\n    '${signature}',\n`;
 };
-const text = `/** Made by scripts/signatures.mjs from the types of the ops: what each takes, in the language of checkCall.ts. */
+const text = `/** Made by scripts/signatures.mjs from the types of the ops: what each takes, in the language of kinds.ts. */
 export const signatures: Readonly<Record<string, string>> = {
 ${[...found].sort().map(entry).join('')}};
 `;
@@ -133,4 +107,34 @@ if (values.check && readFileSync(target, 'utf8') !== text) {
   process.exit(1);
 }
 if (!values.check) writeFileSync(target, text);
-console.log(`src/ops/signatures.ts: ${found.size} functions, ${text.length} bytes`);
+
+const folder = inRoot('dist', 'checked');
+rmSync(folder, { recursive: true, force: true });
+mkdirSync(folder, { recursive: true });
+/** Words that are exported under another name than they have inside. */
+const reservedWords = new Set(['var', 'delete', 'default', 'in', 'new', 'with', 'switch', 'case', 'null', 'true', 'false']);
+const write = (name, lines) => writeFileSync(join(folder, name), `${lines.join('\n')}\n`);
+write('signatures.js', [
+  '// Made by scripts/signatures.mjs from the types of the entries.',
+  ...tables.map(([name, table]) => `export const ${name} = ${JSON.stringify(table, null, 2)};`),
+]);
+write('signatures.d.ts', [
+  "import type { Signatures } from '../ops/hold.js';",
+  ...tables.map(([name]) => `export declare const ${name}: Signatures;`),
+]);
+for (const { name, exports } of entries) {
+  const inner = name === 'index' ? '../index.js' : `../entries/${name}.js`;
+  const [reserved, plain] = [true, false].map((is) => Object.keys(exports).filter((key) => reservedWords.has(key) === is));
+  write(`${name}.js`, [
+    `// Made by scripts/signatures.mjs: ${inner} with its exports held to their types.`,
+    `import * as $inner from '${inner}';`,
+    "import { hold as $hold } from '../ops/hold.js';",
+    `import { ${name} as $signatures } from './signatures.js';`,
+    'const $held = $hold($inner, $signatures);',
+    `export const { ${plain.join(', ')} } = $held;`,
+    ...reserved.map((key) => `const $${key} = $held.${key};\nexport { $${key} as ${key} };`),
+  ]);
+  write(`${name}.d.ts`, [`export * from '${inner}';`]);
+}
+const count = (table) => Object.values(table).reduce((n, one) => n + (typeof one === 'string' ? 1 : count(one)), 0);
+console.log(`${found.size} ops, ${tables.map(([name, table]) => `${name} ${count(table)}`).join(', ')}`);

@@ -29,7 +29,7 @@ export function buildTypescript() {
 function removeOrphans() {
   for (const file of filesBelow(inRoot('dist'))) {
     const path = relative(inRoot('dist'), file);
-    if (/^(wasm|native|browser)[\\/]/.test(path)) continue;
+    if (/^(wasm|native|browser|checked)[\\/]/.test(path)) continue;
     const source = inRoot('src', path.replace(/(\.d\.ts|\.js)(\.map)?$/, '.ts'));
     if (!existsSync(source)) rmSync(file);
   }

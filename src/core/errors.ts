@@ -45,7 +45,7 @@ export function nearest(word: string, known: Iterable<string>): string | undefin
     if (d < bestDistance) {
       best = candidate;
       bestDistance = d;
-    }
+    } else if (word.length > 3 && candidate.startsWith(word)) best ??= candidate;
   }
   return best;
 }
@@ -63,8 +63,9 @@ function editDistance(a: string, b: string): number {
   return row[b.length] ?? Number.POSITIVE_INFINITY;
 }
 
-/** The error of an option that does not exist, with the nearest one that does. */
-export function unknownOption(op: string, key: string, known: readonly string[]): LibError {
+/** The error of an option that does not exist, with the nearest one that does; `path`: the option that it is in. */
+export function unknownOption(op: string, key: string, known: readonly string[], path = ''): LibError {
   const guess = nearest(key, known);
-  return new LibError('option', `${op}: options must be among ${known.join(', ')}, got '${key}'.`, guess && `did you mean ${guess}?`);
+  const rule = `options${path && ` of ${path}`} must be among ${known.join(', ')}`;
+  return new LibError('option', `${op}: ${rule}, got '${key}'.`, guess && `did you mean '${guess}'?`);
 }

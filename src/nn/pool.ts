@@ -1,4 +1,5 @@
 import {
+  type AvgPoolOptions,
   adaptiveAvgPool1d,
   adaptiveAvgPool2d,
   adaptiveAvgPool3d,
@@ -20,22 +21,13 @@ import type { Indexed } from '../ops/poolRows.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { Module } from './module.js';
 
+export type { AvgPoolOptions };
+
 type Sizes = number | readonly number[];
 
 /** A module's result: values, or with `returnIndices` values and indices. */
 export type Pooled<Indices extends boolean> = Indices extends true ? Indexed : Tensor;
 export type MaxPoolOptions<Indices extends boolean = boolean> = Windows & IndicesOption<Indices>;
-
-export interface AvgPoolOptions {
-  /** Step between windows. Default: the kernel size. */
-  readonly stride?: Sizes;
-  /** Default 0. */
-  readonly padding?: Sizes;
-  /** Round the output's size up. Default false. */
-  readonly ceilMode?: boolean;
-  /** Count padding in the mean. Default true. */
-  readonly countIncludePad?: boolean;
-}
 
 type Pool<Options> = (x: Tensor, kernelSize: Sizes, options?: Options) => Tensor;
 

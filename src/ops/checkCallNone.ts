@@ -2,4 +2,3 @@ import type { CallCheck } from './checkCall.js';
 
 /** In place of checkCall.ts in a page for production: calls are not held to signatures. */
 export const callCheckOf = (_: string): CallCheck | null => null;
-export const checkArguments = (_: string, _args: readonly unknown[]): void => {};

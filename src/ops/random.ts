@@ -1,4 +1,3 @@
-import { checkArguments } from '#calls';
 import { isFloat } from '../core/dtype.js';
 import { LibError } from '../core/errors.js';
 import { broadcastShapes, formatShape, type Shape } from '../core/shape.js';
@@ -64,7 +63,6 @@ export function randnLike(x: Tensor, options: TensorOptions & RandomOptions = {}
 
 /** Ones where a uniform number falls below the probability `p`, elementwise; zeros elsewhere. No gradient flows. */
 export function bernoulli(p: Tensor, options: RandomOptions = {}): Tensor {
-  checkArguments('bernoulli', [p, options]);
   const { generator = defaultGenerator() } = options;
   const u = drawn('bernoulli', 'uniform', specOf(p.dtype, p.shape), p.device, generator);
   return mapTyped('bernoulli', [u, p.detach()], input(0).less(input(1)));
@@ -79,7 +77,6 @@ export interface MultinomialOptions extends RandomOptions {
  * @example tensor([0, 1, 0]).multinomial(1) // [1]
  */
 export function multinomial(weights: Tensor, count: number, options: MultinomialOptions = {}): Tensor {
-  checkArguments('multinomial', [weights, count, options]);
   const { replacement = false, generator = defaultGenerator() } = options;
   const w = weights.detach();
   if (w.ndim < 1 || w.ndim > 2 || w.size === 0)
@@ -215,7 +212,6 @@ export interface NormalOptions extends TensorOptions, RandomOptions {
 }
 /** Normal random numbers with a mean and deviation for each element (tensors, which broadcast) or for all. No gradient flows. */
 export function normal(mean: Tensor | number, std: Tensor | number = 1, given: NormalOptions = {}): Tensor {
-  checkArguments('normal', [mean, std, given]);
   const { size, ...options } = given;
   const [m, s] = [mean, std].map((v) => (isTensor(v) ? v.detach() : v)) as [Tensor | number, Tensor | number];
   const tensors = [m, s].filter(isTensor);

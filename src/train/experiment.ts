@@ -5,15 +5,7 @@ import type { AnyModule, Parameter } from '../nn/module.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { Callback } from './callbacks.js';
 import type { ForwardFn, LossFn } from './evaluate.js';
-import {
-  checkKeys,
-  checkRange,
-  type DataSource,
-  type Precision,
-  type RunLength,
-  type TrainOptimizer,
-  type TrainSchedule,
-} from './options.js';
+import { checkRange, type DataSource, type Precision, type RunLength, type TrainOptimizer, type TrainSchedule } from './options.js';
 
 /** Data of an experiment: training, and if there are any, validation (after each epoch) and test (once, in the end). */
 export interface ExperimentData<B = readonly [Tensor, Tensor]> {
@@ -87,29 +79,6 @@ export interface Experiment<B = readonly [Tensor, Tensor]> extends ExperimentOpt
   readonly kind: 'chainrule experiment';
 }
 
-const known: Readonly<Record<keyof ExperimentOptions, true>> = {
-  name: true,
-  model: true,
-  data: true,
-  loss: true,
-  optimizer: true,
-  schedule: true,
-  scheduleEvery: true,
-  metrics: true,
-  callbacks: true,
-  epochs: true,
-  batchSize: true,
-  validationBatchSize: true,
-  seed: true,
-  clipGradNorm: true,
-  accumulate: true,
-  forward: true,
-  monitor: true,
-  evaluateTrain: true,
-  compile: true,
-  precision: true,
-  classes: true,
-};
 const parts = { model: 'type', data: 'make', optimizer: 'type', schedule: 'make' } as const;
 
 /**
@@ -127,7 +96,6 @@ export function experiment<B = readonly [Tensor, Tensor]>(options: ExperimentOpt
 }
 
 function checkExperiment(options: object): void {
-  checkKeys('experiment', options, Object.keys(known));
   const given = options as Readonly<Record<string, unknown>>;
   for (const key of ['model', 'data', 'loss', 'optimizer']) {
     if (given[key] === undefined) throw new LibError('option', `experiment: '${key}' must be given, got an experiment without it.`);

@@ -118,50 +118,6 @@ export interface FitOptions<B = readonly [Tensor, Tensor]> {
   readonly onEvaluate?: (done: number) => void;
 }
 
-const known: Readonly<Record<keyof FitOptions, true>> = {
-  model: true,
-  train: true,
-  validation: true,
-  loss: true,
-  optimizer: true,
-  schedule: true,
-  scheduleEvery: true,
-  metrics: true,
-  epochs: true,
-  batchSize: true,
-  validationBatchSize: true,
-  clipGradNorm: true,
-  accumulate: true,
-  callbacks: true,
-  seed: true,
-  forward: true,
-  monitor: true,
-  evaluateTrain: true,
-  restoreBest: true,
-  stopOnNonFinite: true,
-  compile: true,
-  precision: true,
-  gradScaler: true,
-  divergence: true,
-  detectAnomaly: true,
-  runDir: true,
-  recorder: true,
-  config: true,
-  resume: true,
-  signal: true,
-  onEvent: true,
-  onEvaluate: true,
-};
-
-/** Rejects keys that are not known, with the nearest that is. */
-export function checkKeys(op: string, given: object, names: readonly string[]): void {
-  for (const key of Object.keys(given)) {
-    if (names.includes(key)) continue;
-    const guess = nearest(key, names);
-    throw new LibError('option', `${op}: keys must be among ${names.join(', ')}, got '${key}'.`, guess && `did you mean '${guess}'?`);
-  }
-}
-
 export function checkRange(op: string, key: string, value: unknown, integer: boolean, least: number): void {
   if (value === undefined) return;
   const right = typeof value === 'number' && (integer ? Number.isSafeInteger(value) : Number.isFinite(value)) && value >= least;
@@ -170,7 +126,6 @@ export function checkRange(op: string, key: string, value: unknown, integer: boo
 }
 
 export function checkFitOptions<B>(options: FitOptions<B>): void {
-  checkKeys('fit', options, Object.keys(known));
   for (const key of ['model', 'train', 'loss', 'optimizer'] as const) {
     if (options[key] === undefined) throw new LibError('option', `fit: '${key}' must be given, got undefined.`);
   }

@@ -31,7 +31,9 @@ describe('sizes in a browser', () => {
   test('calls are held to signatures in development, not in production', async () => {
     const holds = async (conditions: string[]): Promise<boolean> => {
       const files = await bundleForBrowser(['program.ts'], { conditions });
-      return [...files.values()].some(({ bytes }) => Buffer.from(bytes).includes('x:T outputSize:[i|z]|i'));
+      const has = (signature: string): boolean => [...files.values()].some(({ bytes }) => Buffer.from(bytes).includes(signature));
+      assert.equal(has('inFeatures:i outFeatures:i options?:{bias:b}'), has('x:T outputSize:[i|z]|i'), 'rows and constructors');
+      return has('x:T outputSize:[i|z]|i');
     };
     assert.deepEqual([await holds(['development']), await holds(['production'])], [true, false]);
   });

@@ -134,7 +134,7 @@ describe('autocast', () => {
   });
 
   test('errors', () => {
-    assert.throws(() => autocast(() => 1, { dtype: 'float32' as never }), says(/dtype must be bfloat16 or float16, got float32/));
+    assert.throws(() => autocast(() => 1, { dtype: 'float32' as never }), says(/dtype must be 'bfloat16' or 'float16', got 'float32'/));
     assert.throws(() => autocast(async () => 1), says(/must be synchronous/));
     assert.throws(() =>
       autocast(() => {

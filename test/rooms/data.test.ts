@@ -131,7 +131,7 @@ describe('DataLoader', () => {
     const empty: Dataset<number> = { length: 0, get: () => 0 };
     assert.throws(() => new DataLoader(empty), says(/DataLoader: the dataset must have items, got an empty one/));
     for (const batchSize of [0, -1, 1.5, Number.NaN])
-      assert.throws(() => new DataLoader(data, { batchSize }), says(/batchSize must be a positive integer/));
+      assert.throws(() => new DataLoader(data, { batchSize }), says(/batchSize must be a (positive integer|whole number)/));
     assert.throws(
       () => new DataLoader(data, { batchSize: 5, dropLast: true }),
       says(/dropLast must leave a batch, got 3 items and batchSize 5/),

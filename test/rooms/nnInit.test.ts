@@ -27,7 +27,7 @@ describe('gains', () => {
     close(init.calculateGain('leakyRelu', 0.2), 1.3867504905630728, 1e-12, 'slope 0.2');
   });
   test('an unknown name', () =>
-    assert.throws(() => init.calculateGain('swish' as 'relu'), /calculateGain: the nonlinearity must be known, got 'swish'\./));
+    assert.throws(() => init.calculateGain('swish' as 'relu'), /calculateGain: nonlinearity must be 'conv1d', .*, got 'swish'\./));
 });
 
 describe('random initializers have their bounds and deviations', () => {

@@ -204,7 +204,7 @@ describe('modules: loading', () => {
 describe('modules: what constructors refuse', () => {
   const cases: readonly (readonly [run: () => unknown, says: string])[] = [
     [() => new nn.Linear(0, 3), 'Linear: inFeatures must be a positive integer, got 0.'],
-    [() => new nn.Linear(3, 2.5), 'Linear: outFeatures must be a positive integer, got 2.5.'],
+    [() => new nn.Linear(3, 2.5), 'Linear: outFeatures must be a whole number, got 2.5.'],
     [() => new nn.Conv2d(3, 4, 3, { groups: 2 }), 'Conv2d: groups must divide inChannels and outChannels, got 2 for 3 and 4.'],
     [() => new nn.Conv2d(3, 4, [3]), 'Conv2d: kernelSize must have 2 sizes, got [3].'],
     [() => new nn.Conv1d(3, 4, 0), 'Conv1d: kernelSize must be a positive integer, got 0.'],
@@ -216,7 +216,7 @@ describe('modules: what constructors refuse', () => {
       'BatchNorm1d: the input must have 2 or 3 dimensions, got shape (2, 2, 2, 2).',
     ],
     [() => new nn.ModuleList().forward(), 'ModuleList: it holds modules and has no forward, got a call.'],
-    [() => new nn.Sequential(3 as unknown as nn.Module), 'Sequential: every argument must be a module, got number at position 0.'],
+    [() => new nn.Sequential(3 as unknown as nn.Module), 'Sequential: layers must be a module, got 3.'],
   ];
   for (const [run, says] of cases) test(says, () => assert.throws(run, (error: Error) => error.message.startsWith(says)));
 });

@@ -272,7 +272,7 @@ describe('errors of sequence layers', () => {
     ['LSTM: forgetBias must come with biases, got 1 and bias = false', () => new nn.LSTM(2, 2, { bias: false, forgetBias: 1 })],
     ['GRU: dropout must be a probability in [0, 1], got 2', () => new nn.GRU(2, 2, { dropout: 2 })],
     ['LSTM: projSize must be an integer from 0 to below hiddenSize, got 4 for 4', () => new nn.LSTM(2, 4, { projSize: 4 })],
-    ["RNN: nonlinearity must be 'tanh' or 'relu', got 'gelu'", () => new nn.RNN(2, 2, { nonlinearity: 'gelu' as 'relu' })],
+    ["RNN: nonlinearity must be 'relu' or 'tanh', got 'gelu'", () => new nn.RNN(2, 2, { nonlinearity: 'gelu' as 'relu' })],
     ['LSTM: the input must have 2 (unbatched) or 3 dimensions, got shape (4,)', () => new nn.LSTM(4, 2).forward(randn([4]))],
     ['weightIh must be (8, 4), got (8, 5)', () => new nn.LSTM(5, 2).forward(x)],
     [
@@ -300,7 +300,7 @@ describe('errors of sequence layers', () => {
     ],
     ['isCausal must come with the attnMask that it describes', () => new nn.MultiheadAttention(4, 2).forward(x, x, x, { isCausal: true })],
     [
-      "activation must be 'relu', 'gelu' or a function, got 'elu'",
+      "activation must be 'gelu' or 'relu' or a function, got 'elu'",
       () => new nn.TransformerEncoderLayer(4, 2, { activation: 'elu' as 'relu' }),
     ],
     [

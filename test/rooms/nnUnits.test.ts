@@ -156,10 +156,10 @@ describe('errors of blocks', () => {
   const wrong: readonly (readonly [says: string, call: () => unknown])[] = [
     ['SinusoidalEncoding: the input must be (…, time, 5), got shape (2, 3, 4)', () => new nn.SinusoidalEncoding(5).forward(x)],
     ['LearnedEncoding: positions must be below 2, got 0..2', () => new nn.LearnedEncoding(2, 4).forward(x)],
-    ["activation must be one of relu, gelu, silu, sigmoid, got 'tanh'", () => new nn.FeedForward(4, { activation: 'tanh' as 'relu' })],
+    ["activation must be 'gelu', 'relu', 'sigmoid' or 'silu', got 'tanh'", () => new nn.FeedForward(4, { activation: 'tanh' as 'relu' })],
     ['numHeads must divide the width, and numKvHeads numHeads, got 3 and 3 for width 4', () => new nn.SelfAttention(4, 3)],
-    ["positions must be 'none', 'rotary' or 'alibi', got 'learned'", () => new nn.SelfAttention(4, 2, { positions: 'learned' as 'none' })],
-    ["normPosition must be 'pre' or 'post' and norm 'layer' or 'rms'", () => new nn.TransformerBlock(4, 2, { norm: 'batch' as 'rms' })],
+    ["positions must be 'alibi', 'none' or 'rotary', got 'learned'", () => new nn.SelfAttention(4, 2, { positions: 'learned' as 'none' })],
+    ["norm must be 'layer' or 'rms', got 'batch'", () => new nn.TransformerBlock(4, 2, { norm: 'batch' as 'rms' })],
     ['in whole patches, got shape (1, 3, 5, 4) for patches of 2', () => new nn.PatchEmbedding(2).forward(randn([1, 3, 5, 4]))],
     ['MixtureOfExperts: topK must be at most numExperts, got 3 of 2', () => new nn.MixtureOfExperts(4, { numExperts: 2, topK: 3 })],
     ['MixtureOfExperts: capacityFactor must be positive, got 0', () => new nn.MixtureOfExperts(4, { capacityFactor: 0 })],

@@ -2,41 +2,24 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as library from '../../dist/index.js';
-import { isTensor, LibError, linalg, special, tensor, withDevice } from '../../dist/index.js';
+import { isTensor, LibError, linalg, special, withDevice } from '../../dist/index.js';
 import { methods } from '../../dist/ops/index.js';
 import { signatures } from '../../dist/ops/signatures.js';
 import { errorStyle, samplesOf } from '../../dist/testing/properties.js';
 import { opsIn } from '../../dist/testing/table.js';
 import { reference } from '../support/backends.js';
+import { formsOf, keysOf, wrongFor } from '../support/signatures.js';
 
 type Call = (...args: readonly unknown[]) => unknown;
 const ops = opsIn(library, methods, linalg, special).filter(({ row }) => row.name in signatures);
 
-/** The options of a signature (the last of its forms), each with the kinds it takes. */
-function optionsOf(signature: string): Map<string, string> {
-  const found = signature
-    .split(';')
-    .at(-1)
-    ?.match(/options\??:\{([^}]*)\}/)?.[1];
-  return new Map(found?.split(' ').map((entry) => entry.split(/:(.*)/s) as unknown as [string, string]) ?? []);
-}
-
-/** Values that no option of such a kind takes. */
-function* wrongFor(kinds: string): Generator<unknown> {
-  const parts = new Set(kinds.split('|'));
-  const lists = [...parts].some((p) => p.startsWith('['));
-  if (![...parts].some((p) => p === 's' || p === '*')) yield 'nonsense';
-  if (!parts.has('o') && !parts.has('*')) yield { of: 1 };
-  if (!parts.has('f') && !parts.has('*')) yield () => 0;
-  if (!parts.has('z') && !parts.has('*')) yield null;
-  if (!parts.has('b') && !parts.has('*')) yield true;
-  if (!parts.has('T') && !parts.has('o') && !parts.has('*')) yield tensor([1, 2]);
-  if (!lists && !parts.has('o') && !parts.has('*')) yield [0];
-  if (lists && !parts.has('[T]')) yield ['one'];
-  if (parts.has('i') || parts.has('r')) yield Number.NaN;
-  if (parts.has('i')) yield 1.5;
-  if (![...parts].some((p) => 'nri*'.includes(p))) yield 7;
-}
+/** The options of a signature (of the last of its forms), each with the kinds it takes. */
+const optionsOf = (signature: string): ReadonlyMap<string, string> =>
+  keysOf(
+    formsOf(signature)
+      .at(-1)
+      ?.find(({ name }) => name === 'options')?.code ?? '',
+  ) ?? new Map();
 
 const sampleOf = (row: (typeof ops)[number]['row']): readonly unknown[] | undefined => {
   const isOptions = (v: unknown): boolean => typeof v === 'object' && v !== null && !isTensor(v) && !Array.isArray(v);
