@@ -18,7 +18,7 @@ describe('optimizers refuse what cannot train', () => {
   };
   const cases: readonly (readonly [name: string, run: () => unknown, says: string])[] = [
     ['no parameters', () => new optim.SGD([]), 'SGD: there must be parameters to optimize, got an empty list.'],
-    ['lr NaN', () => new optim.SGD([p()], { lr: Number.NaN }), 'SGD: lr must be a number, got NaN.'],
+    ['lr NaN', () => new optim.SGD([p()], { lr: Number.NaN }), 'SGD: lr must be a tensor or a number, got NaN.'],
     ['lr infinite', () => new optim.Adam([p()], { lr: Number.POSITIVE_INFINITY }), 'Adam: lr must be a finite number >= 0, got Infinity.'],
     ['lr negative', () => new optim.AdamW([p()], { lr: -1 }), 'AdamW: lr must be a finite number >= 0, got -1.'],
     ['beta of 1', () => new optim.Adam([p()], { betas: [0.9, 1] }), 'Adam: betas[1] must be in [0, 1), got 1.'],
