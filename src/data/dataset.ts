@@ -110,6 +110,31 @@ export class ConcatDataset<T> implements Dataset<T> {
   }
 }
 
+/** Datasets side by side: its items are lists of theirs, or objects where they have names (torch.utils.data.StackDataset). */
+export class StackDataset<D extends readonly Dataset<unknown>[] | Readonly<Record<string, Dataset<unknown>>>>
+  implements Dataset<Stacked<D>>
+{
+  readonly length: number;
+
+  /** The datasets as a list, or by name. All have one length. */
+  constructor(readonly datasets: D) {
+    const all: readonly Dataset<unknown>[] = Object.values(datasets);
+    const [first] = all;
+    if (first === undefined) throw new LibError('value', 'StackDataset: there must be at least one dataset, got none.');
+    if (all.some((d) => d.length !== first.length))
+      throw new LibError('value', `StackDataset: lengths must agree, got ${all.map((d) => d.length).join(' and ')}.`);
+    this.length = first.length;
+  }
+  get(index: number): Stacked<D> {
+    const i = checkIndex('StackDataset', index, this.length);
+    if (Array.isArray(this.datasets)) return this.datasets.map((d: Dataset<unknown>) => d.get(i)) as Stacked<D>;
+    const named = this.datasets as Readonly<Record<string, Dataset<unknown>>>;
+    return Object.fromEntries(Object.entries(named).map(([name, d]) => [name, d.get(i)])) as Stacked<D>;
+  }
+}
+/** What a {@link StackDataset} has as items. */
+export type Stacked<D> = { -readonly [K in keyof D]: D[K] extends Dataset<infer T> ? T : never };
+
 /** A dataset whose items are functions of another's. */
 export class MapDataset<S, T> implements Dataset<T> {
   constructor(

@@ -11,6 +11,8 @@ export {
   mapBatches,
   type RandomSplitOptions,
   randomSplit,
+  StackDataset,
+  type Stacked,
   Subset,
   TensorDataset,
   type TupleDataset,
@@ -41,10 +43,13 @@ export * from './replay.js';
 export {
   BatchSampler,
   balancedWeights,
+  DistributedSampler,
+  type DistributedSamplerOptions,
   RandomSampler,
   type RandomSamplerOptions,
   type Sampler,
   SequentialSampler,
+  SubsetRandomSampler,
   WeightedRandomSampler,
   type WeightedRandomSamplerOptions,
 } from './samplers.js';

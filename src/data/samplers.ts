@@ -58,6 +58,64 @@ export class RandomSampler implements Sampler {
   }
 }
 
+/** The given items, in a fresh random order each epoch (torch.utils.data.SubsetRandomSampler). */
+export class SubsetRandomSampler implements Sampler {
+  private readonly indices: Int32Array;
+  /** @internal */ readonly key: Key;
+
+  constructor(indices: ArrayLike<number>, { seed }: { readonly seed?: number } = {}) {
+    this.indices = Int32Array.from(indices);
+    checkLength('SubsetRandomSampler', this.indices.length);
+    this.key = orderKey('SubsetRandomSampler', seed);
+  }
+  get length(): number {
+    return this.indices.length;
+  }
+  order(epoch: number): Int32Array {
+    return permutation(this.length, epochKey(this.key, 'shuffle', epoch)).map((i) => this.indices[i] as number);
+  }
+}
+
+export interface DistributedSamplerOptions {
+  /** How many workers share the items. */
+  readonly numReplicas: number;
+  /** Which of them this one is, from 0. */
+  readonly rank: number;
+  /** Shuffle anew each epoch, the same for all. Default true. */
+  readonly shuffle?: boolean;
+  /** The same for all workers. Default 0. */
+  readonly seed?: number;
+  /** Leave items out so that all have as many; else some are visited twice. Default false. */
+  readonly dropLast?: boolean;
+}
+
+/** Every numReplicas-th item, so that workers visit different ones (torch.utils.data.distributed.DistributedSampler). */
+export class DistributedSampler implements Sampler {
+  readonly length: number;
+  private readonly options: Required<DistributedSamplerOptions>;
+  private readonly key: Key;
+
+  constructor(
+    readonly items: number,
+    { numReplicas, rank, shuffle = true, seed = 0, dropLast = false }: DistributedSamplerOptions,
+  ) {
+    checkLength('DistributedSampler', items);
+    checkLength('DistributedSampler', numReplicas, 'numReplicas');
+    if (!Number.isInteger(rank) || rank < 0 || rank >= numReplicas)
+      throw new LibError('value', `DistributedSampler: rank must be in 0..${numReplicas - 1}, got ${rank}.`);
+    this.options = { numReplicas, rank, shuffle, seed, dropLast };
+    this.length = dropLast ? Math.floor(items / numReplicas) : Math.ceil(items / numReplicas);
+    this.key = orderKey('DistributedSampler', seed);
+  }
+  order(epoch: number): Int32Array {
+    const { items, length } = this;
+    const { numReplicas, rank, shuffle } = this.options;
+    const all = shuffle ? permutation(items, epochKey(this.key, 'shuffle', epoch)) : null;
+    const at = (i: number): number => (all === null ? i % items : (all[i % items] as number));
+    return Int32Array.from({ length }, (_, i) => at(rank + i * numReplicas));
+  }
+}
+
 export interface WeightedRandomSamplerOptions {
   readonly seed?: number;
   /** Whether an item can be drawn more than once in an epoch. Default true, as in PyTorch. */

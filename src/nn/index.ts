@@ -35,6 +35,7 @@ export * from './lossPairing.js';
 export * from './module.js';
 export * from './monteCarlo.js';
 export * from './norm.js';
+export { Orthogonal, type OrthogonalMap, type OrthogonalOptions, orthogonal } from './orthogonal.js';
 export {
   type Lengths,
   PackedSequence,

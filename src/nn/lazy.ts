@@ -198,10 +198,10 @@ abstract class LazyNorm extends LazyModule {
   ) => Module;
   protected abstract readonly rank: number;
   protected readonly given: BatchNormOptions;
-  constructor(options: BatchNormOptions = {}, usual = true) {
+  /** As in PyTorch, with scale, shift and statistics by default, instance norms too. */
+  constructor({ affine = true, bias = true, trackRunningStats = true, ...options }: BatchNormOptions = {}) {
     super();
-    this.given = options;
-    const { affine = usual, bias = true, trackRunningStats = usual } = options;
+    this.given = { ...options, affine, bias, trackRunningStats };
     this.weight = affine ? new UninitializedParameter() : null;
     this.bias = affine && bias ? new UninitializedParameter() : null;
     this.runningMean = trackRunningStats ? new UninitializedBuffer() : null;
@@ -234,23 +234,18 @@ export class LazyBatchNorm3d extends LazyNorm {
   protected override readonly layer: typeof BatchNorm3d = BatchNorm3d;
   protected override readonly rank = 3;
 }
-abstract class LazyInstanceNorm extends LazyNorm {
-  constructor(options: BatchNormOptions = {}) {
-    super(options, false);
-  }
-}
 /** Instance normalization whose numFeatures the first input tells (torch.nn.LazyInstanceNorm1d). */
-export class LazyInstanceNorm1d extends LazyInstanceNorm {
+export class LazyInstanceNorm1d extends LazyNorm {
   protected override readonly layer: typeof InstanceNorm1d = InstanceNorm1d;
   protected override readonly rank = 1;
 }
 /** Instance normalization whose numFeatures the first input tells (torch.nn.LazyInstanceNorm2d). */
-export class LazyInstanceNorm2d extends LazyInstanceNorm {
+export class LazyInstanceNorm2d extends LazyNorm {
   protected override readonly layer: typeof InstanceNorm2d = InstanceNorm2d;
   protected override readonly rank = 2;
 }
 /** Instance normalization whose numFeatures the first input tells (torch.nn.LazyInstanceNorm3d). */
-export class LazyInstanceNorm3d extends LazyInstanceNorm {
+export class LazyInstanceNorm3d extends LazyNorm {
   protected override readonly layer: typeof InstanceNorm3d = InstanceNorm3d;
   protected override readonly rank = 3;
 }

@@ -66,6 +66,28 @@ class Parametrizations extends Module<readonly []> {
 }
 type Parametrized = AnyModule & { parametrizations?: Parametrizations & Record<string, ParametrizationList | undefined> };
 
+/** While a body runs under {@link cached}: what was computed. */
+let computed: Map<ParametrizationList, Tensor> | null = null;
+
+/** Computes each parametrized parameter once while `body` runs, however often it is read (torch.nn.utils.parametrize.cached). */
+export function cached<T>(body: () => T): T {
+  const before = computed;
+  computed = before ?? new Map();
+  try {
+    return body();
+  } finally {
+    computed = before;
+  }
+}
+
+function readOf(list: ParametrizationList): Tensor {
+  const known = computed?.get(list);
+  if (known !== undefined) return known;
+  const value = list.forward();
+  computed?.set(list, value);
+  return value;
+}
+
 const tensorAt = (module: AnyModule, name: string): unknown => (module as unknown as Readonly<Record<string, unknown>>)[name];
 
 const listOf = (module: AnyModule, name: string): ParametrizationList | undefined => (module as Parametrized).parametrizations?.[name];
@@ -103,7 +125,7 @@ export function registerParametrization<M extends AnyModule>(module: M, name: st
     enumerable: false,
     // By way of the module, which may be a clone of the one at hand.
     get(this: AnyModule) {
-      return listOf(this, name)?.forward();
+      return readOf(listOf(this, name) as ParametrizationList);
     },
     set(this: AnyModule, next: Tensor) {
       listOf(this, name)?.assign(next);
@@ -136,6 +158,34 @@ export function removeParametrizations<M extends AnyModule>(
   if (!isParametrized(module)) delete target.parametrizations;
   return module;
 }
+
+/** The class of a module, parametrized or not (torch.nn.utils.parametrize.type_before_parametrizations). */
+export const typeBeforeParametrizations = (module: AnyModule): unknown => module.constructor;
+
+/** Gives `to` the parametrizations of `from`, of one parameter or of all, with copies of what they learned (torch.nn.utils.parametrize). */
+export function transferParametrizationsAndParams<M extends AnyModule>(from: AnyModule, to: M, tensorName?: string): M {
+  const all = (from as Parametrized).parametrizations;
+  const names = tensorName === undefined ? Object.keys(all ?? {}) : [tensorName];
+  for (const name of names) {
+    const list = listOf(from, name);
+    if (!list) throw new LibError('value', `transferParametrizationsAndParams: '${name}' must be parametrized, got a plain field.`);
+    const value = noGrad(() => list.forward())
+      .detach()
+      .clone();
+    if (!isParametrized(to, name)) (to as unknown as Record<string, unknown>)[name] = new Parameter(value);
+    for (const step of list.clone().steps()) registerParametrization(to, name, step);
+    noGrad(() => {
+      const learned = list.originals();
+      for (const [i, p] of (listOf(to, name) as ParametrizationList).originals().entries()) p.copy_(learned[i] as Tensor);
+    });
+  }
+  return to;
+}
+
+/** Undoes {@link weightNorm} (torch.nn.utils.remove_weight_norm). */
+export const removeWeightNorm = <M extends AnyModule>(module: M, name = 'weight'): M => removeParametrizations(module, name);
+/** Undoes {@link spectralNorm} (torch.nn.utils.remove_spectral_norm). */
+export const removeSpectralNorm = <M extends AnyModule>(module: M, name = 'weight'): M => removeParametrizations(module, name);
 
 const normExcept = (v: Tensor, dim: number | null): Tensor =>
   dim === null

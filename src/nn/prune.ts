@@ -1,11 +1,44 @@
 import { LibError } from '../core/errors.js';
-import { sameShape } from '../core/shape.js';
 import { cat } from '../ops/join.js';
 import { noGrad } from '../tensor/autograd.js';
-import { onesLike, zerosLike } from '../tensor/creation.js';
-import { rand, randperm } from '../tensor/random.js';
+import { onesLike } from '../tensor/creation.js';
+import { rand } from '../tensor/random.js';
 import type { Tensor } from '../tensor/tensor.js';
-import type { AnyModule, Parameter, StateDict } from './module.js';
+import { type AnyModule, Module, type Parameter, type StateDict } from './module.js';
+import {
+  applyMethod,
+  type BasePruningMethod,
+  CustomFromMask,
+  countOf,
+  Identity,
+  type ImportanceOptions,
+  L1Unstructured,
+  LnStructured,
+  PruningContainer,
+  RandomStructured,
+  RandomUnstructured,
+  withoutLowest,
+} from './pruneMethods.js';
+
+export {
+  BasePruningMethod,
+  CustomFromMask,
+  Identity,
+  type ImportanceOptions,
+  isPruned,
+  L1Unstructured,
+  LnStructured,
+  PruningContainer,
+  type PruningType,
+  RandomStructured,
+  RandomUnstructured,
+  remove,
+} from './pruneMethods.js';
+
+/**
+ * Each function has two forms: of a module and a parameter's name, as in PyTorch, where the parameter reads as its masked self from then
+ * on; and of parameters, where the {@link Masks} come back to be applied when you say so.
+ */
 
 /** Which weights of which parameters stay: 1, or 0 where they are pruned. */
 export class Masks {
@@ -40,17 +73,10 @@ export class Masks {
 }
 
 export interface PruneOptions {
-  /** How much: a share in [0, 1], or a number of weights where it is an integer above 1. */
+  /** How much: a share in [0, 1), or a number of weights from 1 on. */
   readonly amount: number;
   /** Weights that are pruned already; the amount is of the others. Default: none. */
   readonly masks?: Masks;
-}
-
-/** How many of `count` weights an amount is (1 is all of them, as a share). */
-function countOf(op: string, amount: number, count: number): number {
-  if (amount >= 0 && amount <= 1) return Math.round(amount * count);
-  if (Number.isInteger(amount) && amount > 1 && amount <= count) return amount;
-  throw new LibError('value', `${op}: amount must be a share in [0, 1] or an integer up to the ${count} weights, got ${amount}.`);
 }
 
 /** Scores in which what is pruned already comes first. */
@@ -64,8 +90,7 @@ function lowest(op: string, parameters: readonly Parameter[], scores: readonly T
     const all = cat(scores.map((s, i) => unpruned(s, before[i] ?? null).reshape([-1])));
     const pruned = before.reduce((n, mask) => n + (mask === null ? 0 : mask.size - mask.sum().itemNow()), 0);
     const count = pruned + countOf(op, amount, all.size - pruned);
-    const ranks = all.argsort().argsort();
-    const keep = ranks.ge(count);
+    const keep = withoutLowest(all, count);
     let at = 0;
     return new Masks(
       parameters.map((p) => {
@@ -77,23 +102,85 @@ function lowest(op: string, parameters: readonly Parameter[], scores: readonly T
   });
 }
 
-/** The `amount` smallest weights of one parameter, by size (torch.nn.utils.prune.l1_unstructured). */
-export function l1Unstructured(parameter: Parameter, options: PruneOptions): Masks {
-  return globalUnstructured([parameter], options);
+const isModule = (value: unknown): value is AnyModule => value instanceof Module;
+function pruned<M extends AnyModule>(module: M, name: string, method: BasePruningMethod, options?: ImportanceOptions): M {
+  applyMethod(module, name, method, options);
+  return module;
 }
 
-/** The `amount` smallest weights of all parameters together, by size (torch.nn.utils.prune.global_unstructured with L1Unstructured). */
-export function globalUnstructured(parameters: Iterable<Parameter>, options: PruneOptions): Masks {
-  const list = [...parameters];
-  const sizes = noGrad(() => list.map((p) => p.detach().abs()));
-  return lowest('globalUnstructured', list, sizes, options);
+/** The `amount` smallest weights of one parameter, by size (torch.nn.utils.prune.l1_unstructured). */
+export function l1Unstructured<M extends AnyModule>(module: M, name: string, amount: number, options?: ImportanceOptions): M;
+export function l1Unstructured(parameter: Parameter, options: PruneOptions): Masks;
+export function l1Unstructured(
+  target: AnyModule | Parameter,
+  second: string | PruneOptions,
+  amount = 0,
+  options?: ImportanceOptions,
+): AnyModule | Masks {
+  return isModule(target)
+    ? pruned(target, second as string, new L1Unstructured(amount), options)
+    : globalUnstructured([target], second as PruneOptions);
+}
+
+type Place = readonly [module: AnyModule, name: string];
+export interface GlobalOptions {
+  readonly amount: number;
+  /** What is compared instead of the weights, one tensor for each of them; null: the weights. */
+  readonly importanceScores?: readonly (Tensor | null)[];
+}
+/**
+ * The `amount` smallest weights of all parameters together, by size; of modules by any unstructured method
+ * (torch.nn.utils.prune.global_unstructured).
+ */
+export function globalUnstructured(
+  places: Iterable<Place>,
+  pruningMethod: new (amount: number) => BasePruningMethod,
+  options: GlobalOptions,
+): void;
+export function globalUnstructured(parameters: Iterable<Parameter>, options: PruneOptions): Masks;
+export function globalUnstructured(
+  items: Iterable<Place> | Iterable<Parameter>,
+  second: PruneOptions | (new (amount: number) => BasePruningMethod),
+  options?: GlobalOptions,
+): Masks | undefined {
+  if (typeof second === 'function') {
+    pruneTogether([...(items as Iterable<Place>)], new second(options?.amount ?? 0), options?.importanceScores ?? []);
+    return undefined;
+  }
+  const list = [...(items as Iterable<Parameter>)];
+  const scores = noGrad(() => list.map((p) => p.detach().abs()));
+  return lowest('globalUnstructured', list, scores, second);
+}
+
+/** One method over all parameters end to end, then each part of the mask to its place. */
+function pruneTogether(places: readonly Place[], method: BasePruningMethod, scores: readonly (Tensor | null)[]): void {
+  if (method.pruningType !== 'unstructured')
+    throw new LibError('value', `globalUnstructured: the method must be unstructured, got ${method.pruningType}.`);
+  if (places.length === 0) throw new LibError('value', 'globalUnstructured: there must be parameters to prune, got none.');
+  noGrad(() => {
+    const at = ([module, name]: Place, suffix = ''): Tensor | undefined =>
+      (module as unknown as Readonly<Record<string, Tensor | undefined>>)[name + suffix];
+    const weights = places.map((place) => (at(place) as Tensor).detach());
+    const flat = (parts: readonly Tensor[]): Tensor => cat(parts.map((t) => t.reshape([-1])));
+    const before = flat(places.map((place, i) => at(place, 'Mask') ?? onesLike(weights[i] as Tensor)));
+    const mask = new PruningContainer(method).computeMask(flat(weights.map((w, i) => scores[i] ?? w)), before);
+    let from = 0;
+    places.forEach(([module, name], i) => {
+      const { size, shape } = weights[i] as Tensor;
+      applyMethod(module, name, new CustomFromMask(mask.narrow(0, from, size).reshape(shape)));
+      from += size;
+    });
+  });
 }
 
 /** Any `amount` weights of all parameters together (torch.nn.utils.prune.random_unstructured). */
-export function randomUnstructured(parameters: Iterable<Parameter>, options: PruneOptions): Masks {
-  const list = [...parameters];
+export function randomUnstructured<M extends AnyModule>(module: M, name: string, amount: number): M;
+export function randomUnstructured(parameters: Iterable<Parameter>, options: PruneOptions): Masks;
+export function randomUnstructured(target: AnyModule | Iterable<Parameter>, second: string | PruneOptions, amount = 0): AnyModule | Masks {
+  if (isModule(target)) return pruned(target, second as string, new RandomUnstructured(amount));
+  const list = [...target];
   const scores = noGrad(() => list.map((p) => rand(p.shape, { dtype: p.dtype, device: p.device })));
-  return lowest('randomUnstructured', list, scores, options);
+  return lowest('randomUnstructured', list, scores, second as PruneOptions);
 }
 
 export interface StructuredOptions {
@@ -104,46 +191,60 @@ export interface StructuredOptions {
   readonly dim?: number;
 }
 
+const masksOf = (parameter: Parameter, method: BasePruningMethod): Masks =>
+  noGrad(() => new Masks([[parameter, method.computeMask(parameter.detach(), onesLike(parameter).detach())]]));
+
 /** The `amount` slices of one parameter with the smallest norm (torch.nn.utils.prune.ln_structured). */
-export function lnStructured(parameter: Parameter, { amount, n = 2, dim = 0 }: StructuredOptions): Masks {
-  return noGrad(() => {
-    const along = dim < 0 ? dim + parameter.ndim : dim;
-    const size = parameter.shape[along];
-    if (size === undefined) throw new LibError('value', `lnStructured: dim must be one of ${parameter.ndim}, got ${dim}.`);
-    const others = parameter.shape.map((_, d) => d).filter((d) => d !== along);
-    const norms = parameter.detach().norm({ p: n, dim: others });
-    const keep = norms
-      .argsort()
-      .argsort()
-      .ge(countOf('lnStructured', amount, size));
-    const mask = keep.reshape(parameter.shape.map((_, d) => (d === along ? size : 1))).to(parameter.dtype);
-    return new Masks([[parameter, zerosLike(parameter).add(mask)]]);
-  });
+export function lnStructured<M extends AnyModule>(
+  module: M,
+  name: string,
+  amount: number,
+  n: number,
+  dim: number,
+  options?: ImportanceOptions,
+): M;
+export function lnStructured(parameter: Parameter, options: StructuredOptions): Masks;
+export function lnStructured(
+  target: AnyModule | Parameter,
+  second: string | StructuredOptions,
+  amount = 0,
+  n = 2,
+  dim = 0,
+  options?: ImportanceOptions,
+): AnyModule | Masks {
+  if (isModule(target)) return pruned(target, second as string, new LnStructured(amount, n, dim), options);
+  const given = second as StructuredOptions;
+  return masksOf(target, new LnStructured(given.amount, given.n ?? 2, given.dim ?? 0));
 }
 
 /** Any `amount` slices of one parameter (torch.nn.utils.prune.random_structured). */
-export function randomStructured(parameter: Parameter, { amount, dim = 0 }: Omit<StructuredOptions, 'n'>): Masks {
-  return noGrad(() => {
-    const size = parameter.sizeAt(dim);
-    const order = randperm(size, { device: parameter.device });
-    const keep = order.ge(countOf('randomStructured', amount, size));
-    const along = dim < 0 ? dim + parameter.ndim : dim;
-    const mask = keep.reshape(parameter.shape.map((_, d) => (d === along ? size : 1))).to(parameter.dtype);
-    return new Masks([[parameter, zerosLike(parameter).add(mask)]]);
-  });
+export function randomStructured<M extends AnyModule>(module: M, name: string, amount: number, dim: number): M;
+export function randomStructured(parameter: Parameter, options: Omit<StructuredOptions, 'n'>): Masks;
+export function randomStructured(
+  target: AnyModule | Parameter,
+  second: string | Omit<StructuredOptions, 'n'>,
+  amount = 0,
+  dim = 0,
+): AnyModule | Masks {
+  if (isModule(target)) return pruned(target, second as string, new RandomStructured(amount, dim));
+  const given = second as StructuredOptions;
+  return masksOf(target, new RandomStructured(given.amount, given.dim ?? 0));
 }
 
 /** A mask that prunes nothing, to begin with (torch.nn.utils.prune.identity). */
-export const identity = (parameter: Parameter): Masks => new Masks([[parameter, onesLike(parameter).detach()]]);
+export function identity<M extends AnyModule>(module: M, name: string): M;
+export function identity(parameter: Parameter): Masks;
+export function identity(target: AnyModule | Parameter, name = ''): AnyModule | Masks {
+  return isModule(target) ? pruned(target, name, new Identity()) : masksOf(target, new Identity());
+}
 
 /** A mask made elsewhere: 1 stays, 0 is pruned (torch.nn.utils.prune.custom_from_mask). */
-export function customFromMask(parameter: Parameter, mask: Tensor): Masks {
-  if (!sameShape(mask.shape, parameter.shape))
-    throw new LibError(
-      'shape',
-      `customFromMask: the mask must have the parameter's shape, got (${mask.shape.join(', ')}) for (${parameter.shape.join(', ')}).`,
-    );
-  return new Masks([[parameter, mask.detach().ne(0).to(parameter.dtype)]]);
+export function customFromMask<M extends AnyModule>(module: M, name: string, mask: Tensor): M;
+export function customFromMask(parameter: Parameter, mask: Tensor): Masks;
+export function customFromMask(target: AnyModule | Parameter, second: string | Tensor, mask?: Tensor): AnyModule | Masks {
+  return isModule(target)
+    ? pruned(target, second as string, new CustomFromMask(mask as Tensor))
+    : masksOf(target, new CustomFromMask(second as Tensor));
 }
 
 export interface LotteryTicketOptions {

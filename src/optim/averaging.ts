@@ -9,11 +9,16 @@ import { defineUpdate, runUpdate, type Update } from './update.js';
 /** The next average, from the average, the current value and how many were averaged before. */
 export type AverageFn = (averaged: Tensor, current: Tensor, count: number) => Tensor;
 
+/** The same for all tensors of a kind at once, written into `averaged`. */
+export type MultiAverageFn = (averaged: readonly Tensor[], current: readonly Tensor[], count: number) => void;
+
 export interface AveragedModelOptions {
   /** Exponential moving average: the share of the average that each update keeps. Default: an equal weight for each update. */
   readonly decay?: number;
   /** Any other rule. Runs with each update, so inside compile() it must not depend on the count. */
   readonly avgFn?: AverageFn;
+  /** Any other rule, for all tensors at once. */
+  readonly multiAvgFn?: MultiAverageFn;
   /** Average buffers too, instead of copying them. Default false. */
   readonly useBuffers?: boolean;
 }
@@ -44,14 +49,13 @@ export class AveragedModel<Inputs extends readonly unknown[], Output> extends Mo
   /** `nAveraged`, known here. */
   private readonly tally = { count: 0 };
 
-  constructor(model: Module<Inputs, Output>, { decay, avgFn, useBuffers = false }: AveragedModelOptions = {}) {
+  constructor(model: Module<Inputs, Output>, { decay, avgFn, multiAvgFn, useBuffers = false }: AveragedModelOptions = {}) {
     super();
     if (decay !== undefined) checkNumber('AveragedModel', 'decay', decay, (v) => v >= 0 && v <= 1, 'in [0, 1]');
-    if (decay !== undefined && avgFn !== undefined) {
-      throw new LibError('option', 'AveragedModel: there must be one rule of averaging, got decay and avgFn.');
-    }
+    const rules = Object.entries({ decay, avgFn, multiAvgFn }).flatMap(([name, rule]) => (rule === undefined ? [] : [name]));
+    if (rules.length > 1) throw new LibError('option', `AveragedModel: there must be one rule of averaging, got ${rules.join(' and ')}.`);
     this.module = model.clone();
-    this.rule = { decay: decay ?? null, avgFn: avgFn ?? null, useBuffers };
+    this.rule = { decay: decay ?? null, avgFn: avgFn ?? (multiAvgFn ? one(multiAvgFn) : null), useBuffers };
   }
 
   override forward(...inputs: Inputs): Output {
@@ -97,6 +101,15 @@ export class AveragedModel<Inputs extends readonly unknown[], Output> extends Mo
     this.tally.count = this.nAveraged.itemNow();
   }
 }
+
+/** A rule for all tensors, for each of them: what it writes, it writes into a copy. */
+const one =
+  (rule: MultiAverageFn): AverageFn =>
+  (averaged, current, count) => {
+    const next = averaged.clone();
+    rule([next], [current], count);
+    return next;
+  };
 
 /** averaged · decay + current · (1 - decay), as an `avgFn` (torch.optim.swa_utils.get_ema_avg_fn). */
 export function getEmaAvgFn(decay = 0.999): AverageFn {
@@ -150,3 +163,14 @@ export async function updateBn(loader: Iterable<unknown> | AsyncIterable<unknown
     for (const [m, training] of modes) m.training = training;
   }
 }
+/** {@link getEmaAvgFn} as a `multiAvgFn` (torch.optim.swa_utils.get_ema_multi_avg_fn). */
+export const getEmaMultiAvgFn = (decay = 0.999): MultiAverageFn => many(getEmaAvgFn(decay));
+/** {@link getSwaAvgFn} as a `multiAvgFn` (torch.optim.swa_utils.get_swa_multi_avg_fn). */
+export const getSwaMultiAvgFn = (): MultiAverageFn => many(getSwaAvgFn());
+const many =
+  (rule: AverageFn): MultiAverageFn =>
+  (averaged, current, count) => {
+    averaged.forEach((mine, i) => {
+      mine.copy_(rule(mine, current[i] as Tensor, count));
+    });
+  };

@@ -10,7 +10,10 @@ export {
   type AveragedModelOptions,
   type AverageFn,
   getEmaAvgFn,
+  getEmaMultiAvgFn,
   getSwaAvgFn,
+  getSwaMultiAvgFn,
+  type MultiAverageFn,
   updateBn,
 } from './averaging.js';
 export * from './clip.js';
@@ -23,7 +26,15 @@ export { Lion, type LionOptions } from './lion.js';
 export { Lookahead, type LookaheadOptions, type LookaheadState } from './lookahead.js';
 export { Muon, type MuonOptions } from './muon.js';
 export { NAdam, type NAdamOptions } from './nadam.js';
-export { Optimizer, type OptimizerState, type ParamGroup, type Params } from './optimizer.js';
+export {
+  type Given,
+  type Implementation,
+  type NamedParameter,
+  Optimizer,
+  type OptimizerState,
+  type ParamGroup,
+  type Params,
+} from './optimizer.js';
 export * from './penalties.js';
 export { type PlateauOptions, ReduceLROnPlateau } from './plateau.js';
 export { RAdam, type RAdamOptions } from './radam.js';
@@ -31,7 +42,7 @@ export { lrRangeTest, type RangeTestOptions, type RangeTestResult } from './rang
 export { RMSprop, type RMSpropOptions } from './rmsprop.js';
 export { Rprop, type RpropOptions } from './rprop.js';
 export { SAM, type SAMOptions } from './sam.js';
-export { type Schedulable, Scheduler, type SchedulerState, type ScheduleUnit } from './scheduler.js';
+export { type Schedulable, Scheduler, Scheduler as LRScheduler, type SchedulerState, type ScheduleUnit } from './scheduler.js';
 export {
   ConstantLR,
   type ConstantLROptions,

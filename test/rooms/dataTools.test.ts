@@ -9,6 +9,8 @@ import {
   classCounts,
   classWeights,
   conditioning,
+  type Dataset,
+  DistributedSampler,
   findLeaks,
   kFold,
   labelNoise,
@@ -17,7 +19,9 @@ import {
   readCsv,
   readImage,
   readText,
+  StackDataset,
   Standardizer,
+  SubsetRandomSampler,
   splitDataset,
   splitIndices,
   TensorDataset,
@@ -335,4 +339,36 @@ describe('png', () => {
     await assert.rejects(readImage(png(2, 2, 8, 0, () => [[0, 1, 2]])), says(/must have 2 lines/));
     await assert.rejects(readImage(png(2, 1, 8, 0, () => [[7, 1, 2]])), says(/filters of lines/));
   });
+});
+
+test('datasets side by side; samplers over some items, or over a worker’s share', () => {
+  const numbers = (values: readonly number[]): Dataset<number> => ({ length: values.length, get: (i) => values[i] as number });
+  assert.deepEqual(new StackDataset([numbers([1, 2]), numbers([3, 4])]).get(-1), [2, 4]);
+  assert.deepEqual(new StackDataset({ x: numbers([1, 2]), y: numbers([3, 4]) }).get(0), { x: 1, y: 3 });
+  assert.throws(() => new StackDataset([numbers([1]), numbers([1, 2])]), /lengths must agree, got 1 and 2/);
+  const some = new SubsetRandomSampler([4, 7, 9, 11], { seed: 3 });
+  assert.deepEqual(
+    [...some.order(0)].sort((a, b) => a - b),
+    [4, 7, 9, 11],
+  );
+  assert.deepEqual([...some.order(2)], [...some.order(2)]);
+  const share = (rank: number, options = {}): number[] => [...new DistributedSampler(7, { numReplicas: 3, rank, ...options }).order(1)];
+  assert.deepEqual(
+    [0, 1, 2].map((r) => share(r, { shuffle: false })),
+    [
+      [0, 3, 6],
+      [1, 4, 0],
+      [2, 5, 1],
+    ],
+  ); // as PyTorch pads
+  assert.deepEqual(
+    [0, 1, 2].map((r) => share(r, { shuffle: false, dropLast: true })),
+    [
+      [0, 3],
+      [1, 4],
+      [2, 5],
+    ],
+  );
+  assert.deepEqual([...new Set([0, 1, 2].flatMap((r) => share(r)))].sort(), [0, 1, 2, 3, 4, 5, 6]);
+  assert.throws(() => new DistributedSampler(7, { numReplicas: 2, rank: 2 }), /rank must be in 0..1, got 2/);
 });

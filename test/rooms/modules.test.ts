@@ -53,7 +53,7 @@ function construct({ name, args, options, wrap }: Row, precision: Precision): An
     .map(([k, v]) => [k.replace('_', ''), v] as const)
     .map(([k, v]) => [k, tensors.has(k) ? tensor(v as number[], { dtype: precision }) : v]);
   const module = new layer(...args, ...(given.length > 0 ? [Object.fromEntries(given)] : []));
-  const wrappers = { weightNorm: nn.weightNorm, spectralNorm: nn.spectralNorm } as const;
+  const wrappers = { weightNorm: nn.weightNorm, spectralNorm: nn.spectralNorm, orthogonal: nn.orthogonal } as const;
   return wrap.reduce((m, [how, wrapOptions]) => wrappers[how](m, wrapOptions), module);
 }
 

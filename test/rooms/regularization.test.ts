@@ -38,6 +38,8 @@ describe('averaged models', () => {
   test('exponential', () => close(run({ decay: 0.9 }), ema));
   test('by a function', () => {
     close(run({ avgFn: optim.getEmaAvgFn(0.9) }), ema);
+    close(run({ multiAvgFn: optim.getEmaMultiAvgFn(0.9) }), ema);
+    close(run({ multiAvgFn: optim.getSwaMultiAvgFn() }), run({ avgFn: optim.getSwaAvgFn() }));
     close(run({ avgFn: optim.getSwaAvgFn() }), mean);
   });
   test('compiled', () => {

@@ -33,7 +33,7 @@ describe('pruning', () => {
     const masks = prune.globalUnstructured([a, b], { amount: 2 });
     masks.apply_();
     assert.deepEqual([numbers(a), numbers(b), masks.sparsity()], [[0, 2], [0, 3], 0.5]);
-    assert.throws(() => prune.l1Unstructured(weights(), { amount: 7 }), /amount must be a share in \[0, 1\] or an integer up to the 6/);
+    assert.throws(() => prune.l1Unstructured(weights(), { amount: 7 }), /amount must be a share in \[0, 1\) or an integer up to the 6/);
   });
 
   test('again, of what is left', () => {

@@ -361,6 +361,20 @@ const containers: Readonly<Record<string, Rows>> = {
       () => [randn(plain)],
     ),
   ],
+  Orthogonal: [
+    row(
+      () => new nn.Orthogonal(randn([5, 3]), { useTrivialization: false }),
+      () => [randn([5, 3])],
+    ),
+    row(
+      () => nn.orthogonal(new nn.Linear(6, 6), { orthogonalMap: 'cayley' }),
+      () => [randn(plain)],
+    ),
+    row(
+      () => nn.orthogonal(new nn.Linear(6, 4)),
+      () => [randn(plain)],
+    ),
+  ],
   WeightNorm: [
     row(
       () => new nn.WeightNorm(),
