@@ -92,6 +92,7 @@ function encodeOne(type, name, at) {
   if (symbol?.name === 'Module') return 'M';
   if (symbol?.name === 'Iterable') return '*'; // functions say themselves what should come in a list
   if (checker.getSignaturesOfType(type, SignatureKind.Call).length) return 'f';
+  if (checker.getSignaturesOfType(type, SignatureKind.Construct).length) return 'f';
   return symbol !== undefined && symbol.flags & SymbolFlags.Class ? 'o' : encodeObject(type, at);
 }
 
