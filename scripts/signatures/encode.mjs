@@ -25,11 +25,11 @@ const integers = new Set(
   identities ignoreIndex imageSize in1Features in2Features inChannels inDims inFeatures index initial innerSteps inputLengths inputSize k kdim
   kernelSize keys kvHeads latent layers length lengths lineWidth maskToken maxEval maxIter maxIterations maxLength milestones multipleOf n
   nClasses nIter nLayer nPowerIterations nhead normalizedShape nsSteps numChannels numClasses numDecoderLayers numEmbeddings
-  numEncoderLayers numExperts numFeatures numGroups numHeads numKvHeads numLayers numParameters numSamples objects offset outChannels outDims
+  numEncoderLayers numExperts numFeatures numGroups numHeads numKvHeads numLayers numParameters numReplicas numSamples objects offset outChannels outDims
   outFeatures outputPadding outputSize outputs padding paddingIdx patchSize physicalLayout pieces projSize queries r rank ranks repeats
   resamples rounds rows runs samples seed seeds sentences shape shapes shots size squeezed startDim stepsPerEpoch steps stride symbols tasks
   teeth threads topK topics totalLength totalSteps trials units upscaleFactor validationBatchSize vdim verify vocabulary width widths
-  windowLength words workers lnStructured.dim -lnStructured.n -EfficientNet.width -EfficientNet.depth -efficientnet.width -efficientnet.depth
+  windowLength words workers lnStructured.dim -lnStructured.n -LnStructured.n -EfficientNet.width -EfficientNet.depth -efficientnet.width -efficientnet.depth
   -efficientnetB0.width -efficientnetB0.depth -MobileNetV2.width -mobilenetV2.width`.split(/\s+/),
 );
 /** Options that are values like those of a tensor: NaN is one of them. Elsewhere an option that is NaN is a mistake. */

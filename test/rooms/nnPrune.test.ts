@@ -49,7 +49,7 @@ describe('pruned modules', () => {
     assert.deepEqual([...b.biasMask.toArray()], [1, 1, 1]);
     prune.globalUnstructured(all.slice(0, 2), prune.L1Unstructured, { amount: 0.5 });
     assert.deepEqual([...rows(a.weightMask), ...rows(b.weightMask)], ['0101', '1110', '1010', '0000', '0000', '0000']);
-    assert.throws(() => prune.globalUnstructured(all, prune.LnStructured as never, { amount: 0.5 }), /must be unstructured/);
+    assert.throws(() => prune.globalUnstructured(all, prune.RandomStructured as never, { amount: 0.5 }), /must be unstructured/);
   });
 
   test('the parameter reads masked, gradients pass the mask, and remove() makes it plain', () => {
