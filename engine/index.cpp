@@ -60,6 +60,31 @@ INLINE void copy_row(const char* from, char* to, int64_t bytes) {
   for (; bytes > 0; ++from, ++to, --bytes) *to = *from;
 }
 
+// Elements of a row by whole vectors, as far as all indices are inside: how many.
+template <class S> INLINE int64_t gather_vectors(const GatherStep& g, const S* from, int64_t step, const int32_t* index, S* to, int64_t n) {
+  int64_t i = 0;
+#if CHAINRULE_AVX512 || CHAINRULE_AVX2
+  if constexpr (sizeof(S) == 4) {
+    if (int64_t(g.size) * g.stride + LANES * step >= INT32_MAX) return 0;
+    vi ramp;
+    for (int k = 0; k < LANES; ++k) ramp[k] = k * int32_t(step);
+    for (; i + LANES <= n; i += LANES) {
+      vi at = load(index + i);
+      if (g.wrap) at += (at < 0) & g.size;
+      if (any((at < 0) | (at >= g.size))) break;
+      const int32_t* const base = reinterpret_cast<const int32_t*>(from + i * step);
+      at = at * g.stride + ramp;
+#if CHAINRULE_AVX512
+      store(reinterpret_cast<int32_t*>(to + i), (vi)_mm512_i32gather_epi32((__m512i)at, base, 4));
+#else
+      store(reinterpret_cast<int32_t*>(to + i), (vi)_mm256_i32gather_epi32(base, (__m256i)at, 4));
+#endif
+    }
+  }
+#endif
+  return i;
+}
+
 // Rows [first, last) of the output.
 template <class S> void gather_rows(const GatherStep& g, int64_t first, int64_t last, int64_t column, int64_t columns, Bad& bad) {
   Walk<3> walk;
@@ -79,7 +104,8 @@ template <class S> void gather_rows(const GatherStep& g, int64_t first, int64_t 
       else for (int64_t i = 0; i < columns; ++i) to[i * to_step] = from[i * from_step];
       continue;
     }
-    for (int64_t i = 0; i < columns; ++i) {
+    int64_t i = index_step == 1 && to_step == 1 ? gather_vectors(g, from, from_step, index, to, columns) : 0;
+    for (; i < columns; ++i) {
       const int64_t at = place(index[i * index_step], g.size, g.wrap);
       if (at < 0) return bad.note(to + i * to_step - g.out.as<S>(), index[i * index_step]);
       to[i * to_step] = from[i * from_step + at * g.stride];
@@ -106,14 +132,14 @@ template <class S> void gather_all(const GatherStep& g, Bad& bad) {
 
 enum By { SET, SUM, PROD, MAX, MIN };
 
-// One element per index, along the indexed dim: the inner loop of scatters without inner dims.
+// One element per index, along the indexed dim or across it: the inner loop of scatters without inner dims.
 struct Line {
   const int32_t* index;
   int64_t index_step, length;
   int32_t size;
   bool wrap;
   char* out;
-  int64_t out_step;                    // along the indexed dim, in elements as all steps
+  int64_t out_step, walk;              // along the indexed dim, and from index to index; in elements as all steps
   const char* src;
   int64_t src_step;
 };
@@ -129,13 +155,13 @@ template <int by, class T> INLINE T combine(T old, T value) {
 
 // S is stored, T computed in.
 template <int by, class S, class T> int64_t put_line(const Line& line) {
-  S* const out = reinterpret_cast<S*>(line.out);
+  S* out = reinterpret_cast<S*>(line.out);
   const S* src = reinterpret_cast<const S*>(line.src);
   const int32_t* index = line.index;
   const int64_t index_step = line.index_step, src_step = line.src_step, out_step = line.out_step, length = line.length;
   const int32_t size = line.size;
   const bool wrap = line.wrap;
-  for (int64_t k = 0; k < length; ++k, index += index_step, src += src_step) {
+  for (int64_t k = 0; k < length; ++k, index += index_step, src += src_step, out += line.walk) {
     const int64_t at = place(*index, size, wrap);
     if (at < 0) return k;
     S& to = out[at * out_step];
@@ -195,7 +221,7 @@ void scatter_part(const ScatterStep& s, int64_t first, int64_t last, int64_t col
     char* const to = s.out.data + (outer.offset[0] + column * out_step) * s.bytes;
     const char* const from = s.src.data + (outer.offset[2] + column * src_step) * s.bytes;
     if (s.inner_rank == 0) {
-      const int64_t k = s.put({index, index_step, s.length, s.size, s.wrap, to, s.stride, from, from_step});
+      const int64_t k = s.put({index, index_step, s.length, s.size, s.wrap, to, s.stride, 0, from, from_step});
       if (k >= 0) return s.bad->note(outer.offset[2] + k * from_step, index[k * index_step]);
       continue;
     }
@@ -218,9 +244,42 @@ void scatter_part(const ScatterStep& s, int64_t first, int64_t last, int64_t col
   }
 }
 
+// Without inner dims, where memory is walked by the last outer dim: row after row of indices. For the outer indices without that dim.
+void scatter_across(const ScatterStep& s, int64_t first, int64_t last, int64_t column, int64_t columns) {
+  Walk<3> outer;
+  const int across = s.outer_rank - 1, along = s.outer_rank;
+  outer.rank = across, outer.dims = s.dims;
+  outer.strides[0] = s.out.strides, outer.strides[1] = s.index.strides, outer.strides[2] = s.src.strides;
+  outer.seek(first);
+  for (int64_t o = first; o < last; ++o, outer.advance()) {
+    for (int64_t k = 0; k < s.length; ++k) {
+      const int32_t* const index = s.index.as<const int32_t>() + outer.offset[1] + k * s.index.strides[along] + column;
+      const int64_t from = outer.offset[2] + k * s.src.strides[along] + column * s.src.strides[across];
+      const int64_t to = outer.offset[0] + column * s.out.strides[across];
+      const int64_t bad = s.put({index, 1, columns, s.size, s.wrap, s.out.data + to * s.bytes, s.stride, s.out.strides[across],
+                                 s.src.data + from * s.bytes, s.src.strides[across]});
+      if (bad >= 0) return s.bad->note(from + bad * s.src.strides[across], index[bad]);
+    }
+  }
+}
+
 constexpr int STRIP = 16;              // columns that one task may have to itself
 
 void scatter_all(const ScatterStep& s) {
+  if (s.inner_rank == 0 && s.outer_rank > 0 && s.index.strides[s.outer_rank - 1] == 1 && s.index.strides[s.outer_rank] != 1) {
+    const int64_t columns = s.dims[s.outer_rank - 1], rows = s.outer / columns, elements = s.outer * s.length;
+    if (rows >= 8 || columns < 2 * STRIP)
+      return run_tasks(rows, elements, &s, [](const void* what, int64_t first, int64_t end) {
+        const ScatterStep& s = *static_cast<const ScatterStep*>(what);
+        scatter_across(s, first, end, 0, s.dims[s.outer_rank - 1]);
+      });
+    return run_tasks(columns / STRIP, elements, &s, [](const void* what, int64_t first, int64_t end) {
+      const ScatterStep& s = *static_cast<const ScatterStep*>(what);
+      const int64_t columns = s.dims[s.outer_rank - 1], rows = s.outer / columns;
+      const int64_t column = first * STRIP, last = end == columns / STRIP ? columns : end * STRIP;
+      scatter_across(s, 0, rows, column, last - column);
+    });
+  }
   const int64_t elements = s.outer * s.length * s.inner_rows * s.columns;
   if (s.outer >= 8 || s.columns < 2 * STRIP)
     return run_tasks(s.outer, elements, &s, [](const void* what, int64_t first, int64_t end) {

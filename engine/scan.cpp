@@ -114,6 +114,25 @@ template <class T> void scan_line(const Scan& s, By by, const int64_t* at) {
   }
 }
 
+constexpr int ABREAST = 8;
+
+// Sums and products of several neighbouring lines: none waits for the sum before it.
+template <class T> void scan_lines(const Scan& s, By by, const int64_t* at) {
+  T x[ABREAST][BLOCK], total[ABREAST];
+  for (int32_t start = 0; start < s.length; start += BLOCK) {
+    const int n = s.length - start < BLOCK ? s.length - start : BLOCK;
+    for (int k = 0; k < ABREAST; ++k)
+      load_tile(s.x.dtype, element(s.x, at[0] + k * s.across(s.x) + start * s.along(s.x)), 0, s.along(s.x), 1, n, x[k]);
+    int i = 0;
+    if (start == 0)
+      for (int k = 0; k < ABREAST; ++k) total[k] = x[k][0], i = 1;
+    for (; i < n; ++i)
+      for (int k = 0; k < ABREAST; ++k) x[k][i] = total[k] = combine(by, total[k], x[k][i]);
+    for (int k = 0; k < ABREAST; ++k)
+      store_tile(s.y.dtype, x[k], element(s.y, at[1] + k * s.across(s.y) + start * s.along(s.y)), 0, s.along(s.y), 1, n);
+  }
+}
+
 int64_t size_of(int64_t x) { return x < 0 ? -x : x; }
 
 template <class T> void scan_all(const Scan& s, By by) {
@@ -123,11 +142,19 @@ template <class T> void scan_all(const Scan& s, By by) {
   const int64_t side = columns ? s.dims[s.rank - 1] : 1, width = side < BLOCK ? side : BLOCK, strips = (side + width - 1) / width;
   const int rank = columns ? s.rank - 1 : s.rank;
   const int64_t units = product(s.dims, rank) * strips, work = width * s.length;
-  const int64_t grain = work >= GRAIN ? 1 : GRAIN / work + 1;
+  const bool abreast = !blocks && s.rank > 0 && (by == SUM || by == PROD);
+  const int64_t least = work >= GRAIN ? 1 : GRAIN / work + 1, grain = abreast ? quotient_up(least, ABREAST) * ABREAST : least;
   parallel((units + grain - 1) / grain, [&](int64_t task, int) {
     Walk<3> walk = {rank, s.dims, {s.x.strides, s.y.strides, s.winners ? s.indices.strides : s.y.strides}, {}, {}};
     const int64_t end = (task + 1) * grain < units ? (task + 1) * grain : units;
     for (int64_t unit = task * grain; unit < end; ++unit) {
+      if (abreast && unit % s.dims[rank - 1] + ABREAST <= s.dims[rank - 1] && unit + ABREAST <= end) {
+        walk.seek(unit);
+        const int64_t at[2] = {walk.offset[0], walk.offset[1]};
+        scan_lines<T>(s, by, at);
+        unit += ABREAST - 1;
+        continue;
+      }
       const int64_t strip = unit % strips, first = strip * width;
       if (strip == 0 || unit == task * grain) walk.seek(unit / strips);
       const int64_t at[3] = {walk.offset[0] + first * s.across(s.x), walk.offset[1] + first * s.across(s.y),

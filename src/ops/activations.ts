@@ -92,7 +92,7 @@ export const glu: Op<[x: Tensor, options?: GluOptions]> = defineComposite({
     const at = resolveDim('glu', dim, x.ndim);
     const size = x.sizeAt(at);
     if (size % 2 !== 0) throw new LibError('shape', `glu: dim ${at} must have an even size, got ${size} of ${formatShape(x.shape)}.`);
-    return fuse('glu', [x.narrow(at, 0, size / 2), x.narrow(at, size / 2, size / 2)], a.mul(b.sigmoid()));
+    return fuse('glu', x.split([size / 2, size / 2], { dim: at }), a.mul(b.sigmoid()));
   },
   *samples(random): Iterable<[x: Tensor, options?: GluOptions]> {
     yield [random([6])];

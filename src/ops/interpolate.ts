@@ -1,11 +1,10 @@
 import { LibError } from '../core/errors.js';
 import { formatShape, type Shape } from '../core/shape.js';
-import { specOf } from '../core/spec.js';
-import { type Expr, input } from '../expr/expr.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { defineComposite, type Op } from './define.js';
-import { constantTable, functional, fuse, needFloat } from './fused.js';
+import { functional, needFloat } from './fused.js';
 import { adaptiveAverage } from './poolRows.js';
+import { type Taps, tapped } from './taps.js';
 
 /** Resizing images, one dim after the other. */
 
@@ -43,12 +42,6 @@ interface Resize {
   readonly scale: number | null;
   readonly align: boolean;
 }
-/** Which input places, and with what weights, make each output place. */
-interface Taps {
-  readonly index: readonly Int32Array[];
-  readonly weight: readonly Float64Array[];
-}
-
 /** For each output place, the first tap and the weights of it and those after it. */
 function tapsOf(
   { from, to }: Resize,
@@ -118,37 +111,6 @@ function tapsFor(mode: InterpolateMode, r: Resize, antialias: boolean): Taps {
   return antialias ? smoothed(r, 1, triangle) : linear(r);
 }
 
-const GROUP = 4;
-/** Σ over up to four taps of place · weight, from (place, weight) pairs and, if there is one, the sum so far. */
-function tapSum(count: number, more: boolean): Expr {
-  let sum = input(0).mul(input(1));
-  for (let t = 1; t < count; t++) sum = sum.add(input(2 * t).mul(input(2 * t + 1)));
-  return more ? sum.add(input(2 * count)) : sum;
-}
-
-/** Resizes one dim: Σ over taps of the chosen places times their weights, four taps in one pass. */
-function resizeDim(x: Tensor, dim: number, key: string, taps: Taps): Tensor {
-  const to = taps.index[0]?.length ?? 0;
-  const places = taps.index.map((list, t) =>
-    x.indexSelect(
-      dim,
-      constantTable(x.device, `${key}i${t}`, specOf('int32', [to]), () => list),
-    ),
-  );
-  if (taps.index.length === 1) return places[0] as Tensor;
-  const shape = x.shape.map((_, d) => (d === dim ? to : 1)).slice(dim);
-  const type = x.dtype === 'float64' ? 'float64' : 'float32';
-  const weights = taps.weight.map((list, t) =>
-    constantTable(x.device, `${key}w${t}`, specOf(type, shape), () => (type === 'float64' ? list : Float32Array.from(list))),
-  );
-  let sum: Tensor | null = null;
-  for (let t = 0; t < places.length; t += GROUP) {
-    const pairs = places.slice(t, t + GROUP).flatMap((place, k) => [place, weights[t + k] as Tensor]);
-    sum = fuse('interpolate', sum ? [...pairs, sum] : pairs, tapSum(pairs.length / 2, sum !== null), [], x.dtype);
-  }
-  return sum as Tensor;
-}
-
 function perPlace(name: string, value: number | readonly number[], rank: number): readonly number[] {
   const list = typeof value === 'number' ? new Array<number>(rank).fill(value) : value;
   if (list.length !== rank || !list.every((v) => v > 0))
@@ -203,7 +165,7 @@ export const interpolate: Op<[x: Tensor, options: InterpolateOptions]> = defineC
     return resizes.reduce((y, r, i) => {
       if (r.from === r.to && (r.scale === null || r.scale === 1)) return y;
       const key = `${mode}${antialias}${r.from}/${r.to}/${r.scale}/${r.align}`;
-      return resizeDim(y, i + 2, key, tapsFor(mode, r, antialias));
+      return tapped(y, i + 2, key, tapsFor(mode, r, antialias));
     }, x);
   },
   *samples(random): Iterable<[x: Tensor, options: InterpolateOptions]> {

@@ -2,10 +2,9 @@ import { LibError } from '../core/errors.js';
 import { contiguousStrides, formatShape } from '../core/shape.js';
 import { type Spec, specOf } from '../core/spec.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { defineComposite, defineOp, type Op } from './define.js';
-import { functional } from './fused.js';
+import { defineComposite, defineCustom, defineOp, type Op } from './define.js';
+import { constantTable, functional } from './fused.js';
 import { cat } from './join.js';
-import { flip } from './rearrange.js';
 
 export interface PadOptions {
   /** What to pad with: `value`, the mirror image without the edge, the edge, or the other end. Default 'constant'. */
@@ -109,22 +108,56 @@ function replicated(x: Tensor, [before, after]: Margin, dim: number): Tensor {
   return x.narrow(dim, before < 0 ? size - 1 : 0, 1).expand(sizes);
 }
 
-/** Pads that repeat what is there: joins of the parts. */
+/** Pads that repeat what is there. */
 const modes: Readonly<Record<'reflect' | 'replicate' | 'circular', (x: Tensor, dim: number, margin: Margin) => Tensor>> = {
   reflect(x, dim, [before, after]) {
     const size = checkedSize(x, dim, Math.max(before, after) + 1, 'less than');
-    return cat([flip(x.narrow(dim, 1, before), dim), x, flip(x.narrow(dim, size - 1 - after, after), dim)], { dim });
+    return chosen('reflect', x, dim, [before, after], (i) => size - 1 - Math.abs(size - 1 - Math.abs(i)));
   },
   replicate(x, dim, [before, after]) {
     const size = checkedSize(x, dim, 1, 'less than');
-    const edge = (at: number, count: number): Tensor => x.narrow(dim, at, 1).expand(x.shape.map((d, i) => (i === dim ? count : d)));
-    return cat([edge(0, before), x, edge(size - 1, after)], { dim });
+    return chosen('replicate', x, dim, [before, after], (i) => Math.min(Math.max(i, 0), size - 1));
   },
   circular(x, dim, [before, after]) {
     const size = checkedSize(x, dim, Math.max(before, after), 'at most');
-    return cat([x.narrow(dim, size - before, before), x, x.narrow(dim, 0, after)], { dim });
+    return chosen('circular', x, dim, [before, after], (i) => (i + size) % size);
   },
 };
+
+interface EdgeParams {
+  readonly dim: number;
+  readonly key: string;
+  /** Where the places before and after the dim come from. */
+  readonly before: readonly number[];
+  readonly after: readonly number[];
+}
+
+const indexOf = (x: Tensor, key: string, list: readonly number[]): Tensor =>
+  constantTable(x.device, key, specOf('int32', [list.length]), () => Int32Array.from(list));
+
+/** The dim with copies of some of its places before and after it. In the gradient those are added to what they are copies of. */
+const edged: Op<[x: Tensor, params: EdgeParams]> = defineCustom({
+  name: 'pad',
+  args: (x: Tensor, params: EdgeParams) => ({ inputs: [x], params }),
+  forward: ([x], { dim, key, before, after }: EdgeParams) => {
+    const middle = (x as Tensor).shape[dim] ?? 0;
+    const all = [...before, ...Array.from({ length: middle }, (_, i) => i), ...after];
+    return [(x as Tensor).indexSelect(dim, indexOf(x as Tensor, key, all))];
+  },
+  grad: ([g], { inputs: [x], params: { dim, key, before, after } }) => {
+    if (!g || !x) return [null];
+    const [first, middle, last] = g.split([before.length, x.sizeAt(dim), after.length], { dim }) as [Tensor, Tensor, Tensor];
+    return [middle.indexAdd(dim, indexOf(g, `${key}T`, [...before, ...after]), cat([first, last], { dim }))];
+  },
+  *samples() {},
+});
+
+/** The dim wider by margins, each place beyond its ends read where `at` says. */
+function chosen(mode: string, x: Tensor, dim: number, [before, after]: Margin, at: (i: number) => number): Tensor {
+  const size = x.sizeAt(dim);
+  const list = (count: number, from: number): number[] => Array.from({ length: count }, (_, i) => at(from + i));
+  return edged(x, { dim, key: `${mode}${size}/${before}/${after}`, before: list(before, -before), after: list(after, size) });
+}
 
 function checkedSize(x: Tensor, dim: number, least: number, rule: string): number {
   const size = x.sizeAt(dim);

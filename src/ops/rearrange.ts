@@ -79,7 +79,7 @@ function rollOne(x: Tensor, shift: number, dim: number): Tensor {
   const size = x.shape[dim] ?? 1;
   const by = size === 0 ? 0 : ((shift % size) + size) % size;
   if (by === 0) return clone(x);
-  return cat([x.narrow(dim, size - by, by), x.narrow(dim, 0, size - by)], { dim });
+  return cat(x.split([size - by, by], { dim }).reverse(), { dim });
 }
 
 /** The tensor laid side by side `repeats[i]` times along each dim; leading dims are added when there are more counts than dims. */

@@ -18,7 +18,7 @@ import { computeCodes, writeExprs } from './encodeExpr.js';
 import { writeFactor } from './encodeFactor.js';
 import { writeAttention, writeLayerNorm, writeRecurrent } from './encodeFused.js';
 import { writeConv, writeGemm, writeScan, writeSort, writeWindow } from './encodeHeavy.js';
-import { coalesce, isInjective, outerLoops, pairTransposed, repeatInside, slabsDisjoint, sortedDims } from './encodeLoops.js';
+import { coalesce, isInjective, type Loops, outerLoops, pairTransposed, repeatInside, slabsDisjoint, sortedDims } from './encodeLoops.js';
 import { writeProduct } from './encodeProduct.js';
 import { TapeWriter } from './tapeWriter.js';
 
@@ -219,7 +219,7 @@ const scatters = { set: 0, sum: 1, prod: 2, max: 3, min: 4 } as const;
 
 /**
  * The output starts as a copy of self. Two elements of src can only meet along `dim`, so every other dim is independent: those
- * along which the index changes go outside of `dim`, the others (whole rows with one index) inside.
+ * along which the index changes, or which lie outside of `dim` in memory, go outside, the others (whole rows with one index) inside.
  */
 function writeScatter(tape: TapeWriter, step: Step, { dim, by, wrap }: ScatterKernel): void {
   const { inputs, outputs, scalarBase } = step;
@@ -234,24 +234,10 @@ function writeScatter(tape: TapeWriter, step: Step, { dim, by, wrap }: ScatterKe
   const at = stridesAt(index, shape);
   const operands = [writes, at, src.spec.strides];
   const others = [...shape.keys()].filter((d) => d !== dim);
-  const outer = outerLoops(
-    shape,
-    operands,
-    sortedDims(
-      shape,
-      [writes],
-      others.filter((d) => at[d] !== 0),
-    ),
-  );
-  const inner = outerLoops(
-    shape,
-    operands,
-    sortedDims(
-      shape,
-      [writes],
-      others.filter((d) => at[d] === 0),
-    ),
-  );
+  const isRow = (d: number): boolean => at[d] === 0 && Math.abs(writes[d] ?? 0) < Math.abs(stride);
+  const loops = (dims: readonly number[]): Loops => outerLoops(shape, operands, sortedDims(shape, [writes], dims));
+  const outer = loops(others.filter((d) => !isRow(d)));
+  const inner = loops(others.filter(isRow));
   tape.begin('scatter', scalarBase);
   tape.ints(scatters[by], Number(wrap), out.spec.shape[dim] ?? 1, stride, outer.dims.length, inner.dims.length);
   tape.ints(...outer.dims, shape[dim] ?? 1, ...inner.dims);
