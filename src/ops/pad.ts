@@ -27,9 +27,8 @@ export const pad: Op<[x: Tensor, pads: readonly number[], options?: PadOptions]>
     const cut = margins.reduce((y, [before, after], d) => cutDim(y, d, Math.max(0, -before), Math.max(0, -after)), x);
     const added = margins.map(([before, after]): Margin => [Math.max(0, before), Math.max(0, after)]);
     if (mode === 'constant') return added.every(([b, a]) => b + a === 0) && cut !== x ? cut.clone() : padConstant(cut, added, value);
-    const by = modes[mode];
     if (mode === 'replicate') return margins.reduce(replicated, x);
-    return added.reduce((y, margin, d) => (margin[0] + margin[1] === 0 ? y : by(y, d, margin)), cut);
+    return added.reduce((y, margin, d) => (margin[0] + margin[1] === 0 ? y : repeated(y, d, mode, margin)), cut);
   },
   *samples(random): Iterable<[x: Tensor, pads: readonly number[], options?: PadOptions]> {
     yield [random([3]), [1, 2]];
@@ -102,69 +101,54 @@ function replicated(x: Tensor, [before, after]: Margin, dim: number): Tensor {
   const left = size + Math.min(0, before) + Math.min(0, after);
   if (left > 0 || size === 0 || before + after + size <= 0) {
     const cut = cutDim(x, dim, Math.max(0, -before), Math.max(0, -after));
-    return before > 0 || after > 0 ? modes.replicate(cut, dim, [Math.max(0, before), Math.max(0, after)]) : cut;
+    return before > 0 || after > 0 ? repeated(cut, dim, 'replicate', [Math.max(0, before), Math.max(0, after)]) : cut;
   }
   const sizes = x.shape.map((d, i) => (i === dim ? size + before + after : d));
   return x.narrow(dim, before < 0 ? size - 1 : 0, 1).expand(sizes);
 }
 
-/** Pads that repeat what is there. */
-const modes: Readonly<Record<'reflect' | 'replicate' | 'circular', (x: Tensor, dim: number, margin: Margin) => Tensor>> = {
-  reflect(x, dim, [before, after]) {
-    const size = checkedSize(x, dim, Math.max(before, after) + 1, 'less than');
-    return chosen('reflect', x, dim, [before, after], (i) => size - 1 - Math.abs(size - 1 - Math.abs(i)));
-  },
-  replicate(x, dim, [before, after]) {
-    const size = checkedSize(x, dim, 1, 'less than');
-    return chosen('replicate', x, dim, [before, after], (i) => Math.min(Math.max(i, 0), size - 1));
-  },
-  circular(x, dim, [before, after]) {
-    const size = checkedSize(x, dim, Math.max(before, after), 'at most');
-    return chosen('circular', x, dim, [before, after], (i) => (i + size) % size);
-  },
+/** Where place i of a dim of n places is read, beyond its ends too. */
+const places = {
+  reflect: (i: number, n: number) => n - 1 - Math.abs(n - 1 - Math.abs(i)),
+  replicate: (i: number, n: number) => Math.min(Math.max(i, 0), n - 1),
+  circular: (i: number, n: number) => (i + n) % n,
 };
 
 interface EdgeParams {
+  readonly mode: keyof typeof places;
   readonly dim: number;
-  readonly key: string;
-  /** Where the places before and after the dim come from. */
-  readonly before: readonly number[];
-  readonly after: readonly number[];
+  readonly margin: Margin;
 }
 
-const indexOf = (x: Tensor, key: string, list: readonly number[]): Tensor =>
-  constantTable(x.device, key, specOf('int32', [list.length]), () => Int32Array.from(list));
+/** Where the places of the wider dim are read, or only those beyond its ends. */
+function sources(x: Tensor, { mode, dim, margin: [before, after] }: EdgeParams, all: boolean): Tensor {
+  const size = x.sizeAt(dim);
+  const list = Array.from({ length: before + size + after }, (_, i) => i - before).filter((i) => all || i < 0 || i >= size);
+  const make = (): Int32Array => Int32Array.from(list, (i) => places[mode](i, size));
+  return constantTable(x.device, `${mode}${all}${size}/${before}/${after}`, specOf('int32', [list.length]), make);
+}
 
 /** The dim with copies of some of its places before and after it. In the gradient those are added to what they are copies of. */
 const edged: Op<[x: Tensor, params: EdgeParams]> = defineCustom({
   name: 'pad',
   args: (x: Tensor, params: EdgeParams) => ({ inputs: [x], params }),
-  forward: ([x], { dim, key, before, after }: EdgeParams) => {
-    const middle = (x as Tensor).shape[dim] ?? 0;
-    const all = [...before, ...Array.from({ length: middle }, (_, i) => i), ...after];
-    return [(x as Tensor).indexSelect(dim, indexOf(x as Tensor, key, all))];
-  },
-  grad: ([g], { inputs: [x], params: { dim, key, before, after } }) => {
+  forward: ([x], params: EdgeParams) => [(x as Tensor).indexSelect(params.dim, sources(x as Tensor, params, true))],
+  grad: ([g], { inputs: [x], params }) => {
     if (!g || !x) return [null];
-    const [first, middle, last] = g.split([before.length, x.sizeAt(dim), after.length], { dim }) as [Tensor, Tensor, Tensor];
-    return [middle.indexAdd(dim, indexOf(g, `${key}T`, [...before, ...after]), cat([first, last], { dim }))];
+    const { dim, margin } = params;
+    const [first, middle, last] = g.split([margin[0], x.sizeAt(dim), margin[1]], { dim }) as [Tensor, Tensor, Tensor];
+    return [middle.indexAdd(dim, sources(x, params, false), cat([first, last], { dim }))];
   },
   *samples() {},
 });
 
-/** The dim wider by margins, each place beyond its ends read where `at` says. */
-function chosen(mode: string, x: Tensor, dim: number, [before, after]: Margin, at: (i: number) => number): Tensor {
+/** Pads a dim by what is there. */
+function repeated(x: Tensor, dim: number, mode: EdgeParams['mode'], margin: Margin): Tensor {
   const size = x.sizeAt(dim);
-  const list = (count: number, from: number): number[] => Array.from({ length: count }, (_, i) => at(from + i));
-  return edged(x, { dim, key: `${mode}${size}/${before}/${after}`, before: list(before, -before), after: list(after, size) });
-}
-
-function checkedSize(x: Tensor, dim: number, least: number, rule: string): number {
-  const size = x.sizeAt(dim);
-  if (size < least)
-    throw new LibError(
-      'value',
-      `pad: pads must be ${rule} the size of the dim, got ${rule === 'less than' ? least - 1 : least} for size ${size}.`,
-    );
-  return size;
+  const most = Math.max(...margin);
+  if (mode === 'replicate' ? size === 0 : most > size - Number(mode === 'reflect')) {
+    const rule = mode === 'circular' ? 'at most' : 'less than';
+    throw new LibError('value', `pad: pads must be ${rule} the size of the dim, got ${most} for size ${size}.`);
+  }
+  return edged(x, { mode, dim, margin });
 }

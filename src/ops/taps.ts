@@ -41,19 +41,14 @@ function weighted(x: Tensor, dim: number, key: string, taps: Taps): Tensor {
 
 /** The taps of the other direction: for each of `from` places, where it went. Places that went nowhere have a weight of 0. */
 function turned({ index, weight }: Taps, from: number): Taps {
-  const lists = Array.from({ length: from }, (): Map<number, number> => new Map());
+  const lists = Array.from({ length: from }, (): [number, number][] => []);
   for (const [t, places] of index.entries()) {
-    for (const [i, place] of places.entries()) {
-      const list = lists[place] as Map<number, number>;
-      const w = weight[t]?.[i] ?? 0;
-      if (w !== 0) list.set(i, (list.get(i) ?? 0) + w);
-    }
+    for (const [i, place] of places.entries()) if (weight[t]?.[i]) lists[place]?.push([i, weight[t][i] ?? 0]);
   }
-  const taps = Array.from({ length: Math.max(1, ...lists.map((list) => list.size)) }, (_, t) => t);
-  const pairs = lists.map((list) => [...list]);
+  const taps = Array.from({ length: Math.max(1, ...lists.map((list) => list.length)) }, (_, t) => t);
   return {
-    index: taps.map((t) => Int32Array.from(pairs, (list) => (list[t] ?? list[0])?.[0] ?? 0)),
-    weight: taps.map((t) => Float64Array.from(pairs, (list) => list[t]?.[1] ?? 0)),
+    index: taps.map((t) => Int32Array.from(lists, (list) => (list[t] ?? list[0])?.[0] ?? 0)),
+    weight: taps.map((t) => Float64Array.from(lists, (list) => list[t]?.[1] ?? 0)),
   };
 }
 
