@@ -52,6 +52,7 @@ function withoutTests(text) {
     const names = node.properties.some(isSamples) ? testOnly : node.properties.some(isExpression) ? testOnlyRule : new Set();
     for (const p of node.properties) {
       if (p.type === 'Property' && !p.computed && names.has(p.key.name)) cuts.push([p.start, p.end]);
+      if (p.type === 'SpreadElement' && names.size > 0 && holdsOnly(p.argument, names)) cuts.push([p.start, p.end]);
     }
   });
   let out = '';
@@ -65,6 +66,10 @@ function withoutTests(text) {
   }
   return out + text.slice(at);
 }
+
+/** `given && { torch: given }`. */
+const holdsOnly = ({ type, right }, names) =>
+  type === 'LogicalExpression' && right.type === 'ObjectExpression' && right.properties.every((p) => names.has(p.key?.name));
 
 const isNamedRow = ({ type, callee, arguments: [name] = [] }) =>
   type === 'CallExpression' && Object.hasOwn(forSuites, callee.name ?? '') && typeof name?.value === 'string';

@@ -36,7 +36,6 @@ export interface UnaryRule {
 /** A row of one tensor. Adds `name_` in-place methods through the table's installer. */
 export function unary(name: string, rule: UnaryRule): Pointwise<[x: Tensor]> {
   const expr = rule.expr(input(0));
-  const [low, high] = rule.domain ?? [-2, 2];
   const slopes = rule.grad ? { slopes: [rule.grad(input(1), input(0), input(2))] } : {};
   const paramsByType = new Map<DType, MapParams>();
   const intExpr = rule.ints?.(input(0)) ?? expr;
@@ -59,6 +58,7 @@ export function unary(name: string, rule: UnaryRule): Pointwise<[x: Tensor]> {
     ...(rule.kinks !== undefined && { kinks: rule.kinks }),
     ...(rule.torch !== undefined && { torch: rule.torch }),
     *samples(random: Random): Iterable<[x: Tensor]> {
+      const [low, high] = rule.domain ?? [-2, 2];
       const make = (shape: readonly number[]): Tensor =>
         rule.only === 'int' ? random.integers(shape, -5, 6) : random(shape, { low, high });
       yield [make([5])];
@@ -120,7 +120,6 @@ export interface BinaryRule {
 /** A row of two operands that broadcast; either may be a number, which then does not take part in shapes or graphs. */
 export function binary(name: string, rule: BinaryRule): Pointwise<[a: Tensor, b: TensorOrNumber]> {
   const forms = binaryForms(name, rule);
-  const [low, high] = rule.domain ?? [-2, 2];
   const op = defineComposite({
     name,
     compose: (a: Tensor, b: TensorOrNumber) => forms(a, b),
@@ -128,6 +127,7 @@ export function binary(name: string, rule: BinaryRule): Pointwise<[a: Tensor, b:
     ...(rule.kinks !== undefined && { kinks: rule.kinks }),
     ...(rule.torch !== undefined && { torch: rule.torch }),
     *samples(random: Random): Iterable<[a: Tensor, b: TensorOrNumber]> {
+      const [low, high] = rule.domain ?? [-2, 2];
       const make = (shape: readonly number[]): Tensor =>
         rule.only === 'int' ? random.integers(shape, 0, 6) : random(shape, { low, high });
       yield [make([4]), make([4])];

@@ -42,23 +42,12 @@ interface Resize {
   readonly scale: number | null;
   readonly align: boolean;
 }
-/** For each output place, the first tap and the weights of it and those after it. */
-function tapsOf(
-  { from, to }: Resize,
-  count: number,
-  at: (i: number) => { readonly first: number; readonly weights: readonly number[] },
-): Taps {
-  const index = Array.from({ length: count }, () => new Int32Array(to));
-  const weight = Array.from({ length: count }, () => new Float64Array(to));
-  for (let i = 0; i < to; i++) {
-    const { first, weights } = at(i);
-    for (let t = 0; t < count; t++) {
-      (index[t] as Int32Array)[i] = Math.min(Math.max(first + t, 0), from - 1);
-      (weight[t] as Float64Array)[i] = weights[t] ?? 0;
-    }
-  }
-  return { index, weight };
-}
+/** From the first place of each output place and the weights of it and those after it; places beyond the ends are the ends. */
+const tapsOf = ({ from, to }: Resize, at: (i: number) => readonly [first: number, weights: readonly number[]]): Taps =>
+  Array.from({ length: to }, (_, i) => {
+    const [first, weights] = at(i);
+    return weights.map((w, t) => [Math.min(Math.max(first + t, 0), from - 1), w] as const);
+  });
 
 const stepOf = ({ from, to, scale, align }: Resize): number => (align ? (to > 1 ? (from - 1) / (to - 1) : 0) : (scale ?? from / to));
 const sourceOf = (r: Resize, i: number): number => (r.align ? stepOf(r) * i : stepOf(r) * (i + 0.5) - 0.5);
@@ -66,13 +55,13 @@ const sourceOf = (r: Resize, i: number): number => (r.align ? stepOf(r) * i : st
 /** PyTorch finds the nearest place in float32 whatever the type. */
 function nearest(r: Resize, exact: boolean): Taps {
   const step = Math.fround(r.scale ?? Math.fround(r.from) / Math.fround(r.to));
-  return tapsOf(r, 1, (i) => ({ first: Math.floor(Math.fround((exact ? i + 0.5 : i) * step)), weights: [1] }));
+  return tapsOf(r, (i) => [Math.floor(Math.fround((exact ? i + 0.5 : i) * step)), [1]]);
 }
 function linear(r: Resize): Taps {
-  return tapsOf(r, 2, (i) => {
+  return tapsOf(r, (i) => {
     const source = Math.max(0, sourceOf(r, i));
     const first = Math.min(Math.floor(source), r.from - 1);
-    return { first, weights: [1 - (source - first), source - first] };
+    return [first, [1 - (source - first), source - first]];
   });
 }
 /** Keys' cubic of sharpness a at distance d. */
@@ -82,10 +71,10 @@ function cubicWeight(d: number, a: number): number {
   return x < 2 ? ((a * x - 5 * a) * x + 8 * a) * x - 4 * a : 0;
 }
 function cubic(r: Resize): Taps {
-  return tapsOf(r, 4, (i) => {
+  return tapsOf(r, (i) => {
     const source = sourceOf(r, i);
     const first = Math.floor(source) - 1;
-    return { first, weights: [0, 1, 2, 3].map((t) => cubicWeight(source - first - t, -0.75)) };
+    return [first, [0, 1, 2, 3].map((t) => cubicWeight(source - first - t, -0.75))];
   });
 }
 /** A kernel stretched over as many input places as fall on an output place. */
@@ -93,14 +82,13 @@ function smoothed(r: Resize, reach: number, kernel: (d: number) => number): Taps
   const step = stepOf(r);
   const stretch = Math.max(1, step);
   const support = reach * stretch;
-  const count = Math.ceil(support) * 2 + 1;
-  return tapsOf(r, count, (i) => {
+  return tapsOf(r, (i) => {
     const center = step * (i + 0.5);
     const first = Math.max(Math.trunc(center - support + 0.5), 0);
     const end = Math.min(Math.trunc(center + support + 0.5), r.from);
     const raw = Array.from({ length: Math.max(0, end - first) }, (_, t) => kernel((t + first - center + 0.5) / stretch));
     const total = raw.reduce((sum, w) => sum + w, 0);
-    return { first, weights: raw.map((w) => (total === 0 ? w : w / total)) };
+    return [first, raw.map((w) => (total === 0 ? w : w / total))];
   });
 }
 const triangle = (d: number): number => Math.max(0, 1 - Math.abs(d));

@@ -60,12 +60,14 @@ function marginsOf(x: Tensor, pads: readonly number[]): Margin[] {
   });
 }
 
+function nothingLeft(margin: Margin, size: number): never {
+  throw new LibError('value', `pad: negative pads must leave something, got ${margin.join(' and ')} for size ${size}.`);
+}
+
 function cutDim(x: Tensor, dim: number, before: number, after: number): Tensor {
   if (before + after === 0) return x;
   const size = x.sizeAt(dim);
-  if (before + after > size) {
-    throw new LibError('value', `pad: negative pads must leave something of the dim, got ${-before} and ${-after} for size ${size}.`);
-  }
+  if (before + after > size) nothingLeft([-before, -after], size);
   return x.narrow(dim, before, size - before - after);
 }
 
@@ -96,15 +98,12 @@ const paddedShape = ({ shape }: Spec, margins: readonly Margin[]): number[] =>
   shape.map((d, i) => d + (margins[i]?.[0] ?? 0) + (margins[i]?.[1] ?? 0));
 
 /** Repeats the edge of one dim, or cuts it off; where nothing is left of the dim, the edge that the cut came to still counts. */
-function replicated(x: Tensor, [before, after]: Margin, dim: number): Tensor {
+function replicated(x: Tensor, margin: Margin, dim: number): Tensor {
+  const [before, after] = margin;
+  if (before >= 0 && after >= 0) return before + after === 0 ? x : repeated(x, dim, 'replicate', margin);
   const size = x.sizeAt(dim);
-  const left = size + Math.min(0, before) + Math.min(0, after);
-  if (left > 0 || size === 0 || before + after + size <= 0) {
-    const cut = cutDim(x, dim, Math.max(0, -before), Math.max(0, -after));
-    return before > 0 || after > 0 ? repeated(cut, dim, 'replicate', [Math.max(0, before), Math.max(0, after)]) : cut;
-  }
-  const sizes = x.shape.map((d, i) => (i === dim ? size + before + after : d));
-  return x.narrow(dim, before < 0 ? size - 1 : 0, 1).expand(sizes);
+  if (size === 0 || before + after + size < 0) nothingLeft(margin, size);
+  return x.indexSelect(dim, sources(x, { mode: 'replicate', dim, margin }, true));
 }
 
 /** Where place i of a dim of n places is read, beyond its ends too. */
@@ -148,7 +147,7 @@ function repeated(x: Tensor, dim: number, mode: EdgeParams['mode'], margin: Marg
   const most = Math.max(...margin);
   if (mode === 'replicate' ? size === 0 : most > size - Number(mode === 'reflect')) {
     const rule = mode === 'circular' ? 'at most' : 'less than';
-    throw new LibError('value', `pad: pads must be ${rule} the size of the dim, got ${most} for size ${size}.`);
+    throw new LibError('value', `pad: pads must be ${rule} the size, got ${most} for size ${size}.`);
   }
   return edged(x, { mode, dim, margin });
 }

@@ -1,5 +1,5 @@
 import { LibError } from '../core/errors.js';
-import { broadcastShapes, formatShape, resolveDim } from '../core/shape.js';
+import { formatShape, resolveDim } from '../core/shape.js';
 import { specOf } from '../core/spec.js';
 import { type Expr, input, scalar } from '../expr/expr.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -149,26 +149,24 @@ export interface CdistOptions extends DistanceOptions {
 /** From so many rows on, gradients of Euclidean distances are products. */
 const MANY = 26;
 
-/** Of rows a (…, n, width) and b (…, m, width) with equal leading dims: Σ g/d (a - b) is a Σ g/d - (g/d) b, moved to b's mean first. */
+const slope = input(1)
+  .equal(0)
+  .select(0, input(0).div(input(1)));
+
+/** Of rows a (n, width) and b (m, width): Σ g/d (a - b) is a Σ g/d - (g/d) b, moved to b's mean first. */
 const euclidean: Op<[a: Tensor, b: Tensor]> = defineCustom({
   name: 'cdist',
   args: (a: Tensor, b: Tensor) => ({ inputs: [a, b], params: null }),
   forward: ([a, b]) => [distances('cdist', (a as Tensor).unsqueeze(-2), (b as Tensor).unsqueeze(-3), 2)],
   saves: [0, 1],
   keeps: [0],
-  grad: ([g], { inputs, output, needs }) => {
+  grad: ([g], { inputs, output }) => {
     if (!g) return [null, null];
-    const weight = fuse(
-      'cdistBackward',
-      [g, output],
-      input(1)
-        .equal(0)
-        .select(0, input(0).div(input(1))),
-    );
-    const center = (inputs[1] as Tensor).mean({ dim: -2, keepdim: true });
+    const weight = fuse('cdist', [g, output], slope);
+    const center = (inputs[1] as Tensor).mean({ dim: 0 });
     const [a, b] = inputs.map((x) => x.sub(center)) as [Tensor, Tensor];
-    const pull = (w: Tensor, x: Tensor, y: Tensor): Tensor => x.mul(w.sum({ dim: -1, keepdim: true })).sub(w.matmul(y));
-    return [needs[0] ? pull(weight, a, b) : null, needs[1] ? pull(weight.transpose(-2, -1), b, a) : null];
+    const pull = (w: Tensor, x: Tensor, y: Tensor): Tensor => x.mul(w.sum({ dim: 1, keepdim: true })).sub(w.mm(y));
+    return [pull(weight, a, b), pull(weight.t(), b, a)];
   },
   *samples() {},
 });
@@ -178,14 +176,13 @@ export const cdist: Op<[a: Tensor, b: Tensor, options?: CdistOptions]> = defineC
   name: 'cdist',
   compose(a: Tensor, b: Tensor, { p = 2 }: CdistOptions = {}) {
     sameWidths('cdist', a, b);
-    if (p !== 2 || Math.max(a.sizeAt(-2), b.sizeAt(-2)) < MANY) return distances('cdist', a.unsqueeze(-2), b.unsqueeze(-3), p);
-    const batch = broadcastShapes('cdist', a.shape.slice(0, -2), b.shape.slice(0, -2));
-    const [left, right] = [a, b].map((x) => x.expand([...batch, ...x.shape.slice(-2)])) as [Tensor, Tensor];
-    return euclidean(left, right);
+    if (p !== 2 || a.ndim + b.ndim > 4 || Math.max(a.sizeAt(0), b.sizeAt(0)) < MANY)
+      return distances('cdist', a.unsqueeze(-2), b.unsqueeze(-3), p);
+    return euclidean(a, b);
   },
   *samples(random): Iterable<[a: Tensor, b: Tensor, options?: CdistOptions]> {
     yield [random([3, 2]), random([4, 2])];
-    yield [random([2, 3, 2]), random([27, 2]), { computeMode: 'donot_use_mm_for_euclid_dist' }];
+    yield [random([3, 2]), random([27, 2]), { computeMode: 'donot_use_mm_for_euclid_dist' }];
     yield [random([2, 3, 2]), random([4, 2]), { p: 1 }];
     yield [random([3, 4]), random([2, 4]), { p: 3 }];
     yield [random([3, 4]), random([2, 4]), { p: Number.POSITIVE_INFINITY }];

@@ -6,11 +6,8 @@ import { constantTable, fuse } from './fused.js';
 
 /** Sums of chosen places of one dim: what resizing and mirrors at the border are made of. */
 
-/** Which input places, and with what weights, make each output place: one list of each for every tap. */
-export interface Taps {
-  readonly index: readonly Int32Array[];
-  readonly weight: readonly Float64Array[];
-}
+/** For each output place, which input places make it, and with what weights. */
+export type Taps = readonly (readonly (readonly [place: number, weight: number])[])[];
 
 const GROUP = 4;
 /** Σ over up to four taps of place · weight, from (place, weight) pairs and, if there is one, the sum so far. */
@@ -22,34 +19,32 @@ function tapSum(count: number, more: boolean): Expr {
 
 /** The chosen places times their weights, four taps in one pass. */
 function weighted(x: Tensor, dim: number, key: string, taps: Taps): Tensor {
-  const to = taps.index[0]?.length ?? 0;
-  const indexOf = (list: Int32Array, t: number): Tensor => constantTable(x.device, `${key}i${t}`, specOf('int32', [to]), () => list);
-  const places = taps.index.map((list, t) => x.indexSelect(dim, indexOf(list, t)));
-  if (places.length === 1 && taps.weight[0]?.every((w) => w === 1)) return places[0] as Tensor;
-  const shape = x.shape.map((_, d) => (d === dim ? to : 1)).slice(dim);
-  const type = x.dtype === 'float64' ? 'float64' : 'float32';
-  const weights = taps.weight.map((list, t) =>
-    constantTable(x.device, `${key}w${t}`, specOf(type, shape), () => (type === 'float64' ? list : Float32Array.from(list))),
-  );
-  let sum: Tensor | null = null;
-  for (let t = 0; t < places.length; t += GROUP) {
-    const pairs = places.slice(t, t + GROUP).flatMap((place, k) => [place, weights[t + k] as Tensor]);
-    sum = fuse('interpolate', sum ? [...pairs, sum] : pairs, tapSum(pairs.length / 2, sum !== null), [], x.dtype);
+  const count = Math.max(1, ...taps.map((list) => list.length));
+  const { device, dtype } = x;
+  const shape = x.shape.map((_, d) => (d === dim ? taps.length : 1)).slice(dim);
+  const type = dtype === 'float64' ? 'float64' : 'float32';
+  const placeOf = (t: number): Tensor =>
+    constantTable(device, `${key}i${t}`, specOf('int32', [taps.length]), () => Int32Array.from(taps, (l) => (l[t] ?? l[0])?.[0] ?? 0));
+  const weightOf = (t: number): Tensor =>
+    constantTable(device, `${key}w${t}`, specOf(type, shape), () => {
+      const list = Float64Array.from(taps, (l) => l[t]?.[1] ?? 0);
+      return type === 'float64' ? list : Float32Array.from(list);
+    });
+  const places = Array.from({ length: count }, (_, t) => x.indexSelect(dim, placeOf(t)));
+  if (count === 1 && taps.every(([tap]) => tap?.[1] === 1)) return places[0] as Tensor;
+  let sum: Tensor[] = [];
+  for (let t = 0; t < count; t += GROUP) {
+    const pairs = places.slice(t, t + GROUP).flatMap((place, k) => [place, weightOf(t + k)]);
+    sum = [fuse('interpolate', [...pairs, ...sum], tapSum(pairs.length / 2, t > 0), [], dtype)];
   }
-  return sum as Tensor;
+  return sum[0] as Tensor;
 }
 
-/** The taps of the other direction: for each of `from` places, where it went. Places that went nowhere have a weight of 0. */
-function turned({ index, weight }: Taps, from: number): Taps {
+/** The taps of the other direction: for each of `from` places, where it went. */
+function turned(taps: Taps, from: number): Taps {
   const lists = Array.from({ length: from }, (): [number, number][] => []);
-  for (const [t, places] of index.entries()) {
-    for (const [i, place] of places.entries()) if (weight[t]?.[i]) lists[place]?.push([i, weight[t][i] ?? 0]);
-  }
-  const taps = Array.from({ length: Math.max(1, ...lists.map((list) => list.length)) }, (_, t) => t);
-  return {
-    index: taps.map((t) => Int32Array.from(lists, (list) => (list[t] ?? list[0])?.[0] ?? 0)),
-    weight: taps.map((t) => Float64Array.from(lists, (list) => list[t]?.[1] ?? 0)),
-  };
+  for (const [i, list] of taps.entries()) for (const [place, w] of list) if (w !== 0) lists[place]?.push([i, w]);
+  return lists;
 }
 
 interface TapParams {

@@ -38,7 +38,6 @@ export function tuned<Rest extends readonly unknown[]>(name: string, rule: Tuned
   const expr = rule.expr(input(0), ...numbers);
   const intExpr = rule.ints?.(input(0), ...numbers) ?? expr;
   const slopes = rule.grad ? { slopes: [rule.grad(input(1), input(0), input(2), ...numbers)] } : {};
-  const [low, high] = rule.domain ?? [-2, 2];
   const result = rule.result ?? 'float';
   const paramsByType = new Map<string, MapParams>();
   const call = (x: Tensor, rest: Rest, into?: readonly Tensor[]): Tensor => {
@@ -58,6 +57,7 @@ export function tuned<Rest extends readonly unknown[]>(name: string, rule: Tuned
     ...(rule.kinks !== undefined && { kinks: rule.kinks }),
     ...(rule.torch !== undefined && { torch: rule.torch }),
     *samples(random: Random): Iterable<[x: Tensor, ...rest: Rest]> {
+      const [low, high] = rule.domain ?? [-2, 2];
       for (const [i, rest] of rule.calls.entries()) yield [random(i === 0 ? [7] : [2, 3], { low, high }), ...rest];
       const first = rule.calls[0];
       if (rule.points && first) yield [tensor(rule.points), ...first];
