@@ -163,9 +163,8 @@ const euclidean: Op<[a: Tensor, b: Tensor]> = defineCustom({
   grad: ([g], { inputs, output }) => {
     if (!g) return [null, null];
     const weight = fuse('cdist', [g, output], slope);
-    const center = (inputs[1] as Tensor).mean({ dim: 0 });
-    const [a, b] = inputs.map((x) => x.sub(center)) as [Tensor, Tensor];
-    const pull = (w: Tensor, x: Tensor, y: Tensor): Tensor => x.mul(w.sum({ dim: 1, keepdim: true })).sub(w.mm(y));
+    const [a, b] = inputs.map((x) => x.sub((inputs[1] as Tensor).mean({ dim: 0 }))) as [Tensor, Tensor];
+    const pull = (w: Tensor, x: Tensor, y: Tensor): Tensor => w.sum({ dim: 1, keepdim: true }).mul(x).sub(w.mm(y));
     return [pull(weight, a, b), pull(weight.t(), b, a)];
   },
   *samples() {},

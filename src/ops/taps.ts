@@ -10,11 +10,11 @@ import { constantTable, fuse } from './fused.js';
 export type Taps = readonly (readonly (readonly [place: number, weight: number])[])[];
 
 const GROUP = 4;
-/** Σ over up to four taps of place · weight, from (place, weight) pairs and, if there is one, the sum so far. */
-function tapSum(count: number, more: boolean): Expr {
+/** Σ of place · weight, from pairs of them and, if there is an odd one, the sum so far. */
+function tapSum(count: number): Expr {
   let sum = input(0).mul(input(1));
-  for (let t = 1; t < count; t++) sum = sum.add(input(2 * t).mul(input(2 * t + 1)));
-  return more ? sum.add(input(2 * count)) : sum;
+  for (let i = 2; i < count; i += 2) sum = sum.add(i + 1 < count ? input(i).mul(input(i + 1)) : input(i));
+  return sum;
 }
 
 /** The chosen places times their weights, four taps in one pass. */
@@ -34,8 +34,8 @@ function weighted(x: Tensor, dim: number, key: string, taps: Taps): Tensor {
   if (count === 1 && taps.every(([tap]) => tap?.[1] === 1)) return places[0] as Tensor;
   let sum: Tensor[] = [];
   for (let t = 0; t < count; t += GROUP) {
-    const pairs = places.slice(t, t + GROUP).flatMap((place, k) => [place, weightOf(t + k)]);
-    sum = [fuse('interpolate', [...pairs, ...sum], tapSum(pairs.length / 2, t > 0), [], dtype)];
+    const terms = [...places.slice(t, t + GROUP).flatMap((place, k) => [place, weightOf(t + k)]), ...sum];
+    sum = [fuse('interpolate', terms, tapSum(terms.length), [], dtype)];
   }
   return sum[0] as Tensor;
 }
