@@ -21,6 +21,19 @@ struct Blocks {
   int rows(int block) const { return max(0, min(size, total - block * size)); }
 };
 
+// Rows that memory is to bring while something else is computed.
+struct Ahead {
+  const float* data;
+  int64_t row;
+  int rows, cols;
+  INLINE void fetch(int i) const {
+#ifndef __wasm__
+    if (i < rows)
+      for (int j = 0; j < cols; j += 16) __builtin_prefetch(data + i * row + j, 0, 2);
+#endif
+  }
+};
+
 struct Attention {
   bool backward, causal;
   MaskKind mask;
@@ -47,9 +60,18 @@ struct Attention {
     const int width = whole_vectors(cols);
     get_rows(rows(view, head, first), count, cols, factor, to, width, width);
   }
-  void put(const View& view, int64_t head, int first, int count, int cols, float factor, const float* from) const {
-    const int64_t row = view.strides[rank];
-    put_rows(from, whole_vectors(cols), count, cols, factor, view.as<float>() + offset(view, head) + first * row, row);
+  // None where there is no such head.
+  Ahead ahead(const View& view, int64_t head, int first, int count, int cols) const {
+    const bool none = head >= heads();
+    const Rows there = rows(view, none ? 0 : head, first);
+    return {there.data, there.row, none ? 0 : count, cols};
+  }
+  // Rows of contiguous numbers, copied to `to` where they are not.
+  Rows straight(const View& view, int64_t head, int first, int count, int cols, float* to) const {
+    const Rows there = rows(view, head, first);
+    if (there.col == 1) return there;
+    get(view, head, first, count, cols, 1, to);
+    return {to, whole_vectors(cols), 1};
   }
   // How many of the keys from `key` on a query may look at.
   int visible(int query, int key, int count) const { return causal ? max(0, min(count, query + 1 - key)) : count; }
@@ -65,17 +87,8 @@ struct Attention {
   }
 };
 
-// s[j] = e^(s[j] - base) for j < count, zero up to `width`; returns their sum.
-NOINLINE float powers(float* s, int count, int width, float base) {
-  vf sums = {};
-  for (int j = 0; j < width; j += LANES) {
-    vf p = {};
-    if (j < count) p = select(lanes_below(j, count), exp(load(s + j) - base), p);
-    sums += p;
-    store<float>(s + j, p);
-  }
-  return sum(sums);
-}
+// Where a row of weights must be zero beyond the keys that its query sees: products read up to the end of a panel of queries.
+INLINE int zeros_end(int seen, int width) { return min(width, whole_vectors(seen + KERNEL_ROWS)); }
 
 // ---- forward --------------------------------------------------------------------------------------------------------
 
@@ -86,21 +99,28 @@ struct Forward {
 
   // Turns a row of scores into weights e^(s - top); returns their sum. `top` may rise: then `decay` is what earlier weights
   // are worth now.
-  NOINLINE float weigh(float* s, int count, float& top, float& decay) const {
-    const float infinity = __builtin_inff();
-    vf highest = broadcast(-infinity);
+  INLINE float weigh(float* s, int count, float& top, float& decay) const {
+    const float infinity = __builtin_inff(), before = top;
+    vf highest = broadcast(-infinity), sums = {};
     for (int j = 0; j < count; j += LANES) highest = max(highest, select(lanes_below(j, count), load(s + j), highest));
-    const float before = top;
     top = max(lane_max(highest), before);
     const float base = top == -infinity ? 0.0f : top;
-    decay = before == top ? 1.0f : exp(broadcast(before - base))[0];
-    return powers(s, count, width, base);
+    decay = 1.0f;
+    if (before != top) decay = before == -infinity ? 0.0f : exp(broadcast(before - base))[0];
+    int j = 0;
+    for (; j < count; j += LANES) {
+      const vf p = select(lanes_below(j, count), exp(load(s + j) - base), vf{});
+      store<float>(s + j, p);
+      sums += p;
+    }
+    for (const int end = zeros_end(count, width); j < end; j += LANES) store<float>(s + j, vf{});
+    return sum(sums);
   }
 
   NOINLINE void run(int64_t head, int block, int worker) const {
     const int first = queries.start(block), count = queries.rows(block);
     const int64_t size = int64_t(queries.size) * (dWide + width + eWide + 2) + int64_t(keys.size) * eWide + int64_t(job.d) * width;
-    float* q = static_cast<float*>(pool_scratch(worker, size_t(size + LANES) * sizeof(float)));
+    float* q = static_cast<float*>(pool_scratch(worker, size_t(size + 2 * LANES) * sizeof(float)));
     float* s = q + int64_t(queries.size) * dWide;
     float* out = s + int64_t(queries.size) * width;
     float* kT = out + int64_t(queries.size) * eWide;
@@ -109,7 +129,7 @@ struct Forward {
     float* total = top + queries.size;
     job.get(job.q, head, first, count, job.d, job.scale, q);
     for (int i = 0; i < count; ++i) top[i] = -__builtin_inff(), total[i] = 0;
-    clear(out, int64_t(count) * eWide);
+    bool some = false;
     const Rows allKeys = job.rows(job.k, head);
     for (int other = 0; other < keys.count; ++other) {
       const int key = keys.start(other), many = keys.rows(other);
@@ -117,38 +137,70 @@ struct Forward {
       const int diagonal = first - key;
       const auto shape = [&](Triangle triangle) { return job.causal ? triangle : FULL; };
       pack_block(allKeys.data + key * allKeys.row, allKeys.row, allKeys.col, many, job.d, kT);
-      job.get(job.v, head, key, many, job.e, 1, v);
       multiply_block({count, many, job.d, q, dWide, 1, kT, BLOCK_WIDTH, int64_t(job.d) * BLOCK_WIDTH, s, width, false,
                       shape(LOWER_C), diagonal});
+      const Ahead coming[] = {job.ahead(job.v, head, key, many, job.e), job.ahead(job.y, head, first, count, job.e),
+                              job.ahead(job.q, head + 1, first, count, job.d), job.ahead(job.k, head + 1, key, many, job.d)};
       for (int i = 0; i < count; ++i) {
+        for (const Ahead& rows : coming) rows.fetch(i);
         float* row = s + int64_t(i) * width;
         const int seen = job.visible(first + i, key, many);
         if (job.mask != NO_MASK) job.apply_mask(head, first + i, key, seen, row);
         float decay;
         const float added = weigh(row, seen, top[i], decay);
         total[i] = total[i] * decay + added;
-        if (other > 0 && decay != 1)
+        if (some && decay != 1)
           for (int j = 0; j < eWide; j += LANES) store<float>(out + i * eWide + j, load(out + i * eWide + j) * decay);
       }
-      multiply_block({count, job.e, many, s, width, 1, v, eWide, BLOCK_WIDTH, out, eWide, true, shape(LOWER_A), diagonal});
+      job.get(job.v, head, key, many, job.e, 1, v);
+      multiply_block({count, job.e, many, s, width, 1, v, eWide, BLOCK_WIDTH, out, eWide, some, shape(LOWER_A), diagonal});
+      some = true;
     }
+    if (!some) clear(out, int64_t(count) * eWide);
     finish(head, first, count, out, top, total);
   }
 
   // A query that may look at nothing gives zeros, as in PyTorch.
-  void finish(int64_t head, int first, int count, float* out, const float* top, const float* total) const {
-    float* lse = job.lse.as<float>() + job.offset(job.lse, head);
-    for (int i = 0; i < count; ++i) {
-      const bool blind = total[i] == 0;
-      lse[(first + i) * int64_t(job.lse.strides[job.rank])] = blind ? __builtin_inff() : top[i] + log(broadcast(total[i]))[0];
-      const float share = blind ? 0.0f : 1.0f / total[i];
-      for (int j = 0; j < eWide; j += LANES) store<float>(out + i * eWide + j, load(out + i * eWide + j) * share);
+  void finish(int64_t head, int first, int count, const float* out, const float* top, float* total) const {
+    const int64_t step = job.lse.strides[job.rank], row = job.y.strides[job.rank];
+    float* lse = job.lse.as<float>() + job.offset(job.lse, head) + first * step;
+    float* y = job.y.as<float>() + job.offset(job.y, head) + first * row;
+    for (int i = 0; i < count; i += LANES) {
+      const vf sums = load(total + i);
+      const vi blind = sums == 0;
+      const vf logs = select(blind, broadcast(__builtin_inff()), load(top + i) + log(sums));
+      for (int l = 0; l < min(LANES, count - i); ++l) lse[(i + l) * step] = logs[l];
+      store<float>(total + i, select(blind, vf{}, 1.0f / sums));
     }
-    job.put(job.y, head, first, count, job.e, 1, out);
+    for (int i = 0; i < count; ++i, y += row)
+      for (int j = 0; j < job.e; j += LANES) store_part<float>(y + j, load(out + i * eWide + j) * total[i], min(LANES, job.e - j));
   }
 };
 
 // ---- backward -------------------------------------------------------------------------------------------------------
+
+// Rows of a gradient that products are added to: in its memory where that holds whole vectors, beside it where not.
+struct Sum {
+  float* data;
+  int64_t row;
+
+  Sum(const Attention& job, const View& view, int64_t head, int first, int rows, int cols, float* beside) : count(rows), cols(cols) {
+    row = there = view.strides[job.rank], data = home = view.as<float>() + job.offset(view, head) + first * there;
+    if (cols % LANES != 0) data = beside, row = whole_vectors(cols);
+  }
+  void clear() const {
+    for (int i = 0; i < count; ++i)
+      for (int j = 0; j < cols; j += LANES) store<float>(data + i * row + j, vf{});
+  }
+  void put() const {
+    if (data != home) put_rows(data, row, count, cols, 1, home, there);
+  }
+
+private:
+  int count, cols;
+  float* home;
+  int64_t there;
+};
 
 // With P = e^(S - lse) and dP = g vT: dS = P (dP - sum of g y), gv = PT g, gq = dS k scale, gk = dST q scale.
 struct Backward {
@@ -177,37 +229,38 @@ struct Backward {
     const Memory m = memory(worker);
     const Rows k = job.rows(job.k, head), v = job.rows(job.v, head);
     for (int i = q0; i < q1; ++i) dots(head, i, m);
-    if (wantQueries) clear(m.gq + int64_t(queries.start(q0)) * dWide, int64_t(min(job.n, q1 * queries.size) - queries.start(q0)) * dWide);
+    const int start = queries.start(q0), end = min(job.n, q1 * queries.size);
+    const Sum gq(job, job.gq, head, start, end - start, job.d, m.gq);
+    if (wantQueries) gq.clear();
     for (int b = k0; b < k1; ++b) {
       const int key = keys.start(b), many = keys.rows(b);
       pack_block(k.data + key * k.row, k.row, k.col, many, job.d, m.kT);
       pack_block(v.data + key * v.row, v.row, v.col, many, job.e, m.vT);
-      job.get(job.k, head, key, many, job.d, 1, m.k);
-      clear(m.gk, int64_t(many) * dWide);
-      clear(m.gv, int64_t(many) * eWide);
+      job.get(job.k, head, key, many, job.d, job.scale, m.k);
+      const Sum gk(job, job.gk, head, key, many, job.d, m.gk), gv(job, job.gv, head, key, many, job.e, m.gv);
+      if (wantKeys) gk.clear(), gv.clear();
       for (int a = q0; a < q1; ++a) {
         const int first = queries.start(a), count = queries.rows(a);
         if (job.visible(first + count - 1, key, many) == 0) continue;
         job.get(job.q, head, first, count, job.d, job.scale, m.q);
         job.get(job.g, head, first, count, job.e, 1, m.g);
-        pair(head, first, count, key, many, wantKeys, wantQueries, m);
+        pair(head, first, count, key, many, wantKeys ? &gk : nullptr, &gv, wantQueries ? &gq : nullptr, first - start, m);
       }
-      if (!wantKeys) continue;
-      job.put(job.gk, head, key, many, job.d, 1, m.gk);
-      job.put(job.gv, head, key, many, job.e, 1, m.gv);
+      if (wantKeys) gk.put(), gv.put();
     }
-    const int first = queries.start(q0), end = min(job.n, q1 * queries.size);
-    if (wantQueries) job.put(job.gq, head, first, end - first, job.d, job.scale, m.gq + int64_t(first) * dWide);
+    if (wantQueries) gq.put();
   }
 
   // The sum of g y of each query.
   NOINLINE void dots(int64_t head, int block, const Memory& m) const {
     const int first = queries.start(block), count = queries.rows(block);
-    job.get(job.g, head, first, count, job.e, 1, m.g);
-    job.get(job.y, head, first, count, job.e, 1, m.s);
+    const Rows g = job.straight(job.g, head, first, count, job.e, m.g), y = job.straight(job.y, head, first, count, job.e, m.s);
     for (int i = 0; i < count; ++i) {
       vf total = {};
-      for (int j = 0; j < eWide; j += LANES) total = fma(load(m.g + i * eWide + j), load(m.s + i * eWide + j), total);
+      for (int j = 0; j < job.e; j += LANES) {
+        const int part = min(LANES, job.e - j);
+        total = fma(load_part(g.data + i * g.row + j, part), load_part(y.data + i * y.row + j, part), total);
+      }
       m.dot[first + i] = sum(total);
     }
   }
@@ -215,32 +268,40 @@ struct Backward {
   // P over S and dS over dP, row by row.
   NOINLINE void weigh(int64_t head, int first, int count, int key, int many, const Memory& m) const {
     const float* lse = job.lse.as<float>() + job.offset(job.lse, head);
+    const Ahead coming[] = {job.ahead(job.q, head + 1, first, count, job.d), job.ahead(job.k, head + 1, key, many, job.d),
+                            job.ahead(job.v, head + 1, key, many, job.e), job.ahead(job.g, head + 1, first, count, job.e),
+                            job.ahead(job.y, head + 1, first, count, job.e)};
     for (int i = 0; i < count; ++i) {
-      float *s = m.s + int64_t(i) * width, *ds_row = m.ds + int64_t(i) * width;
+      float *s = m.s + int64_t(i) * width, *ds = m.ds + int64_t(i) * width;
       const int seen = job.visible(first + i, key, many);
       if (job.mask != NO_MASK) job.apply_mask(head, first + i, key, seen, s);
-      powers(s, seen, width, lse[(first + i) * int64_t(job.lse.strides[job.rank])]);
-      const float dot = m.dot[first + i];
-      for (int j = 0; j < width; j += LANES) {
-        const vf ds = load(s + j) * (load(ds_row + j) - dot);
-        store<float>(ds_row + j, select(lanes_below(j, seen), ds, vf{}));
+      const float base = lse[(first + i) * int64_t(job.lse.strides[job.rank])], dot = m.dot[first + i];
+      for (const Ahead& rows : coming) rows.fetch(i);
+      int j = 0;
+      for (; j < seen; j += LANES) {
+        const vi inside = lanes_below(j, seen);
+        const vf p = select(inside, exp(load(s + j) - base), vf{});
+        store<float>(s + j, p);
+        store<float>(ds + j, select(inside, p * (load(ds + j) - dot), vf{}));
       }
+      for (const int end = zeros_end(seen, width); j < end; j += LANES) store<float>(s + j, vf{}), store<float>(ds + j, vf{});
     }
   }
 
-  NOINLINE void pair(int64_t head, int first, int count, int key, int many, bool wantKeys, bool wantQueries, const Memory& m) const {
+  NOINLINE void pair(int64_t head, int first, int count, int key, int many, const Sum* gk, const Sum* gv, const Sum* gq, int atQuery,
+                     const Memory& m) const {
     const int diagonal = first - key, d = job.d, e = job.e;
     const auto shape = [&](Triangle triangle) { return job.causal ? triangle : FULL; };
     const int64_t W = BLOCK_WIDTH;
     multiply_block({count, many, d, m.q, dWide, 1, m.kT, W, d * W, m.s, width, false, shape(LOWER_C), diagonal});
     multiply_block({count, many, e, m.g, eWide, 1, m.vT, W, e * W, m.ds, width, false, shape(LOWER_C), diagonal});
     weigh(head, first, count, key, many, m);
-    if (wantKeys) {
-      multiply_block({many, e, count, m.s, 1, width, m.g, eWide, W, m.gv, eWide, true, shape(UPPER_A), diagonal});
-      multiply_block({many, d, count, m.ds, 1, width, m.q, dWide, W, m.gk, dWide, true, shape(UPPER_A), diagonal});
+    if (gk) {
+      multiply_block({many, e, count, m.s, 1, width, m.g, eWide, W, gv->data, gv->row, true, shape(UPPER_A), diagonal});
+      multiply_block({many, d, count, m.ds, 1, width, m.q, dWide, W, gk->data, gk->row, true, shape(UPPER_A), diagonal});
     }
-    if (!wantQueries) return;
-    multiply_block({count, d, many, m.ds, width, 1, m.k, dWide, W, m.gq + int64_t(first) * dWide, dWide, true, shape(LOWER_A), diagonal});
+    if (!gq) return;
+    multiply_block({count, d, many, m.ds, width, 1, m.k, dWide, W, gq->data + atQuery * gq->row, gq->row, true, shape(LOWER_A), diagonal});
   }
 };
 

@@ -11,25 +11,42 @@ namespace {
 constexpr int PARTS = 32;                          // of the rows, for sums over them
 constexpr int BLOCK = 1024;                        // numbers that are summed in single precision
 
-// Of a row: h = (g - shift) * w, and the sums of h and of h * (x - mean).
+INLINE vf part_of(const float* p, int j, int part) { return p == nullptr ? broadcast(1.0f) : load_part(p + j, part); }
+
+// visit(j, part) for the vectors of a row; only the last may be a part of one.
+template <class F> INLINE void for_row(int first, int end, F visit) {
+  int j = first;
+  for (; j + LANES <= end; j += LANES) visit(j, LANES);
+  if (j < end) visit(j, end - j);
+}
+
+INLINE vf only(vf v, int part) { return part < LANES ? select(lanes_below(0, part), v, vf{}) : v; }
+
+// The sum of value(j, part) over a row.
+template <class F> INLINE double sum_of(int n, F value) {
+  double total = 0;
+  for (int first = 0; first < n; first += BLOCK) {
+    vf sums = {};
+    for_row(first, min(n, first + BLOCK), [&](int j, int part) { sums += only(value(j, part), part); });
+    total += sum(sums);
+  }
+  return total;
+}
+
+// Of a row: h = g * w, and the sums of h and of h * (x - mean).
 struct Sums {
   double plain = 0, along = 0;
 };
 
-INLINE vf part_of(const float* p, int j, int part) { return p == nullptr ? broadcast(1.0f) : load_part(p + j, part); }
-
-NOINLINE Sums sums_of(const float* g, float shift, const float* w, const float* x, float mean, int n) {
+INLINE Sums sums_of(const float* g, const float* w, const float* x, float mean, int n) {
   Sums total;
   for (int first = 0; first < n; first += BLOCK) {
     vf plain = {}, along = {};
-    const int end = min(n, first + BLOCK);
-    for (int j = first; j < end; j += LANES) {
-      const int part = min(LANES, end - j);
-      vf h = (load_part(g + j, part) - shift) * part_of(w, j, part);
-      if (part < LANES) h = select(lanes_below(j, end), h, vf{});
+    for_row(first, min(n, first + BLOCK), [&](int j, int part) {
+      const vf h = only(load_part(g + j, part) * part_of(w, j, part), part);
       plain += h;
       along = fma(h, load_part(x + j, part) - mean, along);
-    }
+    });
     total.plain += sum(plain), total.along += sum(along);
   }
   return total;
@@ -44,31 +61,33 @@ struct Norm {
 
   NOINLINE void forward(int64_t row) const {
     const float* from = x + row * n;
-    const float m = centered ? float(sums_of(from, 0, nullptr, from, 0, n).plain / n) : 0.0f;
-    const float spread = float(sums_of(from, m, nullptr, from, m, n).along / n), r = float(1 / __builtin_sqrt(double(spread) + eps));
+    const float m = centered ? float(sum_of(n, [&](int j, int part) { return load_part(from + j, part); }) / n) : 0.0f;
+    const double squares = sum_of(n, [&](int j, int part) {
+      const vf off = load_part(from + j, part) - m;
+      return off * off;
+    });
+    const float spread = float(squares / n), r = float(1 / __builtin_sqrt(double(spread) + eps));
     rstd[row] = r;
     if (centered) mean[row] = m, variance[row] = spread;
-    for (int j = 0; j < n; j += LANES) {
-      const int part = min(LANES, n - j);
+    for_row(0, n, [&](int j, int part) {
       vf v = (load_part(from + j, part) - m) * r * part_of(w, j, part);
       if (b) v += load_part(b + j, part);
       store_part<float>(y + row * n + j, v, part);
-    }
+    });
   }
 
   // Adds to the sums of weight and bias that this part of the rows has.
   NOINLINE void backward(int64_t row, float* forWeight, float* forBias) const {
     const float *from = x + row * n, *grad = g + row * n;
     const float m = centered ? mean[row] : 0.0f, r = rstd[row];
-    const Sums s = sums_of(grad, 0, w, from, m, n);
+    const Sums s = sums_of(grad, w, from, m, n);
     const float slope = float(-s.along / n) * r * r * r, shift = centered ? float(-s.plain / n) * r : 0.0f;
-    for (int j = 0; j < n; j += LANES) {
-      const int part = min(LANES, n - j);
+    for_row(0, n, [&](int j, int part) {
       const vf gradient = load_part(grad + j, part), off = load_part(from + j, part) - m;
       store_part<float>(gx + row * n + j, fma(off, broadcast(slope), fma(gradient * part_of(w, j, part), broadcast(r), broadcast(shift))), part);
       if (forWeight) store_part<float>(forWeight + j, fma(gradient * off, broadcast(r), load_part(forWeight + j, part)), part);
       if (forBias) store_part<float>(forBias + j, load_part(forBias + j, part) + gradient, part);
-    }
+    });
   }
 
   void run_backward() const {

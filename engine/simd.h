@@ -245,19 +245,32 @@ INLINE vf to_float(vi x) { return __builtin_convertvector(x, vf); }
 
 template <class T, class V, class F> INLINE T fold(V v, F combine) {
   constexpr int count = int(sizeof(V) / sizeof(T));
+#ifndef __wasm__
+  if constexpr (count == 2) {
+    return combine(T(v[0]), T(v[1]));
+  } else if constexpr (requires { combine(v, v); }) {   // in registers
+    if constexpr (count == 16)
+      return fold<T>(combine(__builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7),
+                             __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15)), combine);
+    else if constexpr (count == 8)
+      return fold<T>(combine(__builtin_shufflevector(v, v, 0, 1, 2, 3), __builtin_shufflevector(v, v, 4, 5, 6, 7)), combine);
+    else
+      return fold<T>(combine(__builtin_shufflevector(v, v, 0, 1), __builtin_shufflevector(v, v, 2, 3)), combine);
+  }
+#endif
   T lane[count];
   __builtin_memcpy(lane, &v, sizeof v);
   for (int half = count / 2; half > 0; half /= 2)
     for (int i = 0; i < half; ++i) lane[i] = combine(lane[i], lane[i + half]);
   return lane[0];
 }
-INLINE float sum(vf v) { return fold<float>(v, [](float a, float b) { return a + b; }); }
-INLINE double sum(vd v) { return fold<double>(v, [](double a, double b) { return a + b; }); }
+INLINE float sum(vf v) { return fold<float>(v, [](auto a, auto b) { return a + b; }); }
+INLINE double sum(vd v) { return fold<double>(v, [](auto a, auto b) { return a + b; }); }
 INLINE int32_t sum(vi v) { return fold<int32_t>(v, [](int32_t a, int32_t b) { return int32_t(uint32_t(a) + uint32_t(b)); }); }
-INLINE float lane_min(vf v) { return fold<float>(v, [](float a, float b) { return a < b ? a : b; }); }
-INLINE float lane_max(vf v) { return fold<float>(v, [](float a, float b) { return a > b ? a : b; }); }
-INLINE double lane_min(vd v) { return fold<double>(v, [](double a, double b) { return a < b ? a : b; }); }
-INLINE double lane_max(vd v) { return fold<double>(v, [](double a, double b) { return a > b ? a : b; }); }
+INLINE float lane_min(vf v) { return fold<float>(v, [](auto a, auto b) { return a < b ? a : b; }); }
+INLINE float lane_max(vf v) { return fold<float>(v, [](auto a, auto b) { return a > b ? a : b; }); }
+INLINE double lane_min(vd v) { return fold<double>(v, [](auto a, auto b) { return a < b ? a : b; }); }
+INLINE double lane_max(vd v) { return fold<double>(v, [](auto a, auto b) { return a > b ? a : b; }); }
 
 // Is any lane / every lane of a comparison true?
 #if CHAINRULE_AVX512
@@ -269,9 +282,9 @@ INLINE bool any(vi mask) { return _mm_movemask_epi8((__m128i)mask) != 0; }
 #elif defined(__wasm__)
 INLINE bool any(vi mask) { return __builtin_wasm_any_true_v128(mask); }
 #else
-INLINE bool any(vi mask) { return fold<int32_t>(mask, [](int32_t a, int32_t b) { return a | b; }) != 0; }
+INLINE bool any(vi mask) { return fold<int32_t>(mask, [](auto a, auto b) { return a | b; }) != 0; }
 #endif
-INLINE bool all(vi mask) { return fold<int32_t>(mask, [](int32_t a, int32_t b) { return a & b; }) != 0; }
+INLINE bool all(vi mask) { return fold<int32_t>(mask, [](auto a, auto b) { return a & b; }) != 0; }
 INLINE bool any(vl mask) { return any((vi)mask); }
 INLINE bool all(vl mask) { return all((vi)mask); }
 
