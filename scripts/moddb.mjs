@@ -11,9 +11,9 @@ const { values, positionals } = parseArgs({
     errors: { type: 'boolean', default: false },
   },
 });
-const cr = await import('../dist/index.js');
-const nn = await import('../dist/entries/nn.js');
-const optim = await import('../dist/entries/optim.js');
+const cr = await import('../dist/checked/index.js');
+const nn = await import('../dist/checked/nn.js');
+const optim = await import('../dist/checked/optim.js');
 const { functionalWeights, expectClose, tolerances } = await import('../dist/testing/compare.js');
 const { camel, decode, kindOf, leavesOf, numbers } = await import('./torchCalls.mjs');
 const { isTensor, LibError, tensor, grad } = cr;

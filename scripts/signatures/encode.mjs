@@ -1,10 +1,10 @@
 // TypeScript types in the small language of src/ops/kinds.ts.
+import { SyntaxKind } from 'typescript/unstable/ast';
 import { API, SignatureKind, SymbolFlags, TypeFlags } from 'typescript/unstable/sync';
 import { inRoot } from '../build/files.mjs';
 
 const api = new API({ cwd: inRoot() });
 const { checker, program } = api.updateSnapshot({ openProjects: [inRoot('tsconfig.json')] }).getProjects()[0];
-const functionType = 185; // SyntaxKind.FunctionType
 
 /** Ends the compiler's process. */
 export const close = () => api.close();
@@ -117,7 +117,7 @@ export function signatureOf(type, op, { row = false, kind = SignatureKind.Call }
   const at = { op, row, objects: 0, lists: 0 };
   const forms = checker.getSignaturesOfType(type, kind).map((signature) =>
     checker
-      .signatureToSignatureDeclaration(signature, functionType)
+      .signatureToSignatureDeclaration(signature, SyntaxKind.FunctionType)
       .parameters.map((p, i) => {
         const name = p.name.text ?? 'options'; // taken apart on the spot
         const isNamedOptions = name.startsWith('options');
@@ -143,11 +143,14 @@ export function constructorOf(type, name) {
   return made.length === 0 || made.some((s) => s.isAbstract) ? null : signatureOf(type, name, { kind: SignatureKind.Construct });
 }
 
-/** The methods of a class's instances, or its static ones: names and types. */
+const hidden = new Set([SyntaxKind.PrivateKeyword, SyntaxKind.ProtectedKeyword]);
+const isPublic = (symbol) => !symbol.valueDeclaration?.resolve()?.modifiers?.some((m) => hidden.has(m.kind));
+
+/** The public methods of a class's instances, or its static ones: names and types. */
 export function methodsOf(symbol, isStatic) {
   const type = isStatic ? checker.getTypeOfSymbol(symbol) : checker.getDeclaredTypeOfSymbol(symbol);
   return checker
     .getPropertiesOfType(type)
-    .filter((m) => m.flags & SymbolFlags.Method)
+    .filter((m) => m.flags & SymbolFlags.Method && isPublic(m))
     .map((m) => [m.name, checker.getTypeOfSymbol(m)]);
 }

@@ -78,6 +78,7 @@ export class AdaptiveLogSoftmaxWithLoss extends Module<readonly [x: Tensor, targ
     super();
     checkSizes('AdaptiveLogSoftmaxWithLoss', { inFeatures, nClasses });
     const rising = cutoffs.every((c, i) => Number.isInteger(c) && c > (i === 0 ? 0 : (cutoffs[i - 1] as number)) && c < nClasses);
+    if (!(divValue > 0)) throw new LibError('value', `AdaptiveLogSoftmaxWithLoss: divValue must be positive, got ${divValue}.`);
     if (cutoffs.length === 0 || !rising) {
       const rule = `cutoffs must be rising whole numbers from 1 to ${nClasses - 1}`;
       throw new LibError('value', `AdaptiveLogSoftmaxWithLoss: ${rule}, got [${cutoffs.join(', ')}].`);

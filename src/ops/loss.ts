@@ -250,6 +250,7 @@ export const crossEntropy: Op<[x: Tensor, target: Tensor, options?: CrossEntropy
     yield [[random([4, 3]), random.integers([4], 3, 4)], 'out of range for dimension of size 3'];
     yield [[random([4, 3]), random.integers([5], 0, 3)], 'got (4, 3) and (5,)'];
     yield [[random([4, 3]), random([4, 2])], 'got (4, 3) and (4, 2)'];
+    yield [[random([4, 3]), random([4, 3]), { ignoreIndex: 1 }], 'ignoreIndex is for class targets'];
     yield [[random([4, 3]), random.integers([4], 0, 3), { labelSmoothing: 2 }], 'must be in 0..1'];
     yield [[random([4, 3]), random.integers([4], 0, 3), { weight: random([4]) }], 'the weight must be (3,)'];
   },
@@ -486,6 +487,7 @@ export const cosineSimilarity: Op<[x1: Tensor, x2: Tensor, options?: CosineOptio
   name: 'cosineSimilarity',
   compose(x1: Tensor, x2: Tensor, { dim = 1, eps = 1e-8 }: CosineOptions = {}) {
     needFloat('cosineSimilarity', x1, x2);
+    if (!(eps >= 0)) throw new LibError('value', `cosineSimilarity: eps must not be negative, got ${eps}.`);
     const rank = Math.max(x1.ndim, x2.ndim);
     // A scalar is a vector of one element.
     if (rank === 0) return cosineSimilarity(x1.reshape([1]), x2.reshape([1]), { dim, eps }).reshape([]);
@@ -510,6 +512,9 @@ export const cosineSimilarity: Op<[x1: Tensor, x2: Tensor, options?: CosineOptio
     yield [random([3, 4]), random([3, 4])];
     yield [random([2, 3, 4]), random([2, 1, 4]), { dim: -1 }];
     yield [random([]), random([]), { dim: 0 }];
+  },
+  *errors(random): Iterable<readonly [[x1: Tensor, x2: Tensor, options?: CosineOptions], string]> {
+    yield [[random([2, 3]), random([2, 3]), { eps: -1 }], 'eps must not be negative'];
   },
   torch: functional('cosine_similarity'),
 });

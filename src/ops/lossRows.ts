@@ -202,8 +202,9 @@ const alongClasses = (weight: Tensor, x: Tensor, dim: number): Tensor =>
 export function probabilityEntropy(
   x: Tensor,
   target: Tensor,
-  { weight, reduction = 'mean', labelSmoothing = 0 }: CrossEntropyOptions,
+  { weight, reduction = 'mean', labelSmoothing = 0, ignoreIndex = -1 }: CrossEntropyOptions,
 ): Tensor {
+  if (ignoreIndex >= 0) throw new LibError('option', `crossEntropy: ignoreIndex is for class targets, got ${ignoreIndex}.`);
   if (x.ndim === 0 || !sameShape(x.shape, target.shape)) {
     const got = `${formatShape(x.shape)} and ${formatShape(target.shape)}`;
     throw new LibError('shape', `crossEntropy: x and probabilities must have one shape, got ${got}.`, 'class targets are of type int32.');

@@ -28,6 +28,7 @@ export const pad: Op<[x: Tensor, pads: readonly number[], options?: PadOptions]>
     const added = margins.map(([before, after]): Margin => [Math.max(0, before), Math.max(0, after)]);
     if (mode === 'constant') return added.every(([b, a]) => b + a === 0) && cut !== x ? cut.clone() : padConstant(cut, added, value);
     if (mode === 'replicate') return margins.reduce(replicated, x);
+    if (mode === 'reflect') return margins.reduce(reflected, x);
     return added.reduce((y, margin, d) => (margin[0] + margin[1] === 0 ? y : repeated(y, d, mode, margin)), cut);
   },
   *samples(random): Iterable<[x: Tensor, pads: readonly number[], options?: PadOptions]> {
@@ -35,6 +36,7 @@ export const pad: Op<[x: Tensor, pads: readonly number[], options?: PadOptions]>
     yield [random([2, 3, 4]), [1, 0, 0, 2], { value: 1.5 }];
     yield [random([2, 5]), [-1, 1]];
     yield [random([1, 2, 5]), [2, 3], { mode: 'reflect' }];
+    yield [random([1, 2, 3]), [-1, 2], { mode: 'reflect' }];
     yield [random([1, 2, 3, 4]), [1, 2, 2, 1], { mode: 'replicate' }];
     yield [random([1, 3, 4]), [-4, 5], { mode: 'replicate' }];
     yield [random([1, 3, 4]), [3, -4], { mode: 'replicate' }];
@@ -44,6 +46,7 @@ export const pad: Op<[x: Tensor, pads: readonly number[], options?: PadOptions]>
     yield [[random([3]), [1]], 'pairs of whole numbers'];
     yield [[random([3]), [1, 1, 1, 1]], 'pairs of whole numbers'];
     yield [[random([1, 2, 3]), [3, 0], { mode: 'reflect' }], 'must be less than the size'];
+    yield [[random([1, 2, 2]), [-1, -1], { mode: 'reflect' }], 'must leave something'];
     yield [[random([3]), [-2, -2]], 'must leave something'];
   },
   torch: functional('pad'),
@@ -104,6 +107,14 @@ function replicated(x: Tensor, margin: Margin, dim: number): Tensor {
   const size = x.sizeAt(dim);
   if (size === 0 || before + after + size < 0) nothingLeft(margin, size);
   return x.indexSelect(dim, sources(x, { mode: 'replicate', dim, margin }, true));
+}
+
+/** Mirrors all of the dim, and cuts then. */
+function reflected(x: Tensor, [left, right]: Margin, dim: number): Tensor {
+  const size = x.sizeAt(dim);
+  if (size > 0 && size + left + right < 1) nothingLeft([left, right], size);
+  const grown = left > 0 || right > 0 ? repeated(x, dim, 'reflect', [Math.max(0, left), Math.max(0, right)]) : x;
+  return cutDim(grown, dim, Math.max(0, -left), Math.max(0, -right));
 }
 
 /** Where place i of a dim of n places is read, beyond its ends too. */

@@ -61,11 +61,15 @@ export const elu: Pointwise<[x: Tensor, options?: AlphaScale]> = tuned('elu', {
 });
 /** x where x > 0, else alpha · (exp(x / alpha) - 1): an elu with slope 1 on both sides of 0. */
 export const celu: Pointwise<[x: Tensor, options?: AlphaScale]> = tuned('celu', {
-  numbers: (_, { alpha = 1 }: AlphaScale = {}) => [alpha],
+  numbers(_, { alpha = 1 }: AlphaScale = {}) {
+    if (alpha === 0) throw new LibError('value', 'celu: alpha must not be 0, got 0.');
+    return [alpha];
+  },
   expr: (x, alpha) => x.lessEqual(0).select(x.div(alpha).expm1().mul(alpha), x),
   grad: (g, x, _, alpha) => g.mul(bend(x, x.div(alpha).exp(), 1)),
   points: BENT,
   calls: [[], [{ alpha: 0.5 }]],
+  wrong: [[[{ alpha: 0 }], 'alpha must not be 0']],
 });
 
 const SELU_ALPHA = 1.6732632423543772;

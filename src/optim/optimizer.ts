@@ -25,8 +25,10 @@ export interface Implementation {
   /** Only false: steps are not recorded. */
   readonly differentiable?: boolean;
 }
-/** Options as PyTorch takes them: `lr` may be a tensor of one element, which is read at each step and written by schedules. */
-export type Given<Options> = Omit<Options, 'lr'> & { readonly lr?: number | Tensor } & Implementation;
+/** Options as PyTorch takes them: `lr` may be a tensor of one element, which is read at each step and written by schedules; betas, too, once. */
+export type Given<Options> = {
+  readonly [K in keyof Options]: K extends 'lr' ? number | Tensor : K extends 'betas' ? Options[K] | readonly [Tensor, Tensor] : Options[K];
+} & Implementation;
 
 /** What an optimizer remembers of one parameter. */
 export type ParamState = Record<string, Tensor | number>;
