@@ -21,7 +21,7 @@ describe('options in PyTorch’s words', () => {
     for (const run of runs) assert.deepEqual(run, runs[0]);
     assert.throws(() => new optim.SGD(make(), { differentiable: true }), /steps are not recorded/);
     assert.throws(() => new optim.SGD(make(), { foreach: true, fused: true }), /two ways/);
-    assert.throws(() => new optim.SGD(make(), { fused: 1 as unknown as boolean }), /fused must be true or false, got 1/);
+    assert.throws(() => new optim.SGD(make(), { fused: 1 as unknown as boolean }), /fused must be true or false or null, got 1/);
   });
 
   test('a rate in a tensor is read at each step, and written by schedules', () => {
