@@ -8,7 +8,7 @@ const nodeOnly = /^(browser|wasm|native|cli|aot\.js|.*Node\.js)/;
 /** What rows have for the suites alone. */
 const testOnly = new Set(['samples', 'errors', 'torch', 'reference', 'prepare', 'kinks']);
 /** The same in rules that become rows: objects with an expression. */
-const testOnlyRule = new Set(['torch', 'domain', 'points', 'kinks', 'more']);
+const testOnlyRule = new Set(['torch', 'domain', 'points', 'kinks', 'more', 'calls', 'wrong']);
 
 /** Makers of rows, and the first of their arguments that is for the suites alone. */
 const forSuites = { composed: 2, derived: 3, windowRow: 2, lpRow: 2, unpoolRow: 2, copied: 2, pieces: 2, unchanged: 1, sampler: 1 };
