@@ -37,7 +37,8 @@ export const data = {
     has(
       'DAT-05',
       'A lock on the test set',
-      'train#TestLock',
+      'train#TestLock train#runExperiment',
+      'rooms/capabilities: an experiment touches locked test data once',
       'rooms/lab: the test set is used once an experiment; more needs a reason, which is told',
     ),
     has(

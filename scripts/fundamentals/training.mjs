@@ -178,8 +178,9 @@ export const optimizers = {
     ),
     has(
       'OPT-20',
-      'Clipping by norm and by value',
-      'clipGradNorm_ clipGradValue_',
+      'Clipping by norm, by value, by example',
+      'clipGradNorm_ clipGradValue_ optim#clipGradPerExample_',
+      'rooms/capabilities: gradients are clipped by example',
       'rooms/optim: clipping as in PyTorch',
       'rooms/claimsOptim: CLM-134',
     ),
@@ -271,7 +272,8 @@ export const training = {
     has(
       'TRN-08',
       'Checkpointed training',
-      'checkpoint compile',
+      'checkpoint nn#checkpointBlocks nn#checkpointReport compile',
+      'rooms/capabilities: blocks that compute again',
       'rooms/checkpoint: compile({ memoryBudget })',
       'rooms/checkpoint: captured programs hold less',
     ),

@@ -2,6 +2,7 @@ export * from './activation.js';
 export { type Anomaly, AnomalyError, type AnomalyOptions, detectAnomaly, type InputFacts } from './anomaly.js';
 export * from './attention.js';
 export * from './bptt.js';
+export * from './checkpointBlocks.js';
 export * from './containers.js';
 export * from './conv.js';
 export * from './ctc.js';
@@ -80,5 +81,6 @@ export {
   TransformerEncoderLayer,
   type TransformerLayerOptions,
 } from './transformerLayers.js';
+export * from './tripletMining.js';
 export * from './units.js';
 export * from './utils.js';

@@ -105,9 +105,22 @@ export class BCEWithLogitsLoss extends WeightedLoss<LogitsOptions> {
     return { ...super.settings(), posWeight: this.posWeight };
   }
 }
+export interface MSEOptions extends LossOptions {
+  /** Half of it, so that the gradient of the sum is input − target. Default false. */
+  readonly half?: boolean;
+}
 /** Mean squared error (torch.nn.MSELoss). */
 export class MSELoss extends Loss<LossOptions> {
   protected override readonly loss: LossOp<Pair, LossOptions> = mseLoss;
+  readonly half: boolean;
+  constructor({ half = false, ...options }: MSEOptions = {}) {
+    super(options);
+    this.half = half;
+  }
+  override forward(...inputs: Pair): Tensor {
+    const loss = super.forward(...inputs);
+    return this.half ? loss.mul(0.5) : loss;
+  }
 }
 /** Mean absolute error (torch.nn.L1Loss). */
 export class L1Loss extends Loss<LossOptions> {

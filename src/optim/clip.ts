@@ -1,5 +1,5 @@
 import { LibError } from '../core/errors.js';
-import type { Parameter } from '../nn/module.js';
+import type { AnyModule, Parameter } from '../nn/module.js';
 import { SparseRows } from '../nn/sparseRows.js';
 import { stack } from '../ops/join.js';
 import { grad, noGrad } from '../tensor/autograd.js';
@@ -38,6 +38,40 @@ export function clipGradNorm_(
     for (const g of grads) valuesOf(g).mul_(factor);
     return total;
   });
+}
+
+/**
+ * Sets the gradients of a model to the mean over examples of their own gradients, each scaled down to a joint norm of at most `maxNorm`;
+ * returns the norms before, (n). `loss` is that of one example: inputs are slices (1, …) of `batch`. For private training, or against
+ * single examples that rule a batch.
+ * @example
+ * const net = new Linear(2, 1);
+ * clipGradPerExample_(net, (x, y) => mseLoss(net.forward(x), y), [randn([4, 2]), zeros([4, 1])], 1); // (4,)
+ */
+export function clipGradPerExample_(
+  model: AnyModule,
+  loss: (...example: Tensor[]) => Tensor,
+  batch: readonly Tensor[],
+  maxNorm: number,
+): Tensor {
+  checkNumber('clipGradPerExample_', 'maxNorm', maxNorm, (v) => v >= 0, 'a finite number >= 0');
+  const parameters = model.parameters().filter((p) => p.requiresGrad);
+  const count = batch[0]?.shape[0] ?? 0;
+  if (parameters.length === 0 || count === 0)
+    throw new LibError('value', `clipGradPerExample_: there must be parameters and examples, got ${parameters.length} and ${count}.`);
+  const norms: Tensor[] = [];
+  const sums = parameters.map((p) => zerosLike(p).detach());
+  for (let i = 0; i < count; i++) {
+    const found = grad(loss(...batch.map((t) => t.narrow(0, i, 1))), parameters, { allowUnused: true });
+    noGrad(() => {
+      const norm = getTotalNorm(found.flatMap((g) => (g === null ? [] : [g])));
+      const share = norm.add(1e-6).reciprocal().mul(maxNorm).clamp({ max: 1 }).div(count);
+      for (const [k, g] of found.entries()) if (g !== null) (sums[k] as Tensor).add_(g.mul(share));
+      norms.push(norm);
+    });
+  }
+  for (const [k, p] of parameters.entries()) p.grad = sums[k] as Tensor;
+  return stack(norms);
 }
 
 /** The norm of several tensors as of one vector (torch.nn.utils.get_total_norm). */

@@ -6,12 +6,14 @@ import type { Tensor } from '../tensor/tensor.js';
 import type { Callback } from './callbacks.js';
 import type { ForwardFn, LossFn } from './evaluate.js';
 import { checkRange, type DataSource, type Precision, type RunLength, type TrainOptimizer, type TrainSchedule } from './options.js';
+import type { TestLock } from './testLock.js';
 
 /** Data of an experiment: training, and if there are any, validation (after each epoch) and test (once, in the end). */
 export interface ExperimentData<B = readonly [Tensor, Tensor]> {
   readonly train: DataSource<B> | Dataset<unknown>;
   readonly validation?: DataSource<B> | Dataset<unknown>;
-  readonly test?: DataSource<B> | Dataset<unknown>;
+  /** In a {@link TestLock}, the same experiment is tested once: a second run needs `testOverride`. */
+  readonly test?: DataSource<B> | Dataset<unknown> | TestLock<DataSource<B> | Dataset<unknown>>;
 }
 
 /** Plain values that the command line, a search or a form can change. */

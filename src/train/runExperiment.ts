@@ -9,6 +9,7 @@ import { type Experiment, type ExperimentData, plainValues, settingsOf, withValu
 import { type FitResult, fit } from './fit.js';
 import { batchesFrom, type FitOptions, type TrainOptimizer } from './options.js';
 import type { Recorder, RunConfig, SavedRun } from './recorder.js';
+import { TestLock } from './testLock.js';
 
 export interface RunExperimentOptions {
   /** Values to change, by dotted path: `{ 'optimizer.lr': 3e-4, epochs: 5 }`. */
@@ -20,6 +21,8 @@ export interface RunExperimentOptions {
   readonly signal?: AbortSignal;
   readonly onEvent?: (event: TrainEvent) => void;
   readonly onEvaluate?: (done: number) => void;
+  /** Why test data in a {@link TestLock} are used once more by this experiment. */
+  readonly testOverride?: string;
 }
 
 export interface ExperimentResult extends FitResult {
@@ -42,9 +45,16 @@ export async function runExperiment<B = readonly [Tensor, Tensor]>(
   const result = await fit<B>({ ...fitOptions(made), ...passedOn(options), config: configOf(chosen, options), seed });
   const interrupted = result.stopped === 'interrupted';
   if (data.test === undefined || interrupted) return { ...result, model, test: null };
-  const loader = batchesFrom<B>(data.test as never, chosen.validationBatchSize ?? 4 * batchSize, false);
   const { loss, metrics = [], forward = forwardPair } = chosen;
-  const test = await evaluate<B>(model, loader, { loss, metrics, forward, ...(options.onEvaluate && { onBatch: options.onEvaluate }) });
+  const measure = (given: unknown): Promise<Evaluation> => {
+    const loader = batchesFrom<B>(given as never, chosen.validationBatchSize ?? 4 * batchSize, false);
+    return evaluate<B>(model, loader, { loss, metrics, forward, ...(options.onEvaluate && { onBatch: options.onEvaluate }) });
+  };
+  const { testOverride: override } = options;
+  const test =
+    data.test instanceof TestLock
+      ? await data.test.use(chosen.name ?? 'experiment', measure, { ...(override !== undefined && { override }) })
+      : await measure(data.test);
   const event: ValidationEvent = {
     type: 'test',
     epoch: result.best?.epoch ?? result.epochs,

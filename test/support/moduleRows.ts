@@ -443,6 +443,12 @@ const losses: Readonly<Record<string, Rows>> = {
     ),
   ],
   MSELoss: pairs(() => new nn.MSELoss(), randn),
+  MinedTripletLoss: (['hard', 'semiHard', 'all'] as const).map((mining) =>
+    row(
+      () => new nn.MinedTripletLoss({ mining }),
+      () => [randn([6, 4]), tensor([0, 1, 0, 2, 1, 0], { dtype: 'int32' })],
+    ),
+  ),
   MarginRankingLoss: [
     row(
       () => new nn.MarginRankingLoss(),
