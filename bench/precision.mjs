@@ -1,8 +1,9 @@
 #!/usr/bin/env node
 // npm run bench:precision -- [--case cnn,gpt_mini] [--steps 500] [--seeds 1 | 3-8] [--dtype bfloat16] [--engine native] [--threads 2] [--no-control]
 // Trains on real data (MNIST digits; the characters of this repository's documents) in float32 and under autocast, from the same
-// weights on the same batches, and prints where the losses end: the mean of the last 20, and of the last 100. Training amplifies any rounding, so a third
-// run, in float32 from weights that differ by 1e-6, says how far two runs of one precision come to lie apart.
+// weights on the same batches, and prints where the losses end: the mean of the last 20, and of the last 100. Training amplifies any
+// rounding, so a third run, in float32 from weights that differ by 1e-6, says how far two runs of one precision come to lie apart.
+// Over several seeds ± is the standard error of the mean.
 import { readdirSync, readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import * as cr from 'chainrule';
@@ -88,14 +89,18 @@ for (const name of options.case.split(',')) {
   const batchOf = await data[name]();
   const runs = [];
   const tell = (what, some) => {
-    const ends = LAST.map((n) => {
-      const endOf = (way) => mean(some.flatMap((run) => run[way].slice(-n)));
-      const base = endOf('float32');
-      const others = Object.keys(ways).slice(1);
-      const rest = others.map((way) => `${way} ${endOf(way).toFixed(5)} (${(100 * (endOf(way) / base - 1)).toFixed(2)} %)`);
-      return `last ${n}: float32 ${base.toFixed(5)}, ${rest.join(', ')}`;
-    });
-    console.log(`${name.padEnd(9)} ${what.padEnd(8)} ${ends.join('; ')}`);
+    for (const n of LAST) {
+      const of = (losses) => mean(losses.slice(-n));
+      const base = mean(some.map((run) => of(run.float32)));
+      const rest = Object.keys(ways)
+        .slice(1)
+        .map((way) => {
+          const off = some.map((run) => (100 * (of(run[way]) - of(run.float32))) / base);
+          const spread = Math.sqrt(mean(off.map((x) => (x - mean(off)) ** 2)) / Math.max(1, off.length - 1));
+          return `${way} ${mean(off).toFixed(2)}${off.length > 1 ? ` ± ${spread.toFixed(2)}` : ''} %`;
+        });
+      console.log(`${name.padEnd(9)} ${what.padEnd(8)} last ${`${n}`.padEnd(4)} float32 ${base.toFixed(5)}, ${rest.join(', ')}`);
+    }
   };
   for (const seed of seeds) {
     runs.push(Object.fromEntries(Object.entries(ways).map(([way, how]) => [way, train(name, seed, batchOf, how)])));

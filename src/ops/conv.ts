@@ -129,7 +129,11 @@ export const conv1d: Conv = defineComposite({
   torch: functional('conv1d'),
 });
 
-/** Correlates x (batch, in, height, width) with weight (out, in / groups, kh, kw), plus bias. The batch dim may be missing. */
+/**
+ * Correlates x (batch, in, height, width) with weight (out, in / groups, kh, kw), plus bias. The batch dim may be missing. In float32 the
+ * native engine takes Winograd's way where taps are 3 x 3 and the stride is 1: an infinity or NaN makes NaN of all results whose 2 x 2
+ * tile reads it, and errors are relative to the largest value of a tile, not of a window.
+ */
 export const conv2d: Conv = defineComposite({
   name: 'conv2d',
   compose: (x: Tensor, weight: Tensor, options: ConvOptions = {}) => convolve('conv2d', 2, x, weight, options),
