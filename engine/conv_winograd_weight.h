@@ -124,8 +124,8 @@ struct WinogradWeight {
   static bool suits(const Conv& c) { return Winograd::suits(c) && c.c / c.groups >= L / 2; }
 
   int64_t sum_size() const { return int64_t(POINTS) * blocks * vectors * L * L; }
-  // Tiles that are summed before a sum is touched; few where the sums lie in L1 themselves.
-  int tiles() const { return min(sum_size() <= 4096 ? 8 : 64, imagesPer * linesPer * tilesX); }
+  // Tiles that are summed before a sum is touched.
+  int tiles() const { return min(64, imagesPer * linesPer * tilesX); }
   int panel_vectors(int panel) const { return min(NV, vectors - panel * NV); }
 
   // Scratch memory of a task for panels [left, right) of y.
