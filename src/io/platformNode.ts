@@ -1,9 +1,10 @@
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { open, readFile, rename, rm } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { LibError } from '../core/errors.js';
+import { makeFolder } from './folderNode.js';
 import type { Platform, WorkerPort } from './platform.js';
 
 const reasons: Readonly<Record<string, string>> = {
@@ -57,7 +58,7 @@ async function writeAtomically(op: string, path: string, chunks: readonly Uint8A
   const bytes = chunks.reduce((n, chunk) => n + chunk.byteLength, 0);
   const temporary = `${path}.tmp`;
   try {
-    await mkdir(dirname(path), { recursive: true });
+    makeFolder(dirname(path));
     await writeDurably(temporary, chunks);
     await rename(temporary, path);
     await syncFolder(dirname(path));

@@ -1,10 +1,11 @@
-import { closeSync, existsSync, fstatSync, fsyncSync, mkdirSync, openSync, readFileSync, readSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, fsyncSync, openSync, readFileSync, readSync, writeSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { availableParallelism, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { platform } from '#platform';
 import { LibError } from '../core/errors.js';
 import { encodeCheckpoint, encodeModel, loadCheckpoint } from '../io/checkpoint.js';
+import { makeFolder } from '../io/folderNode.js';
 import { reasonOf } from '../io/platformNode.js';
 import { loadSafetensors } from '../io/safetensors.js';
 import { defaultDevice } from '../tensor/device.js';
@@ -78,7 +79,7 @@ const plainNumbers = (_: string, value: unknown): unknown => (typeof value === '
 /** Opens a run folder: a new one gets config and environment, an old one is added to. */
 export async function openRecorder(folder: string, config: RunConfig): Promise<Recorder> {
   try {
-    mkdirSync(folder, { recursive: true });
+    makeFolder(folder);
   } catch (error) {
     throw new LibError('file', `fit: the run folder can be made, got ${folder}: ${reasonOf(error)}.`);
   }
@@ -128,8 +129,17 @@ export async function loadRun(folder: string): Promise<SavedRun> {
   return {
     state: await loadCheckpoint(join(folder, files.last)),
     best: existsSync(best) ? ((await loadSafetensors(best)) as ReadonlyMap<string, Tensor>) : null,
-    config: existsSync(join(folder, files.config)) ? (JSON.parse(await readFile(join(folder, files.config), 'utf8')) as RunConfig) : {},
+    config: await loadConfig(join(folder, files.config)),
   };
+}
+
+async function loadConfig(path: string): Promise<RunConfig> {
+  if (!existsSync(path)) return {};
+  try {
+    return JSON.parse(await readFile(path, 'utf8')) as RunConfig;
+  } catch (error) {
+    throw new LibError('file', `loadRun: ${path} must be JSON, got ${error instanceof SyntaxError ? error.message : reasonOf(error)}.`);
+  }
 }
 
 /** The events of a run; a last line that a crash cut off is left out. */

@@ -1,7 +1,7 @@
 // The command line as people run it: a child process, its output, its exit code and what it leaves on the disk.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
@@ -175,14 +175,55 @@ describe('mistakes', () => {
     [['train', file, '--resume', 'runs/none'], /must be the folder of a run with a checkpoint, got no such folder/],
     [['train', file, '--out', file], /the run folder can be made, got small\.ts/],
   ];
-  for (const [args, phrase] of failing) {
-    test(args.join(' '), async () => {
-      const { code, err } = await chainrule(args);
-      assert.match(err, phrase);
-      assert.equal(code, 1);
-      assert.doesNotMatch(err, /\n\s+at .*\n\s+at /, 'no stack trace');
-    });
+  const fails = async (args: readonly string[], phrase: RegExp): Promise<void> => {
+    const { code, err } = await chainrule(args);
+    assert.match(err, phrase);
+    assert.equal(code, 1);
+    assert.doesNotMatch(err, /\n\s+at .*\n\s+at /, 'no stack trace');
+  };
+  for (const [args, phrase] of failing) test(args.join(' '), () => fails(args, phrase));
+
+  const inside: [where: string, from: string, to: string, phrase: RegExp][] = [
+    [
+      'the model',
+      'new Linear(2, width)',
+      'new Linear(2, width, { bais: true } as object)',
+      /Linear: .*got 'bais'\.\n {2}Hint: did you mean 'bias'\?/,
+    ],
+    ['the optimizer', 'weightDecay', 'weigthDecay', /AdamW: .*got 'weigthDecay'\.\n {2}Hint: did you mean 'weightDecay'\?/],
+  ];
+  for (const [where, from, to, phrase] of inside) {
+    test(`an unknown option in ${where}`, () => fails(['train', write(`in${where.slice(4)}.ts`, source().replace(from, to))], phrase));
   }
+
+  test('a run that is damaged, or cannot be written', async (t) => {
+    const { code, err } = await chainrule(['train', file, '--name', 'whole', '--quiet', '--epochs', '1']);
+    assert.equal(code, 0, err);
+    const damaged = (what: string, damage: (folder: string) => void): string => {
+      cpSync(join(folder, 'runs/whole'), join(folder, 'runs', what), { recursive: true });
+      damage(join(folder, 'runs', what));
+      return `runs/${what}`;
+    };
+    const go = (run: string, phrase: RegExp): Promise<void> => fails(['train', file, '--resume', run, '--epochs', '2'], phrase);
+    await go(
+      damaged('cut', (run) => truncateSync(join(run, 'last.safetensors'), 50)),
+      /last\.safetensors: .* truncated at byte 50\./,
+    );
+    await go(
+      damaged('config', (run) => writeFileSync(join(run, 'config.json'), '{')),
+      /loadRun: .*config\.json must be JSON, got /,
+    );
+    await go(
+      damaged('without', (run) => rmSync(join(run, 'last.safetensors'))),
+      /got a folder without last\.safetensors/,
+    );
+    if (process.platform === 'linux')
+      await fails(['train', file, '--out', '/proc/nowhere'], /got \/proc\/nowhere.*: no such file or folder/);
+    if (process.getuid?.() === 0) return t.diagnostic('nothing is read-only for root');
+    const run = damaged('locked', (path) => chmodSync(path, 0o555));
+    await go(run, /permission denied/);
+    chmodSync(join(folder, run), 0o755);
+  });
 
   test('--debug prints the stack', async () => {
     const { err } = await chainrule(['train', 'missing.ts', '--debug']);
