@@ -1,3 +1,4 @@
+import { LibError } from '../core/errors.js';
 import { tensor } from '../tensor/creation.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { checkCounts, Draws, floats, integers, type SyntheticOptions, table } from './draws.js';
@@ -36,6 +37,7 @@ export interface BlobsOptions extends SyntheticOptions {
 /** Normal blobs: x (samples, features), y the blob. In the plane the centers lie on a circle, so that any number keeps apart. */
 export function blobs({ samples = 100, centers = 3, features = 2, std = 1, spread = 6, seed = 0 }: BlobsOptions = {}): Labelled {
   checkCounts('blobs', { samples, centers, features });
+  if (!(std >= 0)) throw new LibError('value', `blobs: std must not be negative, got ${std}.`);
   const draws = new Draws('blobs', seed);
   const places = new Draws('blob centers');
   const angle = (c: number): number => (2 * Math.PI * c) / centers;

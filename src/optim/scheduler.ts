@@ -112,6 +112,8 @@ export const positiveInteger = (op: string, key: string, value: number): void =>
 
 /** One value for all groups, or a list with one for each. */
 export function perGroup<T>(op: string, key: string, value: T | readonly T[], { paramGroups }: Schedulable): T[] {
+  const wrong = [value].flat().find((v) => typeof v === 'number' && !(v >= 0));
+  if (wrong !== undefined) throw new LibError('value', `${op}: ${key} must be a number >= 0, got ${String(wrong)}.`);
   if (!Array.isArray(value)) return paramGroups.map(() => value as T);
   if (value.length === paramGroups.length) return [...(value as readonly T[])];
   throw new LibError('value', `${op}: ${key} must have one entry for each group, got ${value.length} for ${paramGroups.length}.`);

@@ -20,7 +20,7 @@ export class StepLR extends Scheduler {
   ) {
     super(optimizer);
     positiveInteger('StepLR', 'stepSize', stepSize);
-    checkNumber('StepLR', 'gamma', gamma, () => true, 'a finite number');
+    checkNumber('StepLR', 'gamma', gamma, (v) => v >= 0, 'a finite number >= 0');
     this.gamma = gamma;
     this.set();
   }
@@ -41,7 +41,7 @@ export class MultiStepLR extends Scheduler {
     { gamma = 0.1 }: GammaOptions = {},
   ) {
     super(optimizer);
-    checkNumber('MultiStepLR', 'gamma', gamma, () => true, 'a finite number');
+    checkNumber('MultiStepLR', 'gamma', gamma, (v) => v >= 0, 'a finite number >= 0');
     this.gamma = gamma;
     this.set();
   }
@@ -60,7 +60,7 @@ export class ExponentialLR extends Scheduler {
     readonly gamma: number,
   ) {
     super(optimizer);
-    checkNumber('ExponentialLR', 'gamma', gamma, () => true, 'a finite number');
+    checkNumber('ExponentialLR', 'gamma', gamma, (v) => v >= 0, 'a finite number >= 0');
     this.set();
   }
   override lrAt(t: number, baseLr: number): number {

@@ -50,6 +50,8 @@ export class OneCycleLR extends Scheduler {
     this.totalSteps = options.totalSteps ?? (options.epochs ?? Number.NaN) * (options.stepsPerEpoch ?? Number.NaN);
     positiveInteger('OneCycleLR', 'totalSteps (or epochs · stepsPerEpoch)', this.totalSteps);
     checkNumber('OneCycleLR', 'pctStart', pctStart, (v) => v >= 0 && v <= 1, 'in [0, 1]');
+    checkNumber('OneCycleLR', 'divFactor', divFactor, (v) => v > 0, 'a finite number > 0');
+    checkNumber('OneCycleLR', 'finalDivFactor', finalDivFactor, (v) => v > 0, 'a finite number > 0');
     checkStrategy('OneCycleLR', annealStrategy);
     this.options = { annealStrategy, divFactor, finalDivFactor };
     this.phases = phasesOf(pctStart * this.totalSteps, this.totalSteps - 1, options.threePhase ?? false);

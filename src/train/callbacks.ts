@@ -67,6 +67,7 @@ export interface EarlyStoppingOptions extends MonitorOptions {
 
 /** Stops when a score has not improved for `patience` epochs. */
 export function earlyStopping({ monitor = 'loss', mode, patience = 10, minDelta = 0 }: EarlyStoppingOptions = {}): Callback {
+  if (!(patience >= 0)) throw new LibError('value', `earlyStopping: patience must not be negative, got ${patience}.`);
   const sign = modeOf(monitor, mode) === 'min' ? -1 : 1;
   let best = Number.NEGATIVE_INFINITY;
   let waited = 0;
@@ -141,6 +142,7 @@ export function nanStop(): Callback {
 
 /** Writes the learning rates into the run log whenever they differ from those of the last note, at most every `every` steps. */
 export function lrLogging({ every = 100 }: { readonly every?: number } = {}): Callback {
+  if (!(every >= 1)) throw new LibError('value', `lrLogging: every must be at least 1, got ${every}.`);
   let last = '';
   return {
     name: 'lrLogging',

@@ -38,6 +38,7 @@ function incompleteBeta(x: number, a: number, b: number): number {
 
 /** P(T <= t) of Student's distribution. @example studentCdf(0, 4) // 0.5 */
 export function studentCdf(t: number, degrees: number): number {
+  if (!(degrees > 0)) throw new LibError('value', `studentCdf: degrees must be positive, got ${degrees}.`);
   const tail = incompleteBeta(degrees / (degrees + t * t), degrees / 2, 0.5) / 2;
   return t > 0 ? 1 - tail : tail;
 }

@@ -41,6 +41,13 @@ describe('optimizers refuse what cannot train', () => {
       "got 'momemtum'.\n  Hint: did you mean 'momentum'?",
     ],
     ['no leaf', () => new optim.SGD([p().mul(2) as Parameter]), 'SGD: only leaf tensors can be optimized, got one that mul made.'],
+    ['a negative factor', () => new optim.ExponentialLR(twoGroups(), -1), 'ExponentialLR: gamma must be a finite number >= 0, got -1.'],
+    ['a negative floor', () => new optim.ReduceLROnPlateau(twoGroups(), { minLr: -1 }), 'minLr must be a number >= 0, got -1.'],
+    [
+      'a divisor of 0',
+      () => new optim.OneCycleLR(twoGroups(), 1, { totalSteps: 3, divFactor: 0 }),
+      'OneCycleLR: divFactor must be a finite number > 0, got 0.',
+    ],
     ['a broken schedule', () => new optim.StepLR(twoGroups(), 0), 'StepLR: stepSize must be a positive integer, got 0.'],
     [
       'no length',
