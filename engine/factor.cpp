@@ -16,22 +16,30 @@ NOINLINE void write(const double* from, const Matrix& a, int rows, int cols) {
 void clear(double* x, Index n) { __builtin_memset(x, 0, size_t(n) * sizeof(double)); }
 
 NOINLINE double dot(const double* x, const double* y, int n) {
-  constexpr int CHAINS = BLOCKED ? 4 : 1;
-  vd sums[CHAINS] = {};
+  vd total = {};
   int i = 0;
-  for (; i + CHAINS * LANES_D <= n; i += CHAINS * LANES_D)
-    for (int k = 0; k < CHAINS; ++k) sums[k] = fma(load(x + i + k * LANES_D), load(y + i + k * LANES_D), sums[k]);
-  double sum = 0;
-  for (const vd& part : sums)
-    for (int k = 0; k < LANES_D; ++k) sum += part[k];
-  for (; i < n; ++i) sum += x[i] * y[i];
-  return sum;
+  if (BLOCKED) {
+    vd a = {}, b = {}, c = {}, d = {};                       // four chains: none waits for the sum before it
+    for (; i + 4 * LANES_D <= n; i += 4 * LANES_D) {
+      a = fma(load(x + i), load(y + i), a);
+      b = fma(load(x + i + LANES_D), load(y + i + LANES_D), b);
+      c = fma(load(x + i + 2 * LANES_D), load(y + i + 2 * LANES_D), c);
+      d = fma(load(x + i + 3 * LANES_D), load(y + i + 3 * LANES_D), d);
+    }
+    total = (a + b) + (c + d);
+  }
+  for (; i + LANES_D <= n; i += LANES_D) total = fma(load(x + i), load(y + i), total);
+  if (MASKED && i < n) total = fma(load_first(x + i, n - i), load_first(y + i, n - i), total), i = n;
+  double all = sum(total);
+  for (; i < n; ++i) all += x[i] * y[i];
+  return all;
 }
 
 NOINLINE void axpy(double factor, const double* x, double* y, int n) {
   const vd f = broadcast(factor);
   int i = 0;
   for (; i + LANES_D <= n; i += LANES_D) store(y + i, fma(f, load(x + i), load(y + i)));
+  if (MASKED && i < n) store_first(y + i, fma(f, load_first(x + i, n - i), load_first(y + i, n - i)), n - i), i = n;
   for (; i < n; ++i) y[i] += factor * x[i];
 }
 

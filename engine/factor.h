@@ -50,6 +50,17 @@ void scale(double factor, double* x, int n);
 // C (m x n) (+)= A (m x k) B (k x n), in C's type.
 void multiply(const Matrix& c, int m, int n, const Matrix& a, int k, const Matrix& b, bool accumulate);
 
+// Of factor_orthogonal.cpp, where they are described.
+double reflector(double* x, int n, double* tau);
+void reflect(const double* v, double tau, double* x, int n);
+void qr_rows(double* p, int count, int length, double* tau, double* diagonal);
+void rotate(double* x, double* y, double c, double s, int n);
+double sign_of(const double* v, int n);
+void order_by(const double* values, int n, int32_t* order, bool descending);
+bool all_finite(const double* x, Index n);
+double hypotenuse(double a, double b);
+void read_symmetric(const Matrix& from, int n, double* a, int ld);
+
 // Each factors one matrix: 0, the order at which it failed (from 1), or OUT_OF_MEMORY. o: input(s), then outputs.
 int factor_qr(const Matrix* o, int m, int n);
 int factor_eigh(const Matrix* o, int n, int32_t flags);

@@ -1,9 +1,8 @@
-// Factorizations with orthogonal factors: QR by Householder's reflections, eigenvalues by tridiagonal QL, singular values by Jacobi.
+// Factorizations with orthogonal factors: QR by Householder's reflections and, in WASM, eigenvalues and singular values by Jacobi.
 #include "factor.h"
 #include "simd.h"
 
 namespace chainrule::VARIANT {
-namespace {
 
 constexpr int PANEL = 32;
 
@@ -36,6 +35,8 @@ NOINLINE void qr_rows(double* p, int count, int length, double* tau, double* dia
   }
 }
 
+namespace {
+
 // T of H1 H2 ... = I - V T V^T, upper triangular; v are rows of vt.
 void block_factor(const double* vt, int count, int length, const double* tau, double* t) {
   double products[PANEL];
@@ -48,6 +49,8 @@ void block_factor(const double* vt, int count, int length, const double* tau, do
     }
   }
 }
+
+}  // namespace
 
 // Rotates two rows: (x, y) becomes (c x - s y, s x + c y).
 NOINLINE void rotate(double* x, double* y, double c, double s, int n) {
@@ -88,67 +91,14 @@ bool all_finite(const double* x, Index n) {
 }
 
 NOINLINE double hypotenuse(double a, double b) {
-  const double x = magnitude(a), y = magnitude(b), most = x > y ? x : y;
+  const double x = magnitude(a), y = magnitude(b), most = x > y ? x : y, sum = a * a + b * b;
+  if (sum > 1e-280 && sum < 1e280) return __builtin_sqrt(sum);
   if (most == 0) return 0;
   return most * __builtin_sqrt(x / most * (x / most) + y / most * (y / most));
 }
 
-#if !defined(__wasm__)
-// Q^T A Q = T for symmetric A: T's diagonal d and subdiagonal e. The v of the i-th reflection is left in row i of a, from i + 1 on.
-void tridiagonalize(double* a, int n, double* d, double* e, double* tau, double* w) {
-  for (int i = 0; i < n; ++i) {
-    d[i] = a[Index(i) * n + i];
-    const int size = n - 1 - i;
-    if (size == 0) break;
-    double* const v = a + Index(i) * n + i + 1;
-    e[i] = reflector(v, size, tau + i);
-    double* const below = a + Index(i + 1) * n + i + 1;
-    if (tau[i] == 0) continue;
-    for (int r = 0; r < size; ++r) w[r] = tau[i] * dot(below + Index(r) * n, v, size);
-    axpy(-0.5 * tau[i] * dot(w, v, size), v, w, size);
-    for (int r = 0; r < size; ++r) {
-      axpy(-v[r], w, below + Index(r) * n, size);
-      axpy(-w[r], v, below + Index(r) * n, size);
-    }
-  }
-}
-
-// Eigenvalues of the tridiagonal matrix, in d, by implicit QL; the rows of z (if any) are rotated along. False: no convergence.
-bool tridiagonal_ql(double* d, double* e, int n, double* z) {
-  for (int l = 0; l < n; ++l) {
-    for (int round = 0;; ++round) {
-      int m = l;
-      for (; m + 1 < n; ++m)
-        if (magnitude(e[m]) <= 1.1e-16 * (magnitude(d[m]) + magnitude(d[m + 1]))) break;
-      if (m == l) break;
-      if (round == 60) return false;
-      double g = (d[l + 1] - d[l]) / (2 * e[l]);
-      const double root = hypotenuse(g, 1);
-      g = d[m] - d[l] + e[l] / (g + (g < 0 ? -root : root));
-      double s = 1, c = 1, p = 0;
-      int i = m - 1;
-      for (; i >= l; --i) {
-        const double f = s * e[i], b = c * e[i];
-        const double r = hypotenuse(f, g);
-        e[i + 1] = r;
-        if (r == 0) {
-          d[i + 1] -= p, e[m] = 0;
-          break;
-        }
-        s = f / r, c = g / r;
-        g = d[i + 1] - p;
-        const double t = (d[i] - g) * s + 2 * c * b;
-        p = s * t;
-        d[i + 1] = g + p, g = c * t - b;
-        if (z != nullptr) rotate(z + Index(i) * n, z + Index(i + 1) * n, c, s, n);
-      }
-      if (i >= l) continue;
-      d[l] -= p, e[l] = g, e[m] = 0;
-    }
-  }
-  return true;
-}
-#endif
+#if defined(__wasm__)
+namespace {
 
 // The rows p and q of g become orthogonal; `norms` are their squared lengths. False: they were already.
 bool orthogonalize(double* g, double* v, double* norms, int p, int q, int length, int n) {
@@ -200,13 +150,16 @@ void complete(double* rows, int i, int n) {
   }
 }
 
-void read_symmetric(const Matrix& from, int n, double* a) {
-  read(from, n, n, a);
-  for (int r = 0; r < n; ++r)
-    for (int c = r + 1; c < n; ++c) a[Index(r) * n + c] = a[Index(c) * n + r];
-}
-
 }  // namespace
+#endif
+
+void read_symmetric(const Matrix& from, int n, double* a, int ld) {
+  for (int r = 0; r < n; ++r) {
+    read(from.at(r, 0), 1, r + 1, a + Index(r) * ld);
+    for (int c = 0; c < r; ++c) a[Index(c) * ld + r] = a[Index(r) * ld + c];
+    clear(a + Index(r) * ld + n, ld - n);
+  }
+}
 
 int factor_qr(const Matrix* o, int m, int n) {
   const Matrix& w = o[1];
@@ -258,7 +211,7 @@ int factor_eigh(const Matrix* o, int n, int32_t flags) {
   if (room.memory == nullptr) return OUT_OF_MEMORY;
   double *norms = room.doubles(), *w = norms + n, *a = w + 2 * n;
   int32_t* const order = reinterpret_cast<int32_t*>(w + n);
-  read_symmetric(o[0], n, a);
+  read_symmetric(o[0], n, a, n);
   if (!all_finite(a, Index(n) * n)) return 1;
   double shift = 0;
   for (int r = 0; r < n; ++r) {
@@ -282,35 +235,6 @@ int factor_eigh(const Matrix* o, int n, int32_t flags) {
   }
   return 0;
 }
-#else
-int factor_eigh(const Matrix* o, int n, int32_t flags) {
-  const bool vectors = (flags & VECTORS) != 0;
-  const Room room(size_t((vectors ? 2 : 1) * Index(n) * n + 5 * Index(n)) * 8);
-  if (room.memory == nullptr) return OUT_OF_MEMORY;
-  double *d = room.doubles(), *e = d + n, *tau = e + n, *w = tau + n, *a = w + 2 * n, *z = vectors ? a + Index(n) * n : nullptr;
-  int32_t* const order = reinterpret_cast<int32_t*>(w + n);
-  read_symmetric(o[0], n, a);
-  if (!all_finite(a, Index(n) * n)) return 1;
-  tridiagonalize(a, n, d, e, tau, w);
-  if (vectors) {
-    clear(z, Index(n) * n);
-    for (int i = 0; i < n; ++i) z[Index(i) * n + i] = 1;
-  }
-  if (!tridiagonal_ql(d, e, n, z)) return n;
-  order_by(d, n, order, false);
-  for (int i = 0; i < n; ++i) write(d + order[i], o[1].at(i, 0), 1, 1);
-  if (!vectors) return 0;
-  parallel((n + 15) / 16, [&](int64_t task, int) {
-    for (int r = int(task) * 16; r < n && r < int(task) * 16 + 16; ++r) {
-      double* const row = z + Index(order[r]) * n;
-      for (int i = n - 2; i >= 0; --i) reflect(a + Index(i) * n + i + 1, tau[i], row + i + 1, n - 1 - i);
-      scale(sign_of(row, n), row, n);
-      write(row, o[2].at(0, r), n, 1);
-    }
-  });
-  return 0;
-}
-#endif
 
 // A = U diag(s) V^T with s descending. A = Q R, and Jacobi's rotations on the rows of R: R = W diag(s) V^T, U = Q W.
 int factor_svd(const Matrix* given, int rows, int cols, int32_t flags) {
@@ -362,5 +286,6 @@ int factor_svd(const Matrix* given, int rows, int cols, int32_t flags) {
   }
   return 0;
 }
+#endif
 
 }  // namespace chainrule::VARIANT

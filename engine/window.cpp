@@ -22,7 +22,53 @@ void plane_rows(const Window& w, const T* plane, const T* end, T* values, int32_
   }
 }
 
+#ifndef __wasm__
+constexpr int WIDEST = 512;
+
+// Flat planes whose windows overlap a step apart: of each input row the shares of all windows over it are added up, and then, column by
+// column, those of the windows over it.
+bool adjoint_of_steps(const Window& w, const float* gradients, float* plane) {
+  const int32_t wide = w.input[2], out = w.output[2], kernel = w.kernel[2], reach = kernel - 1;
+  if (w.adaptive || w.input[0] != 1 || w.output[0] != 1 || w.stride[2] != 1 || w.dilation[2] != 1 || w.dilation[1] != 1) return false;
+  const int32_t furthest = wide + w.padding[2] > out ? wide + w.padding[2] : out;
+  if (furthest + reach + LANES > WIDEST || kernel > 16) return false;
+  const Span& z = w.spans[0][0];
+  float widths[WIDEST];                // of the windows, or what all are divided by
+  for (int32_t i = 0; i < out; ++i) {
+    const Span& x = w.spans[2][i];
+    widths[i] = w.divisor == GIVEN ? float(w.given) : float(w.divisor == REAL ? x.count : x.padded);
+  }
+  for (int32_t r = 0; r < w.input[1]; ++r) {
+    float sums[WIDEST] = {};
+    float* const shares = sums + reach;
+    for (int32_t o = 0; o < w.output[1]; ++o) {
+      const Span& y = w.spans[1][o];
+      if (r < y.first || r >= y.first + y.count) continue;
+      const float rows = w.divisor == GIVEN ? 1.0f : float(w.divisor == REAL ? z.count * y.count : z.padded * y.padded);
+      for (int32_t i = 0; i < out; i += LANES) {
+        const int part = out - i < LANES ? out - i : LANES;
+        const vf share = load_first(gradients + int64_t(o) * out + i, part) / (load(widths + i) * rows);
+        store(shares + i, load(shares + i) + select(lanes_below(i, out), share, vf{}));
+      }
+    }
+    // The window that begins at column c - padding is number c.
+    float* const to = plane + int64_t(r) * wide;
+    for (int32_t c = 0; c < wide; c += LANES) {
+      const int32_t last = c + w.padding[2];
+      vf total = {};
+      for (int32_t u = 0; u < kernel; ++u) total += load(shares + last - u);
+      store_first(to + c, total, wide - c < LANES ? wide - c : LANES);
+    }
+  }
+  return true;
+}
+#endif
+
 template <class T> void plane_adjoint(const Window& w, const T* gradients, T* plane) {
+#ifndef __wasm__
+  if constexpr (__is_same(T, float))
+    if (adjoint_of_steps(w, gradients, plane)) return;
+#endif
   fill(plane, T(0), w.inputs);
   const T* next = gradients;
   for (int32_t k = 0; k < w.output[0]; ++k)

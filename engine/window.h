@@ -145,6 +145,16 @@ template <class T> INLINE double sum_run(const T* p, int32_t n) {
 
 template <class T> void mean_at(const Window& w, const T* plane, const Span& z, const Span& y, const Span& x, T* value) {
   double total = 0;
+  if constexpr (MASKED && __is_same(T, float)) {
+    if (w.step(2) == 1 && x.count < LANES && z.count * y.count <= 64) {       // short rows, few enough to add up in lanes
+      vf rows = {};
+      each_row(w, plane, z, y, x, [&](const T* p, int32_t n) {
+        for (int32_t i = 0; i < n; i += LANES) rows += load_first(p + i, n - i < LANES ? n - i : LANES);
+      });
+      *value = x.count * y.count * z.count == 0 ? 0 : T(sum(rows) / divisor_of(w, z, y, x));
+      return;
+    }
+  }
   each_row(w, plane, z, y, x, [&](const T* p, int32_t n) {
     if (w.step(2) == 1 && n >= LANES) {
       total += sum_run(p, n);
@@ -158,6 +168,17 @@ template <class T> void mean_at(const Window& w, const T* plane, const Span& z, 
 
 template <class T> void scatter_mean(const Window& w, T* plane, const Span& z, const Span& y, const Span& x, T gradient) {
   const T share = T(gradient / divisor_of(w, z, y, x));
+  if constexpr (MASKED && __is_same(T, float)) {
+    if (w.step(2) == 1) {
+      each_row(w, plane, z, y, x, [&](T* p, int32_t n) {
+        for (int32_t i = 0; i < n; i += LANES) {
+          const int part = n - i < LANES ? n - i : LANES;
+          store_first(p + i, load_first(p + i, part) + share, part);
+        }
+      });
+      return;
+    }
+  }
   each_row(w, plane, z, y, x, [&](T* p, int32_t n) {
     if (w.step(2) == 1) for (int32_t i = 0; i < n; ++i) p[i] += share;
     else for (int32_t i = 0; i < n; ++i) p[i * w.step(2)] += share;

@@ -137,7 +137,7 @@ describe('kernels: factor', { skip }, () => {
     const ones = r.values('float64', [3, 3], new Array<number>(9).fill(1));
     const zero = r.values('float64', [3, 2], new Array<number>(6).fill(0));
     const kernel: FactorKernel = { family: 'factor', by: 'svd', strict: true };
-    check(kernel, [ones], [r.dense('float64', [3])], 1);
+    check(kernel, [ones], [r.dense('float64', [3])], 9); // a zero is one up to roundings of the largest, as in LAPACK
     check({ ...kernel, vectors: true }, [zero], outputsOf(r, 'float64', { ...kernel, vectors: true }, [], 3, 2), 1);
   });
 
