@@ -1,5 +1,6 @@
 import { LibError } from '../core/errors.js';
 import { formatShape } from '../core/shape.js';
+import { isReadable } from '../tensor/capturing.js';
 import { arange, tensor, zeros } from '../tensor/creation.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { defineComposite, type Op } from './define.js';
@@ -45,7 +46,7 @@ function bagsOf(indices: Tensor, { offsets, includeLastOffset = false }: Embeddi
   }
   const starts = asIndex('embeddingBag', offsets);
   const count = Math.max(0, starts.size - Number(includeLastOffset));
-  if (count > 0 && starts.select(0, 0).itemNow() !== 0)
+  if (count > 0 && isReadable(starts) && starts.select(0, 0).itemNow() !== 0)
     throw new LibError('value', `embeddingBag: the first offset must be 0, got ${starts.select(0, 0).itemNow()}.`);
   const bag = searchsorted(starts.narrow(0, 0, count), arange(ids.size, made), { right: true }).sub(1);
   return { ids, bag, count };

@@ -1,11 +1,12 @@
 import { LibError } from '../core/errors.js';
 import { broadcastShapes, formatShape, resolveDim, type Shape, sameShape, sizeOf } from '../core/shape.js';
 import { specOf } from '../core/spec.js';
-import { zeros } from '../tensor/creation.js';
+import { arange, zeros } from '../tensor/creation.js';
 import { isTensor, type Tensor } from '../tensor/tensor.js';
 import { defineComposite, type Op } from './define.js';
 import { constantTable } from './fused.js';
-import { indexPut, nonzero, type ScatterReduceOptions, scatterReduce } from './indexing.js';
+import { indexPut, type ScatterReduceOptions, scatterReduce } from './indexing.js';
+import { cat } from './join.js';
 import { withAt } from './layout.js';
 import { checkMask } from './mapTyped.js';
 import { asIndex } from './scatterRows.js';
@@ -207,9 +208,17 @@ export const nonzeroStatic: Op<[x: Tensor, options: NonzeroStaticOptions]> = def
   compose(x: Tensor, { size, fillValue = -1 }: NonzeroStaticOptions) {
     if (!Number.isInteger(size) || size < 0)
       throw new LibError('value', `nonzeroStatic: size must be a non-negative integer, got ${size}.`);
-    const rows = nonzero(x);
-    const kept = rows.narrow(0, 0, Math.min(size, rows.sizeAt(0)));
-    return kept.pad([0, 0, 0, size - kept.sizeAt(0)], { value: fillValue });
+    const flat = x.detach().ne(0).reshape([x.size]);
+    const at = flat.int().cumsum(0).sub(1);
+    const place = flat.logicalAnd(at.lt(size)).where(at, size); // all others go to a place that is cut off
+    const places = arange(x.size, { device: x.device });
+    const found = zeros([size + 1], { dtype: 'int32', device: x.device })
+      .sub(1)
+      .scatter(0, place, places)
+      .narrow(0, 0, size)
+      .unsqueeze(1);
+    const rows = cat([found.narrow(1, 0, 0), ...unravelIndex(found, x.shape)], { dim: 1 });
+    return found.ge(0).where(rows, fillValue);
   },
   differentiable: false,
   *samples(random): Iterable<[x: Tensor, options: NonzeroStaticOptions]> {

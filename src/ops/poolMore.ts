@@ -2,7 +2,7 @@ import { LibError } from '../core/errors.js';
 import { snakeCase } from '../core/names.js';
 import { formatShape, type Shape, sizeOf } from '../core/shape.js';
 import { input, scalar } from '../expr/expr.js';
-import { tensor } from '../tensor/creation.js';
+import { arange } from '../tensor/creation.js';
 import { rand } from '../tensor/random.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { batched, type PerDim, perDim } from './convShape.js';
@@ -128,10 +128,12 @@ export interface FractionalFunction extends Overloaded<FractionalMethod> {
 
 const chosen = (pair: Indexed, { returnIndices = false }: FractionalChoice): Tensor | Indexed => (returnIndices ? pair : pair[0]);
 
-/** Where the windows of one dim begin: steps of α = (size - kernel) / (count - 1), shifted by a random fraction u of one. */
-function starts(u: number, size: number, count: number, kernel: number): number[] {
-  const alpha = count > 1 ? (size - kernel) / (count - 1) : 0;
-  return Array.from({ length: count }, (_, i) => (i === count - 1 ? size - kernel : Math.trunc((i + u) * alpha) - Math.trunc(u * alpha)));
+/** Where the windows of one dim begin, (planes, count): steps of α = (size - kernel) / (count - 1), shifted by fractions u of one. */
+function starts(u: Tensor, size: number, count: number, kernel: number): Tensor {
+  const step = count > 1 ? (size - kernel) / (count - 1) : 0;
+  const i = arange(count, { dtype: u.dtype, device: u.device });
+  const begins = i.add(u).mul(step).trunc().sub(u.mul(step).trunc());
+  return i.eq(count - 1).where(size - kernel, begins);
 }
 
 function fractional(name: string, rank: number, x: Tensor, kernelSize: PerDim, options: FractionalMaxPoolOptions): Indexed {
@@ -142,37 +144,28 @@ function fractional(name: string, rank: number, x: Tensor, kernelSize: PerDim, o
   const size = fractionalSize(name, places, kernel, options);
   const planes = batch * channels;
   const samples = options.randomSamples ?? rand([batch, channels, rank], { dtype: x.dtype, device: x.device });
-  const u = samples.toArray();
-  const volume = sizeOf(kernel);
-  const taps = new Int32Array(planes * sizeOf(size) * volume);
-  let at = 0;
-  for (let plane = 0; plane < planes; plane++) {
-    // PyTorch's numbers belong to the dims from the last to the first.
-    const begins = size.map((count, d) => starts(u[plane * rank + (rank - 1 - d)] ?? 0, places[d] ?? 1, count, kernel[d] ?? 1));
-    for (let out = 0; out < sizeOf(size); out++)
-      for (let tap = 0; tap < volume; tap++) taps[at++] = flatPlace(out, tap, size, kernel, begins, places);
-  }
-  const index = tensor(taps, { shape: [planes, sizeOf(size) * volume], device: x.device });
+  const u = samples.detach().reshape([planes, rank]);
+  // The place of each tap (planes, …size, …kernel) in the flattened plane: what each dim adds. PyTorch's numbers belong to the dims
+  // from the last to the first.
+  let index = constantView(x.device, 'int32', [planes], 0).reshape([planes, ...new Array<number>(2 * rank).fill(1)]);
+  size.forEach((count, d) => {
+    const [n = 1, k = 1] = [places[d], kernel[d]];
+    const begins = starts(u.narrow(1, rank - 1 - d, 1), n, count, k).int();
+    const along = begins
+      .unsqueeze(2)
+      .add(arange(k, { device: x.device }))
+      .mul(sizeOf(places.slice(d + 1)));
+    index = index.add(along.reshape(index.shape.map((_, i) => (i === 0 ? planes : i === 1 + d ? count : i === 1 + rank + d ? k : 1))));
+  });
+  const flat = [planes, sizeOf(size), sizeOf(kernel)];
   const windows = whole
     .reshape([planes, sizeOf(places)])
-    .gather(1, index)
-    .reshape([planes, sizeOf(size), volume]);
+    .gather(1, index.reshape([planes, -1]))
+    .reshape(flat);
   const best = windows.max({ dim: -1 });
   const shape = x.ndim === rank + 1 ? [channels, ...size] : [batch, channels, ...size];
-  const where = index.reshape(windows.shape).gather(-1, best.indices.unsqueeze(-1)).reshape(shape);
+  const where = index.reshape(flat).gather(-1, best.indices.unsqueeze(-1)).reshape(shape);
   return [best.values.reshape(shape), where];
-}
-
-/** The input place of one tap of one window, in the flattened plane. */
-function flatPlace(out: number, tap: number, size: Shape, kernel: readonly number[], begins: readonly number[][], places: Shape): number {
-  let [place, stride, o, t] = [0, 1, out, tap];
-  for (let d = size.length - 1; d >= 0; d--) {
-    const [n, k] = [size[d] as number, kernel[d] as number];
-    place += ((begins[d]?.[o % n] ?? 0) + (t % k)) * stride;
-    stride *= places[d] as number;
-    [o, t] = [Math.floor(o / n), Math.floor(t / k)];
-  }
-  return place;
 }
 
 function fractionalSize(name: string, places: Shape, kernel: readonly number[], options: FractionalMaxPoolOptions): readonly number[] {

@@ -1,6 +1,7 @@
 import { isFloat } from '../core/dtype.js';
 import { LibError } from '../core/errors.js';
 import { formatShape, resolveDim, sameShape } from '../core/shape.js';
+import { isReadable } from '../tensor/capturing.js';
 import { ones, tensor, zeros } from '../tensor/creation.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { defineComposite, type Op } from './define.js';
@@ -166,17 +167,19 @@ export const histc: Op<[x: Tensor, options?: HistcOptions]> = defineComposite({
   compose(x: Tensor, { bins = 100, min = 0, max = 0 }: HistcOptions = {}) {
     needFloat('histc', x);
     const flat = x.detach().reshape([-1]);
-    let [low, high] = min === max && x.size > 0 ? [flat.amin().itemNow(), flat.amax().itemNow()] : [min, max];
+    let [low, high] = [min, max];
+    if (min === max && x.size > 0) {
+      const [least, most] = [flat.amin(), flat.amax()];
+      if (!isReadable(flat)) {
+        const one = least.eq(most).to(x.dtype);
+        return countIn(flat, bins, least.sub(one), most.add(one), most.sub(least).add(one.mul(2)));
+      }
+      [low, high] = [least.itemNow(), most.itemNow()];
+    }
     if (low === high) [low, high] = [low - 1, high + 1];
     if (!(low < high && Number.isFinite(high - low)))
       throw new LibError('value', `histc: the range must be finite and rise, got ${low} to ${high}.`);
-    const inside = flat.ge(low).logicalAnd(flat.le(high));
-    const place = flat
-      .sub(low)
-      .mul(bins / (high - low))
-      .clamp({ min: 0, max: bins - 1 });
-    const index = inside.where(place, 0).int();
-    return zeros([bins], { dtype: x.dtype, device: x.device }).scatterAdd(0, index, inside.to(x.dtype));
+    return countIn(flat, bins, low, high, high - low);
   },
   differentiable: false,
   *samples(random): Iterable<[x: Tensor, options?: HistcOptions]> {
@@ -187,6 +190,16 @@ export const histc: Op<[x: Tensor, options?: HistcOptions]> = defineComposite({
     yield [[random([3]), { min: 2, max: 1 }], 'must be finite and rise'];
   },
 });
+
+function countIn(x: Tensor, bins: number, low: Tensor | number, high: Tensor | number, width: Tensor | number): Tensor {
+  const inside = x.ge(low).logicalAnd(x.le(high));
+  const place = x
+    .sub(low)
+    .div(width)
+    .mul(bins)
+    .clamp({ min: 0, max: bins - 1 });
+  return zeros([bins], { dtype: x.dtype, device: x.device }).scatterAdd(0, inside.where(place, 0).int(), inside.to(x.dtype));
+}
 
 export interface SearchOptions {
   /** Count elements ≤ v instead of < v. Default false. */

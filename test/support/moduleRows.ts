@@ -22,8 +22,6 @@ export interface ModuleRow {
   call?(module: AnyModule, inputs: readonly Tensor[]): unknown;
   /** It draws random numbers in evaluation too. */
   readonly draws?: true;
-  /** What the error says where the places of a program's operands depend on values, so that none can be recorded. */
-  readonly refuses?: string;
 }
 
 /** What a class is when nobody can make one of it. */
@@ -490,7 +488,7 @@ const losses: Readonly<Record<string, Rows>> = {
 };
 
 function drawing(rows: readonly ModuleRow[]): ModuleRow[] {
-  return rows.map((r) => ({ ...r, draws: true, refuses: 'is not known while compile() is capturing' }));
+  return rows.map((r) => ({ ...r, draws: true }));
 }
 type Pooled = (x: Tensor) => readonly [output: Tensor, indices: Tensor];
 function unpooled(shape: readonly number[], pool: Pooled, make: () => AnyModule): ModuleRow[] {
