@@ -2,7 +2,9 @@
 // matrix-vector products that are bound by memory.
 #include "conv_blocked.h"
 #include "conv_weight.h"
-#ifndef __wasm__
+#ifdef __wasm__
+#include "conv_winograd_lanes.h"
+#else
 #include "conv_winograd_weight.h"
 #endif
 #include "gemm_amx.h"
@@ -308,7 +310,11 @@ Conv without_lines(Conv c) {
 
 template <class T> void run_conv(const Conv& given) {
   const Conv c = without_lines(given);
-#ifndef __wasm__
+#ifdef __wasm__
+  if constexpr (sizeof(T) == 4)
+    if (LaneWinograd::suits(c) && !c.epilogue)
+      return c.direction == Conv::WEIGHT_GRADIENT ? LaneWinogradWeight(c).run() : LaneWinograd(c).run();
+#else
   if constexpr (sizeof(T) == 4) {
     if (c.direction == Conv::WEIGHT_GRADIENT && WinogradWeight::suits(c)) return WinogradWeight(c).run();
     if (c.direction != Conv::WEIGHT_GRADIENT && Winograd::suits(c) && !c.epilogue) return Winograd(c).run();

@@ -11,7 +11,7 @@ constexpr int MR = 6, NV = 2;                      // 12 of 16
 #elif defined(__ARM_NEON)
 constexpr int MR = 6, NV = 4;                      // 24 of 32
 #elif defined(__wasm__)
-constexpr int MR = 2, NV = 4;                      // 8 of the 16 that x86 engines have
+constexpr int MR = 4, NV = 2;                      // 8 of 16: V8 may load all of A and B first, and keeps one for itself
 #else
 constexpr int MR = 4, NV = 2;
 #endif
@@ -41,6 +41,13 @@ template <class T> INLINE void one_pointer(T*& p) {
   asm("" : "+r"(p));
 #endif
 }
+
+// Engines compute the address of every row again at every step, unless it has a pointer of its own.
+#ifdef __wasm__
+constexpr bool ROW_POINTERS = true;
+#else
+constexpr bool ROW_POINTERS = false;
+#endif
 
 // x * *scalar + acc. AVX-512 reads the number in the multiplication: a third less to issue than with a register in between,
 // which shows where two hyperthreads share a core.
@@ -91,17 +98,17 @@ INLINE void finish_tile(Vec<T> (&acc)[ROWS][VECTORS], T* c, int64_t ld, bool add
 
 // c = the tile; with `add`, += the tile.
 template <class T, Reading READING, int ROWS, int VECTORS> void kernel(const Feed<T>& feed, T* c, int64_t ld) {
-  constexpr int G = (ROWS + GROUP - 1) / GROUP, L = lanes<T>;
+  constexpr int EACH = ROW_POINTERS ? 1 : GROUP, G = (ROWS + EACH - 1) / EACH, L = lanes<T>;
   typedef Vec<T> V;
   V acc[ROWS][VECTORS] = {};
   const T* a[G];
   const T* b[VECTORS];
-#pragma GCC unroll 4
-  for (int g = 0; g < G; ++g) a[g] = feed.a[g];
-#pragma GCC unroll 4
-  for (int v = 0; v < VECTORS; ++v) b[v] = READING == INDEXED ? feed.b[v] : feed.b[0] + v * L;
   const ptrdiff_t aRow = ptrdiff_t(feed.aRow), aNext = ptrdiff_t(feed.aNext), aSkip = ptrdiff_t(feed.aSkip);
   const ptrdiff_t bNext = ptrdiff_t(feed.bNext);
+#pragma GCC unroll 4
+  for (int g = 0; g < G; ++g) a[g] = ROW_POINTERS ? feed.a[g / GROUP] + g % GROUP * aRow : feed.a[g];
+#pragma GCC unroll 4
+  for (int v = 0; v < VECTORS; ++v) b[v] = READING == INDEXED ? feed.b[v] : feed.b[0] + v * L;
   const int32_t* offset = feed.offsets;
   int line = feed.repeat;
   for (int run = READING == STRIDED ? feed.repeat * feed.images : 1; run > 0; --run) {
@@ -123,7 +130,7 @@ template <class T, Reading READING, int ROWS, int VECTORS> void kernel(const Fee
       }
 #pragma GCC unroll 16
       for (int r = 0; r < ROWS; ++r) {
-        const V y = broadcast(a[r / GROUP][r % GROUP * aRow]);
+        const V y = broadcast(a[r / EACH][r % EACH * aRow]);
 #pragma GCC unroll 4
         for (int v = 0; v < VECTORS; ++v) acc[r][v] = fma(y, x[v], acc[r][v]);
       }
