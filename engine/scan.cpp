@@ -114,11 +114,11 @@ template <class T> void scan_line(const Scan& s, By by, const int64_t* at) {
   }
 }
 
-constexpr int ABREAST = 8;
+constexpr int ABREAST = 8, APART = BLOCK + 8;          // lines apart by no power of two: none waits for another's stores
 
 // Sums and products of several neighbouring lines: none waits for the sum before it.
 template <class T> void scan_lines(const Scan& s, By by, const int64_t* at) {
-  T x[ABREAST][BLOCK], total[ABREAST];
+  T x[ABREAST][APART], total[ABREAST];
   for (int32_t start = 0; start < s.length; start += BLOCK) {
     const int n = s.length - start < BLOCK ? s.length - start : BLOCK;
     for (int k = 0; k < ABREAST; ++k)
