@@ -62,9 +62,9 @@ constexpr int KC = 256;                            // rows of a B panel: it fits
 #else
 constexpr int KC = 384;
 #endif
-constexpr int PACK = 8;                            // panels of B packed together: memory is read in runs that it is good at
 constexpr int MC = 240, NC = 4096;                 // packed A block in L2 with room to spare, packed B in L3
-constexpr int MC_SHARED = 16 * MC;                 // with several threads A is packed for all at once: they meet less often
+constexpr int TASKS = 8;                           // for every thread: enough to even out, few enough to pack little twice
+constexpr int PACK = 8;                            // panels of B packed together: memory is read in runs that it is good at
 
 // Rounds up to whole cache lines of T.
 template <class T> INLINE int64_t lines(int64_t count) { return (count + 64 / sizeof(T) - 1) / (64 / sizeof(T)) * (64 / sizeof(T)); }
@@ -82,13 +82,37 @@ template <class T> struct Pass {
   bool packA, packB;
   T* packedA;
   T* packedB;
-  int i0, mc, j0, nc, k0, kc;
+  int top, j0, nc, k0, kc;                         // top: the first row in packedA
   bool last;
+  bool* there;                                     // which panels of B are packed: the others are when they are first needed
+
+  // Some panels of columns of B from j on. The last of a B that is not packed otherwise lies alone.
+  void pack_columns(int j) const {
+    constexpr int L = lanes<T>, W = panelWidth<T>;
+    const T* from = b.data + k0 * b.row + j0 * b.col;
+    T* const to = packedB - (packB ? 0 : int64_t(j) * kc);
+    const int end = min(nc, j + PACK * W), whole = b.col == 1 ? (end - j) / W : 0;
+    pack_runs(from + j, b.row, whole, kc, to + int64_t(j) * kc, W);
+    for (int i = j; i < end; i += W) {
+      there[i / W] = true;
+      const int cols = min(W, end - i);
+      if (i >= j + whole * W) pack_panel(from + i * b.col, b.col, b.row, cols, kc, to + int64_t(i) * kc, (cols + L - 1) / L * L);
+    }
+  }
+
+  // Rows [first, end) of row panels of A.
+  void pack_rows(const RowPanels& panels, int first, int end) const {
+    for (int panel = first; panel < end; ++panel) {
+      const int i = panels.start(panel), rows = panels.rows(panel);
+      pack_panel(a.data + i * a.row + k0 * a.col, a.row, a.col, rows, kc, packedA + int64_t(i - top) * kc, rows);
+    }
+  }
 
   // Rows [first, end) of row panels against columns [left, right) of the block.
   NOINLINE void compute(const RowPanels& panels, int first, int end, int left, int right) const {
     for (int j = left; j < right; j += panelWidth<T>) {
       const int cols = min(panelWidth<T>, right - j);
+      if (!there[j / panelWidth<T>]) pack_columns(j);
 #ifndef __wasm__
       if (packA && packB) {
         packed_strip(panels, first, end, j, cols);
@@ -100,13 +124,13 @@ template <class T> struct Pass {
     if constexpr (sizeof(T) == 4)
       if (last && job.epilogue) {
         const int i = panels.start(first), rows = panels.start(end) - i;
-        float* block = reinterpret_cast<float*>(job.c + (i0 + i) * job.ld + j0 + left);
-        job.epilogue->apply(job.epilogue->ctx, job.batch, i0 + i, j0 + left, rows, right - left, block, int(job.ld));
+        float* block = reinterpret_cast<float*>(job.c + i * job.ld + j0 + left);
+        job.epilogue->apply(job.epilogue->ctx, job.batch, i, j0 + left, rows, right - left, block, int(job.ld));
       }
   }
 
-  T* tile_of_c(int i, int j) const { return job.c + (i0 + i) * job.ld + j0 + j; }
-  const T* row_bias(int i) const { return last && job.perRow ? job.perRow + i0 + i : nullptr; }
+  T* tile_of_c(int i, int j) const { return job.c + i * job.ld + j0 + j; }
+  const T* row_bias(int i) const { return last && job.perRow ? job.perRow + i : nullptr; }
   const T* col_bias(int j) const { return last && job.perCol ? job.perCol + j0 + j : nullptr; }
   bool adds() const { return k0 > 0 || job.accumulate; }
   // Whether a kernel writes straight to C; otherwise its tile is placed.
@@ -127,7 +151,7 @@ template <class T> struct Pass {
       const int i = panels.start(panel), rows = panels.rows(panel);
       feed.aRow = packA ? 1 : a.row;
       feed.aNext = packA ? rows : a.col;
-      const T* from = packA ? packedA + int64_t(i) * kc : a.data + (i0 + i) * a.row + k0 * a.col;
+      const T* from = packA ? packedA + int64_t(i - top) * kc : a.data + i * a.row + k0 * a.col;
       for (int g = 0; g * GROUP < rows; ++g) feed.a[g] = from + g * GROUP * feed.aRow;
       T* c = tile_of_c(i, j);
       if (kc > 64)                                 // C comes from far away: fetch it while the tile is computed
@@ -150,7 +174,7 @@ template <class T> struct Pass {
     feed.nextB = feed.b + W * kc, feed.nextLines = more ? (W * kc / LINE + sum - 1) / sum : 0;
     for (int panel = first; panel < end; ++panel) {
       const int i = panels.start(panel), rows = panels.rows(panel), next = panel + 1 < end ? panel + 1 : first;
-      feed.a = packedA + int64_t(i) * kc;
+      feed.a = packedA + int64_t(i - top) * kc;
       feed.nextC = tile_of_c(panels.start(next), next == first && more ? j + W : j);
       T* c = tile_of_c(i, j);
       packed_kernel_for<T, KERNEL_ROWS, NV>(rows, vectors)(feed, straight ? c : tile, straight ? job.ld : W);
@@ -164,6 +188,19 @@ template <class T> struct Pass {
 // A product that is not worth the pool costs less than about 10 us alone.
 INLINE bool small_work(int64_t m, int64_t n, int64_t k) { return m * n * k < 64 * 64 * 128; }
 
+// How C is cut into tasks: `down` parts of rows by `across` parts of columns.
+struct Cuts {
+  int panels, columns, down, across;
+  int panel(int part) const { return int(int64_t(panels) * part / down); }
+  int column(int part) const { return int(int64_t(columns) * part / across); }
+};
+
+// What a worker has packed for itself: nothing that a core writes has to travel to another one.
+struct alignas(64) Own {
+  bool begun = false;
+  int part = -1;                                   // of A
+};
+
 template <class T> NOINLINE void multiply(const MatMul<T>& job, Strided<T> a, Strided<T> b, bool alone, int worker) {
   constexpr int W = panelWidth<T>, L = lanes<T>;
   const int m = job.m, n = job.n, k = job.k;
@@ -174,48 +211,36 @@ template <class T> NOINLINE void multiply(const MatMul<T>& job, Strided<T> a, St
   const bool packB = b.col != 1 || (m > direct && bytesB > 32 * 1024);
   const int slices = max(1, (k + KC - 1) / KC), depth = (k + slices - 1) / slices;
   alone = alone || small_work(m, n, k) || pool_threads() == 1;
-  const int mcStep = alone ? MC : MC_SHARED, mcMax = min(m, mcStep), ncMax = min(n, NC), tail = n % W;
-  const bool edge = !packB && tail % L != 0;        // the last columns are packed alone: a load must not pass the end
-  const int64_t sizeA = packA ? lines<T>(int64_t(mcMax) * depth) + 64 : 0;
-  const int64_t sizeB = packB ? int64_t((ncMax + W - 1) / W) * W * depth : edge ? W * depth : 0;
-  T* packedA = static_cast<T*>(pool_scratch(worker, size_t(sizeA + sizeB) * sizeof(T), SHARED));
-  T* packedB = packedA + sizeA;
+  const RowPanels panels(m);
+  const int most = min(n, NC), threads = alone ? 1 : pool_threads(), blocks = (panels.count + MC / MR - 1) / (MC / MR);
+  const bool edge = !packB && n % W % L != 0;       // the last columns are packed alone: a load must not pass the end
+  const bool byRows = m >= n || (blocks > 1 && 4 * int64_t(m) >= n);    // which operand every worker packs for itself, the other is shared out
+  const int down = alone || !byRows ? blocks : max(blocks, min(panels.count / 2, TASKS * threads));
+  const int height = (panels.count + down - 1) / down * (panels.height + 1);
+  const int64_t sizeA = packA ? lines<T>(int64_t(min(m, height)) * depth) + 64 : 0;
+  const int64_t sizeB = packB ? int64_t((most + W - 1) / W) * W * depth : edge ? W * depth : 0;
+  Own own[MAX_THREADS];
 
   for (int j0 = 0; j0 < n; j0 += NC)
     for (int slice = 0; slice < slices; ++slice) {
-      const int k0 = slice * depth, nc = min(NC, n - j0), kc = min(depth, k - k0), columns = (nc + W - 1) / W;
-      const auto packColumns = [&](int64_t share, int) {
-        const int end = int(min<int64_t>(columns, (share + 1) * PACK)), first = int(share) * PACK;
-        const int whole = b.col == 1 ? max(0, min(end, nc / W) - first) : 0;
-        pack_runs(b.data + k0 * b.row + j0 + first * W, b.row, whole, kc, packedB + int64_t(first) * W * kc, W);
-        for (int j = (first + whole) * W; j < min(nc, end * W); j += W) {
-          const int cols = min(W, nc - j), vectors = (cols + L - 1) / L;
-          pack_panel(b.data + k0 * b.row + (j0 + j) * b.col, b.col, b.row, cols, kc, packedB + int64_t(j) * kc, vectors * L);
-        }
-      };
-      if (packB) spread(alone, worker, (columns + PACK - 1) / PACK, packColumns);
-      else if (edge && j0 + nc == n)
-        pack_panel(b.data + k0 * b.row + n - tail, 1, b.row, tail, kc, packedB, (tail + L - 1) / L * L);
-      for (int i0 = 0; i0 < m; i0 += mcStep) {
-        const int mc = min(mcStep, m - i0);
-        const RowPanels panels(mc);
-        const Pass<T> pass{job, a, b, packA, packB, packedA, packedB, i0, mc, j0, nc, k0, kc, k0 + kc == k};
-        if (packA)
-          spread(alone, worker, panels.count, [&](int64_t panel, int) {
-            const int i = panels.start(int(panel)), rows = panels.rows(int(panel));
-            pack_panel(a.data + (i0 + i) * a.row + k0 * a.col, a.row, a.col, rows, kc, packedA + int64_t(i) * kc, rows);
-          });
-        const bool byRows = m >= n;                  // a thread takes neighbouring tasks: rows of A, or columns of B, are its own
-        const bool wide = job.epilogue && byRows;    // blocks of whole rows, if it can be
-        const int rowStep = alone ? panels.count : max(1, min(MC / MR, (panels.count + 3) / (wide ? 8 : 4)));
-        const int colStep = job.epilogue ? (byRows || alone ? 16 : 4) : max(1, min(4, (columns + 1) / 2));
-        const int down = (panels.count + rowStep - 1) / rowStep, across = (columns + colStep - 1) / colStep;
-        spread(alone, worker, int64_t(down) * across, [&](int64_t task, int) {
-          const int first = int(byRows ? task / across : task % down) * rowStep;
-          const int left = int(byRows ? task % across : task / down) * colStep * W;
-          pass.compute(panels, first, min(panels.count, first + rowStep), left, min(nc, left + colStep * W));
-        });
-      }
+      const int nc = min(NC, n - j0), columns = (nc + W - 1) / W, k0 = slice * depth, kc = min(depth, k - k0);
+      const int parts = job.epilogue ? columns / (byRows || alone ? 16 : 4) : alone ? 1 : !byRows ? TASKS * threads : packA || packB ? 1 : 2;
+      const Cuts cuts{panels.count, columns, down, max(1, min(parts, columns))};
+      for (int i = 0; i < threads; ++i) own[i] = {};
+      spread(alone, worker, int64_t(cuts.down) * cuts.across, [&](int64_t task, int who) {
+        const int part = int(byRows ? task / cuts.across : task % cuts.down), column = int(byRows ? task % cuts.across : task / cuts.down);
+        const int first = cuts.panel(part), end = cuts.panel(part + 1);
+        T* const packed = static_cast<T*>(pool_scratch(who, size_t(sizeA + sizeB) * sizeof(T) + size_t(columns), SHARED));
+        const Pass<T> pass{job, a, b, packA, packB, packed, packed + sizeA, panels.start(first), j0, nc, k0, kc, k0 + kc == k,
+                           reinterpret_cast<bool*>(packed + sizeA + sizeB)};
+        Own& mine = own[alone ? 0 : who];
+        if (!mine.begun)
+          for (int i = 0; i < columns; ++i) pass.there[i] = !(packB || (edge && i == columns - 1 && j0 + nc == n));
+        mine.begun = true;
+        if (packA && mine.part != part) pass.pack_rows(panels, first, end);
+        mine.part = part;
+        pass.compute(panels, first, end, cuts.column(column) * W, min(nc, cuts.column(column + 1) * W));
+      });
     }
 }
 
