@@ -148,7 +148,8 @@ struct PaddedAxis {
 template <class T> NOINLINE void fill_channel(const T* image, const PaddedAxis (&axis)[3], T* to) {
   const PaddedAxis &az = axis[0], &ay = axis[1], &ax = axis[2];
   const int64_t plane = int64_t(az.extent) * ay.extent * ax.extent;
-  if (az.extent == az.size && ay.extent == ay.size && ax.extent == ax.size && az.step * ay.step * ax.step == 1)
+  const bool same = az.extent == az.size && ay.extent == ay.size && ax.extent == ax.size;
+  if (same && az.low + ay.low + ax.low == 0 && az.step * ay.step * ax.step == 1)    // zeros before, too, may fill what the taps leave out
     return copy(image, to, plane);
   for (int pz = 0; pz < az.phases; ++pz)
     for (int py = 0; py < ay.phases; ++py)
