@@ -144,7 +144,7 @@ function fractional(name: string, rank: number, x: Tensor, kernelSize: PerDim, o
   const size = fractionalSize(name, places, kernel, options);
   const planes = batch * channels;
   const samples = options.randomSamples ?? rand([batch, channels, rank], { dtype: x.dtype, device: x.device });
-  const u = samples.detach().reshape([planes, rank]);
+  const u = samples.detach().reshape([-1, rank]).narrow(0, 0, planes);
   // The place of each tap (planes, …size, …kernel) in the flattened plane: what each dim adds. PyTorch's numbers belong to the dims
   // from the last to the first.
   let index = constantView(x.device, 'int32', [planes], 0).reshape([planes, ...new Array<number>(2 * rank).fill(1)]);
@@ -160,7 +160,7 @@ function fractional(name: string, rank: number, x: Tensor, kernelSize: PerDim, o
   const flat = [planes, sizeOf(size), sizeOf(kernel)];
   const windows = whole
     .reshape([planes, sizeOf(places)])
-    .gather(1, index.reshape([planes, -1]))
+    .gather(1, index.flatten({ startDim: 1 }))
     .reshape(flat);
   const best = windows.max({ dim: -1 });
   const shape = x.ndim === rank + 1 ? [channels, ...size] : [batch, channels, ...size];
