@@ -1,6 +1,6 @@
 import { LibError } from '../core/errors.js';
 import { isTensor } from '../tensor/tensor.js';
-import { facts, type Kind, KindReader } from './kinds.js';
+import { type Complaint, facts, type Kind, KindReader } from './kinds.js';
 import { signatures } from './signatures.js';
 
 /**
@@ -37,7 +37,7 @@ function formOf(signature: string): Form {
 }
 
 /** What is wrong with a call, if anything. */
-function problemOf(op: string, { params, rest }: Form, args: readonly unknown[]): LibError | null {
+function problemOf(op: string, { params, rest }: Form, args: readonly unknown[]): Complaint | null {
   for (let i = 0; i < params.length; i++) {
     const { name, optional, kind } = params[i] as Param;
     const value = args[i];
@@ -52,23 +52,26 @@ function problemOf(op: string, { params, rest }: Form, args: readonly unknown[])
 }
 
 /** Functions may be handed to map(), which gives numbers and lists beside the element; options that nobody reads are a mistake. */
-function surplus(op: string, extra: unknown): LibError | null {
+function surplus(op: string, extra: unknown): Complaint | null {
   if (typeof extra !== 'object' || extra === null || isTensor(extra) || Array.isArray(extra)) return null;
-  return Object.keys(extra).length > 0 ? new LibError('option', `${op}: there are no options, got ${facts(extra)}.`) : null;
+  return Object.keys(extra).length > 0 ? () => new LibError('option', `${op}: there are no options, got ${facts(extra)}.`) : null;
 }
 
 function compile(op: string, signature: string): CallCheck {
   const forms = signature.split(';').map(formOf);
   const most = Math.max(...forms.map((form) => (form.rest ? Number.POSITIVE_INFINITY : form.params.length)));
   return (args) => {
-    let problem: LibError | null = null;
+    const complaints: Complaint[] = [];
     for (const form of forms) {
       if (forms.length > 1 && args.length > form.params.length && form.rest === null) continue;
       const found = problemOf(op, form, args);
       if (found === null) return;
-      if (problem?.code !== 'option') problem = found; // a misspelt option says more than that another form was not meant
+      complaints.push(found);
     }
-    throw problem ?? new LibError('value', `${op}: there are at most ${most} arguments, got ${args.length}.`);
+    const errors = complaints.map((complain) => complain());
+    // A misspelt option says more than that another form was not meant.
+    const told = errors.find((e) => e.code === 'option') ?? errors.at(-1);
+    throw told ?? new LibError('value', `${op}: there are at most ${most} arguments, got ${args.length}.`);
   };
 }
 

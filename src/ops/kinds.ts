@@ -2,6 +2,9 @@ import { LibError, unknownOption } from '../core/errors.js';
 import { formatShape } from '../core/shape.js';
 import { isTensor } from '../tensor/tensor.js';
 
+/** An error to make when it is thrown: what is not of one kind may be of the next, and a stack trace takes microseconds. */
+export type Complaint = () => LibError;
+
 /**
  * What a value may be, in a small language that scripts/signatures reads from the TypeScript types:
  *
@@ -13,7 +16,7 @@ import { isTensor } from '../tensor/tensor.js';
 export interface Kind {
   readonly says: string;
   /** What is wrong with a value, if anything. */
-  problem(op: string, name: string, value: unknown): LibError | null;
+  problem(op: string, name: string, value: unknown): Complaint | null;
   /** The kinds of an object's keys. */
   readonly keys?: ReadonlyMap<string, Kind>;
 }
@@ -76,7 +79,7 @@ function listOf(element: Kind): Kind {
     problem(op, name, value) {
       if (!isList(value)) return wrong(op, name, kind, value);
       for (let i = 0; i < value.length; i++) {
-        const inside = element.problem(op, `${name}[${i}]`, value[i]);
+        const inside = element.problem(op, element.keys ? `${name}[${i}]` : name, value[i]);
         if (inside !== null) return element.keys ? inside : wrong(op, name, kind, value);
       }
       return null;
@@ -103,14 +106,15 @@ function objectOf(keys: ReadonlyMap<string, Kind>, required: readonly string[]):
   const known = [...keys.keys()];
   const problem: Kind['problem'] = (op, name, value) => {
     if (!isObject(value) || isTensor(value) || isList(value)) {
-      return new LibError('value', `${op}: ${name} must be an object, got ${facts(value)}.`, `options go by name: { ${known[0]}: … }.`);
+      return () =>
+        new LibError('value', `${op}: ${name} must be an object, got ${facts(value)}.`, `options go by name: { ${known[0]}: … }.`);
     }
     const path = name.startsWith('options') ? name.slice('options'.length + 1) : name;
     for (const key in value) {
       const given = value[key];
       if (given === undefined) continue;
       const kind = keys.get(key);
-      if (kind === undefined && isPlain(value)) return unknownOption(op, key, known, path);
+      if (kind === undefined && isPlain(value)) return () => unknownOption(op, key, known, path);
       const inside = kind?.problem(op, path === '' ? key : `${path}.${key}`, given);
       if (inside) return inside;
     }
@@ -133,8 +137,10 @@ export function facts(value: unknown): string {
   return value === undefined ? 'nothing' : String(value);
 }
 
-const wrong = (op: string, name: string, kind: Kind, value: unknown): LibError =>
-  new LibError('value', `${op}: ${name} must be ${kind.says === 'options' ? 'an object' : kind.says}, got ${facts(value)}.`);
+const wrong =
+  (op: string, name: string, kind: Kind, value: unknown): Complaint =>
+  () =>
+    new LibError('value', `${op}: ${name} must be ${kind.says === 'options' ? 'an object' : kind.says}, got ${facts(value)}.`);
 
 /** Reads the language. */
 export class KindReader {
