@@ -246,10 +246,7 @@ template <class T> struct Correlation {
         }
       }
     }
-    if constexpr (sizeof(T) == 4)
-      if (conv.epilogue && !gradient && conv.dtype == FLOAT32)
-        conv.epilogue->apply(conv.epilogue->ctx, item / conv.groups, channel0, int(first), count,
-                             (height - 1) * int(lineSize) + width, reinterpret_cast<float*>(corner + first), int(resultSize));
+    conv.done(item / conv.groups, channel0, first, count, (height - 1) * lineSize + width, corner + first, resultSize);
   }
 
   void run() {

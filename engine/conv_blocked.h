@@ -211,6 +211,7 @@ template <class T> struct BlockedCorrelation {
         }
       }
     }
+    conv.done(item / conv.groups, channel0, pixel, made, count, corner, resultSize);
   }
 
   void run() {

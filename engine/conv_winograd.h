@@ -311,11 +311,11 @@ struct Winograd {
     }
   }
 
-  // (vector, pixel, LANES) -> (channel, pixel)
-  NOINLINE void turn_back(const float* results, int pixels, float* out) const {
+  // (vector, pixel, LANES) -> (channel, pixel), of so many channels.
+  NOINLINE void turn_back(const float* results, int pixels, int channels, float* out) const {
     const int64_t next = int64_t(high) * wide;
-    for (int c = 0; c < made; c += L, out += L * next, results += int64_t(pixels) * L) {
-      const int count = min(L, made - c);
+    for (int c = 0; c < channels; c += L, out += L * next, results += int64_t(pixels) * L) {
+      const int count = min(L, channels - c);
       for (int p = 0; p < pixels; p += L) {
         const int part = min(L, pixels - p);
         float* line = moving(out + p);
@@ -364,7 +364,13 @@ struct Winograd {
       const int at = int(int64_t(total) * b / count), stop = int(int64_t(total) * (b + 1) / count);
       compute(memory, int(unit.first % conv.groups), pixels, Tile(lines, tilesX, at), stop - at, source, result);
     }
-    for (int i = 0; i < images; ++i) turn_back(memory.results + i * result_size(), pixels, out + i * made * plane);
+    const int most = conv.epilogue ? max(1, (8 << 10) / (pixels * L)) * L : made;      // channels that are still in L1 afterwards
+    for (int64_t item = unit.first; item < unit.end; ++item, out += made * plane)
+      for (int c = 0; c < made; c += most) {
+        const int some = min(most, made - c);
+        turn_back(memory.results + (item - unit.first) * result_size() + int64_t(c) * pixels, pixels, some, out + c * plane);
+        conv.done(item / conv.groups, int(item % conv.groups) * made + c, int64_t(2) * unit.y * wide, some, pixels, out + c * plane, plane);
+      }
   }
 
   void run() {

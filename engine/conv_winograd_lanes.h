@@ -130,6 +130,12 @@ struct LaneWinograd {
     }
   }
 
+  void done(int first, int channel, int images, int count) const {
+    const int pixels = grid.high * grid.wide;
+    for (int i = first; i < first + images; ++i)
+      conv.done(i, channel, 0, count, pixels, to + (int64_t(i) * made + channel) * pixels, pixels);
+  }
+
   void run() {
     transform_weights();
     const int parts = conv.n < 4 ? 4 : 1;          // of few images, each task takes some tiles
@@ -144,8 +150,10 @@ struct LaneWinograd {
           grid.fill(from + int64_t(first + i) * channels * grid.axis[1].size * grid.axis[2].size, channels, images + i * imageSize());
         const int end = vectors * (unit % parts + 1) / parts;
         for (int at = vectors * (unit % parts) / parts; at < end; at += PAIR) compute(images, first, at, min(PAIR, end - at), worker);
+        if (parts == 1) done(first, 0, some, made);
       }
     });
+    if (parts > 1) parallel(conv.n * made, [&](int64_t channel, int) { done(int(channel) / made, int(channel) % made, 1, 1); });
   }
 };
 

@@ -312,17 +312,17 @@ template <class T> void run_conv(const Conv& given) {
   const Conv c = without_lines(given);
 #ifdef __wasm__
   if constexpr (sizeof(T) == 4)
-    if (LaneWinograd::suits(c) && !c.epilogue)
+    if (LaneWinograd::suits(c))
       return c.direction == Conv::WEIGHT_GRADIENT ? LaneWinogradWeight(c).run() : LaneWinograd(c).run();
 #else
   if constexpr (sizeof(T) == 4) {
     if (c.direction == Conv::WEIGHT_GRADIENT && WinogradWeight::suits(c)) return WinogradWeight(c).run();
-    if (c.direction != Conv::WEIGHT_GRADIENT && Winograd::suits(c) && !c.epilogue) return Winograd(c).run();
+    if (c.direction != Conv::WEIGHT_GRADIENT && Winograd::suits(c)) return Winograd(c).run();
   }
 #endif
   if (c.direction == Conv::WEIGHT_GRADIENT) return WeightGradient<T>(c).run();
 #ifndef __wasm__
-  if (BlockedCorrelation<T>::suits(c) && !c.epilogue) return BlockedCorrelation<T>(c).run();
+  if (BlockedCorrelation<T>::suits(c)) return BlockedCorrelation<T>(c).run();
 #endif
   Correlation<T>(c).run();
 }

@@ -7,8 +7,8 @@
 namespace chainrule {
 
 // Called on each finished block of C while it is in cache, float32 C only (16-bit C: before it is rounded).
-// tile[r * ld + c] is C(batch, row + r, col + c); for a convolution row is the output channel, col the output pixel,
-// batch the image. Blocks come in any order, from any thread.
+// tile[r * ld + c] is C(batch, row + r, col + c); for a convolution row is the channel made, col the pixel, batch the image.
+// Blocks come in any order, from any thread.
 struct Epilogue {
   void (*apply)(void* ctx, int64_t batch, int row, int col, int rows, int cols, float* tile, int ld);
   void* ctx;
@@ -52,7 +52,15 @@ struct Conv {
   void* w = nullptr;
   void* y = nullptr;
   const void* bias = nullptr;                      // one per output channel, forward only
-  const Epilogue* epilogue = nullptr;              // forward, float32 only
+  const Epilogue* epilogue = nullptr;              // float32 only, and no gradients of a stride
+
+  // Tells of finished results: channels [row, row + rows) of an image at its pixels [col, col + cols), `ld` apart from `corner` on.
+  template <class T>
+  inline __attribute__((always_inline)) void done(int64_t image, int row, int64_t col, int rows, int64_t cols, T* corner,
+                                                  int64_t ld) const {
+    if constexpr (sizeof(T) == sizeof(float))
+      if (epilogue) epilogue->apply(epilogue->ctx, image, row, int(col), rows, int(cols), reinterpret_cast<float*>(corner), int(ld));
+  }
 };
 
 }  // namespace chainrule

@@ -21,10 +21,14 @@ struct Then {
   const float* c;
   int width;
 
-  static void apply(void* ctx, int64_t, int, int, int rows, int cols, float* tile, int) {
+  static void of_product(void* ctx, int64_t, int, int, int rows, int cols, float* tile, int) {
     const Then& then = *static_cast<const Then*>(ctx);
     const int64_t at = tile - then.c;
-    map_part(then.step, then.body, {at / then.width, at % then.width, rows, cols, then.width});
+    map_part(then.step, then.body, {0, at / then.width, at % then.width, rows, cols, then.width});
+  }
+  static void of_images(void* ctx, int64_t image, int row, int col, int rows, int cols, float*, int) {
+    const Then& then = *static_cast<const Then*>(ctx);
+    map_part(then.step, then.body, {image, row, col, rows, cols, then.width});
   }
 };
 
@@ -47,7 +51,7 @@ int32_t gemm(const Step& step) {
   }
   const bool more = tape.next() != 0;
   Then then{step, tape.at, static_cast<const float*>(g.c), g.n};
-  const Epilogue epilogue{Then::apply, &then};
+  const Epilogue epilogue{Then::of_product, &then};
   if (more) g.epilogue = &epilogue;
   gemm_run(g);
   return ENGINE_OK;
@@ -69,6 +73,11 @@ int32_t conv(const Step& step) {
     default: c.y = a.data, c.x = b.data, c.w = out.data;
   }
   if (tape.next() != 0) c.bias = tape.operand().data;
+  const bool more = tape.next() != 0;
+  const int* const made = c.direction == Conv::FORWARD ? c.out : c.in;
+  Then then{step, tape.at, nullptr, made[0] * made[1] * made[2]};
+  const Epilogue epilogue{Then::of_images, &then};
+  if (more) c.epilogue = &epilogue;
   conv_run(c);
   return ENGINE_OK;
 }

@@ -34,10 +34,10 @@ int32_t layer_norm(const Step&);
 int32_t probe(const Step&);
 int32_t factor(const Step&);
 
-// A part of a pointwise step over matrices: rows [row, row + rows) and columns [column, column + columns) of so many columns in all.
-// The body is that of a map of rank 2 without the rank and the dims.
+// A part of a pointwise step over matrices: of matrix `batch` the rows [row, row + rows) and columns [column, column + columns) of so
+// many columns in all. The body is that of a map of rank 3 without the rank and the dims.
 struct Part {
-  int64_t row, column;
+  int64_t batch, row, column;
   int rows, columns, width;
 };
 void map_part(const Step&, const int32_t* body, const Part&);

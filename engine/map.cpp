@@ -346,16 +346,17 @@ void map_part(const Step& step, const int32_t* body, const Part& part) {
   tape.at = body;
   m.compute = Compute(tape.next()), m.aot = tape.next(), m.inputs = tape.next(), m.outputs = tape.next();
   const int operands = m.inputs + m.outputs;
-  const int32_t* const whole = tape.ints(5 * operands);
+  constexpr int WORDS = 6;
+  const int32_t* const whole = tape.ints(WORDS * operands);
   m.program.read(tape, m.outputs);
   bool dense = part.columns == part.width;         // whole rows, one after another
-  for (int k = 0; k < operands; ++k) dense &= whole[5 * k + 3] == part.columns && whole[5 * k + 4] == 1;
+  for (int k = 0; k < operands; ++k) dense &= whole[WORDS * k + 4] == part.columns && whole[WORDS * k + 5] == 1;
   int32_t views[5 * PART_OPERANDS], *view = views;
   for (int k = 0; k < operands; ++k) {
-    const int32_t* const from = whole + 5 * k;
-    *view++ = from[0], *view++ = from[1], *view++ = int32_t(from[2] + part.row * from[3] + part.column * from[4]);
-    if (!dense) *view++ = from[3];
-    *view++ = from[4];
+    const int32_t* const from = whole + WORDS * k;
+    *view++ = from[0], *view++ = from[1], *view++ = int32_t(from[2] + part.batch * from[3] + part.row * from[4] + part.column * from[5]);
+    if (!dense) *view++ = from[4];
+    *view++ = from[5];
   }
   const int32_t dims[2] = {dense ? part.rows * part.columns : part.rows, part.columns};
   m.rank = dense ? 1 : 2, m.dims = dims, m.views = views;

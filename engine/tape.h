@@ -14,10 +14,10 @@
 //   REDUCE   by, compute, layout, aot (of the prologue), inputs, kept, reduced, dims (kept then reduced), [input view k=kept+reduced],
 //            output view k=kept, prologue words (0: input 0 as it is), prologue, finish words (0: none), finish
 //   GEMM     m, n, k, batch rank, batch dims, a view, b view, c view (strides: batch.., row, column),
-//            bias (0, 1), bias view k=1, then (0, or 1 and a map over the blocks of C: compute, aot, inputs, outputs, [view k=2], program)
+//            bias (0, 1), bias view k=1, then (0, or 1 and a map over the blocks of C: compute, aot, inputs, outputs, [view k=3], program)
 //   CONV     kind (0 forward, 1 input gradient, 2 weight gradient), batch, inChannels, outChannels, groups,
 //            input x3, kernel x3, output x3, stride x3, padding x3, dilation x3, a operand, b operand, out operand,
-//            bias (0, 1), bias operand                                     (all operands dense)
+//            bias (0, 1), bias operand, then (as above, over images, channels and pixels)         (all operands dense)
 //   WINDOW   by (0 max, 1 mean, 2 meanAdjoint, 3 maxAdjoint), adaptive, divisor kind (0 padded, 1 real, 2 given), divisor real, planes,
 //            planes side by side (views: stride from one such row of planes to the next),
 //            input x3, kernel x3, output x3, stride x3, padding x3, dilation x3, operands after the first, input view k=1, output view k=1,

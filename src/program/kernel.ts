@@ -276,7 +276,7 @@ export interface LayerNormKernel {
  */
 export interface ProductKernel {
   readonly family: 'product';
-  /** With dense views, float32. */
+  /** Dense, a convolution or its input gradient where the stride is 1; float32. */
   readonly product: GemmKernel;
   /** Of the product; the pointwise kernel's may differ in the leading dims. */
   readonly shape: readonly number[];

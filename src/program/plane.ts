@@ -1,19 +1,32 @@
 import { broadcastStrides, type Shape } from '../core/shape.js';
 import type { Spec } from '../core/spec.js';
+import type { GemmKernel } from './kernel.js';
 
 /**
- * The row and column strides of a tensor that is broadcast to `shape` and seen as a matrix, all dims but the last being its rows; null
- * where rows are not evenly apart.
+ * The strides of a tensor that is broadcast to the shape of a product's result and seen as a batch of matrices, as the product makes them:
+ * all dims but the last are the rows of one matrix; of a convolution, each image is a matrix of channels and pixels. Null where the
+ * dims that become one are not evenly apart.
  */
-export function planeStrides({ shape: own, strides }: Spec, shape: Shape): readonly [row: number, column: number] | null {
+export function planeStrides(
+  { shape: own, strides }: Spec,
+  shape: Shape,
+  { views }: GemmKernel,
+): readonly [batch: number, row: number, column: number] | null {
   const all = broadcastStrides(own, strides, shape);
-  let [row, rows] = [0, 1];
-  for (let d = shape.length - 2; d >= 0; d--) {
-    const [size, stride] = [shape[d] as number, all[d] as number];
+  const [rows, columns] = views === 'dense' ? [0, shape.length - 1] : [1, 2];
+  const found = [strideOf(shape, all, 0, rows), strideOf(shape, all, rows, columns), strideOf(shape, all, columns, shape.length)];
+  return found.every((s) => s !== null) ? (found as [number, number, number]) : null;
+}
+
+/** From one element to the next of the dims [from, to), seen as one. */
+function strideOf(shape: Shape, strides: readonly number[], from: number, to: number): number | null {
+  let [step, count] = [0, 1];
+  for (let d = to - 1; d >= from; d--) {
+    const [size, stride] = [shape[d] as number, strides[d] as number];
     if (size === 1) continue;
-    if (rows === 1) row = stride;
-    else if (stride !== row * rows) return null;
-    rows *= size;
+    if (count === 1) step = stride;
+    else if (stride !== step * count) return null;
+    count *= size;
   }
-  return [row, all.at(-1) ?? 0];
+  return step;
 }

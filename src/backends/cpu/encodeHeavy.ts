@@ -46,7 +46,13 @@ const rowsOf = ({ spec }: ProgramOperand): [number, number] => [spec.strides.at(
 
 const convKinds = { conv: 0, convInput: 1, convWeight: 2, dense: -1 } as const;
 
-export function writeConv(tape: TapeWriter, { inputs, outputs, scalarBase }: Step, { views, geometry, bias: hasBias }: GemmKernel): void {
+/** Sizes and operands of a convolution. `then` writes what follows. */
+export function writeConv(
+  tape: TapeWriter,
+  { inputs, outputs, scalarBase }: Step,
+  { views, geometry, bias: hasBias }: GemmKernel,
+  then: () => void = () => tape.ints(0),
+): void {
   const [a, b, bias] = inputs;
   const [out] = outputs;
   if (a === undefined || b === undefined || out === undefined || geometry === undefined) throw internal('a convolution needs two inputs');
@@ -58,6 +64,7 @@ export function writeConv(tape: TapeWriter, { inputs, outputs, scalarBase }: Ste
   const given = hasBias && bias !== undefined;
   tape.ints(Number(given));
   if (given) tape.operand(bias);
+  then();
   tape.end();
 }
 

@@ -5,10 +5,10 @@ import type { ProductKernel } from '../../program/kernel.js';
 import { planeStrides } from '../../program/plane.js';
 import type { Step } from '../../program/program.js';
 import { computeCodes, writeExprs } from './encodeExpr.js';
-import { writeGemm } from './encodeHeavy.js';
+import { writeConv, writeGemm } from './encodeHeavy.js';
 import type { TapeWriter } from './tapeWriter.js';
 
-/** A product followed by a pointwise step over its elements, all operands seen as matrices of the product's rows. */
+/** A product followed by a pointwise step over its elements, all operands seen as the product's matrices. */
 export function writeProduct(
   tape: TapeWriter,
   step: Step,
@@ -24,9 +24,10 @@ export function writeProduct(
   const others = step.inputs.slice(factors);
   const operands = [...others.slice(0, input), made, ...others.slice(input), ...outputs];
   const { exprs, compute } = epilogue;
-  writeGemm(tape, { ...step, inputs: step.inputs.slice(0, factors), outputs: [made] }, product, () => {
+  const write = product.views === 'dense' ? writeGemm : writeConv;
+  write(tape, { ...step, inputs: step.inputs.slice(0, factors), outputs: [made] }, product, () => {
     tape.ints(1, computeCodes[compute], findAot(...toBytecode(exprs, compute).hash), others.length + 1, outputs.length);
-    for (const x of operands) tape.view(x, planeStrides(x.spec, x === made ? shape : walked) ?? undefined);
+    for (const x of operands) tape.view(x, planeStrides(x.spec, x === made ? shape : walked, product) ?? undefined);
     writeExprs(tape, exprs, compute, others.length + 1);
   });
 }

@@ -1,3 +1,4 @@
+import { sameShape } from '../../core/shape.js';
 import type { GemmKernel, MapKernel, ProductKernel } from '../kernel.js';
 import { planeStrides } from '../plane.js';
 import type { ProgramOperand, Step } from '../program.js';
@@ -18,8 +19,8 @@ const MIN_COLUMNS = 16;
 const MAX_OPERANDS = 32;
 
 /**
- * Lets a pointwise step (an activation, a residual, a mask) run on each block of a product as soon as it is made, while it is in cache.
- * A product that nobody else reads is not kept. Numbers stay the same bits.
+ * Lets a pointwise step (an activation, a residual, a mask, a scale and shift for each channel) run on each block of a product or
+ * convolution as soon as it is made, while it is in cache. A product that nobody else reads is not kept. Numbers stay the same bits.
  */
 export function attachEpilogues<S extends Named>(steps: readonly S[], facts: BufferFacts): S[] {
   const out: (S | null)[] = [...steps];
@@ -48,10 +49,13 @@ const isPointwise = <S extends Named>(step: S): step is S & Pointwise =>
   step.inputs.length + step.outputs.length <= MAX_OPERANDS;
 
 function isProduct<S extends Named>({ kernel, inputs, outputs }: S): boolean {
-  if (kernel.family !== 'gemm' || kernel.views !== 'dense') return false;
+  if (kernel.family !== 'gemm' || kernel.views === 'convWeight') return false;
   const { spec } = outputs[0] as ProgramOperand;
-  const [rows, columns] = [spec.size / (spec.shape.at(-1) as number), spec.shape.at(-1) as number];
-  if (!spec.contiguous || spec.size < MIN_SIZE || rows < MIN_ROWS || columns < MIN_COLUMNS) return false;
+  if (!spec.contiguous || spec.size < MIN_SIZE) return false;
+  if (kernel.views === 'dense') {
+    const columns = spec.shape.at(-1) as number;
+    if (spec.size < MIN_ROWS * columns || columns < MIN_COLUMNS) return false;
+  } else if (kernel.views === 'convInput' && kernel.geometry?.stride.some((s) => s > 1)) return false;
   return [...inputs, ...outputs].every((x) => x.spec.dtype === 'float32');
 }
 
@@ -82,15 +86,18 @@ function attach<S extends Named>(
 }
 
 /** The step walks the product's elements row by row, and writes nothing that the product still reads. */
-function fits({ inputs: factors, outputs }: Product, step: Pointwise, at: number, { mayMeet }: BufferFacts): boolean {
+function fits({ kernel, inputs: factors, outputs }: Product, step: Pointwise, at: number, { mayMeet }: BufferFacts): boolean {
   const [made] = outputs as [ProgramOperand];
   const read = step.inputs[at] as ProgramOperand;
   const others = step.inputs.filter((_, i) => i !== at);
   const shape = (step.outputs[0] as ProgramOperand).spec.shape;
   const isLikeIt = ({ spec }: ProgramOperand): boolean =>
-    spec.contiguous && spec.size === made.spec.size && spec.shape.at(-1) === made.spec.shape.at(-1);
+    spec.contiguous &&
+    (kernel.views !== 'dense'
+      ? sameShape(spec.shape, made.spec.shape)
+      : spec.size === made.spec.size && spec.shape.at(-1) === made.spec.shape.at(-1));
   if (read.offset !== made.offset || !isLikeIt(read) || !step.outputs.every(isLikeIt)) return false;
-  if (others.some((x) => mayMeet(x.buffer, made.buffer) || planeStrides(x.spec, shape) === null)) return false;
+  if (others.some((x) => mayMeet(x.buffer, made.buffer) || planeStrides(x.spec, shape, kernel) === null)) return false;
   return !step.outputs.some((y) => [...factors, ...others, made].some((x) => mayMeet(x.buffer, y.buffer)));
 }
 
