@@ -20,20 +20,51 @@ export function timeCalls(run, seconds) {
   return median(times);
 }
 
-/** Like timeCalls for calls too short for the clock: batches of calls are timed together. */
-export function timeShortCalls(run, seconds) {
-  let batch = 1;
-  for (;;) {
+/** How many calls the clock can time together. */
+function batchOf(run) {
+  for (let batch = 1; ; batch *= 2) {
     const t = now();
     for (let i = 0; i < batch; i++) run();
-    if (now() - t > 0.5 || batch > 1e6) break;
-    batch *= 2;
+    if (now() - t > 0.5 || batch > 1e6) return batch;
   }
-  return (
-    timeCalls(() => {
-      for (let i = 0; i < batch; i++) run();
-    }, seconds) / batch
-  );
+}
+
+const batched = (run, batch) => () => {
+  for (let i = 0; i < batch; i++) run();
+};
+
+/** Like timeCalls for calls too short for the clock: batches of calls are timed together. */
+export function timeShortCalls(run, seconds) {
+  const batch = batchOf(run);
+  return timeCalls(batched(run, batch), seconds) / batch;
+}
+
+const LONGEST_PROBE = 20;
+
+/**
+ * Samples of calls, each between two probes of the machine's peak of about its own length (at most 20 ms), for the peak moves within tens
+ * of milliseconds. `probe(ms)` gives GFLOP/s; `flops` are those of a call. The probe behind a sample is the one before the next.
+ */
+export function timeBeside(run, flops, probe, seconds) {
+  const batch = batchOf(run);
+  const sample = batched(run, batch);
+  const timed = () => {
+    const t = now();
+    sample();
+    return now() - t;
+  };
+  const length = Math.min(LONGEST_PROBE, timed());
+  const samples = [];
+  const end = performance.now() + seconds * 1e3;
+  let before = probe(length);
+  while (performance.now() < end || samples.length < 3) {
+    const took = timed();
+    const after = probe(length);
+    const peak = (before + after) / 2;
+    samples.push({ ms: took / batch, peak, share: (flops * batch) / took / 1e6 / peak });
+    before = after;
+  }
+  return samples;
 }
 
 /** Rounds of (ours, each rival) in turn: medians, and the median of the per-round ratios. */

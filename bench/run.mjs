@@ -24,7 +24,7 @@ const { values: options } = parseArgs({
   },
 });
 process.env.BENCH_CLOCK = options.clock; // for the peers too
-const { interleave, median, now, timeCalls, timeShortCalls } = await import('./measure.mjs');
+const { interleave, median, now, timeBeside, timeCalls, timeShortCalls } = await import('./measure.mjs');
 const groups = options.only.split(',');
 const seconds = Number(options.seconds);
 const rounds = Number(options.rounds);
@@ -49,26 +49,39 @@ async function openPeers(engine, threads) {
   return Object.fromEntries(entries.filter(([, peer]) => peer !== null));
 }
 
+/** GFLOP/s of as many cores as the engine has threads, all computing at once for some milliseconds. */
+function probeOf(backend, threads) {
+  const short = 2 ** 16;
+  backend.peakGflops({ iterations: short, threads });
+  const started = performance.now();
+  backend.peakGflops({ iterations: short, threads });
+  const perMs = (3 * short) / (performance.now() - started);
+  const least = short / 4;
+  return (ms) => threads * backend.peakGflops({ iterations: Math.max(least, Math.round(ms * perMs)), clock: now, threads, times: 1 });
+}
+
 async function runCase(item, mode, peers, backend, threads) {
-  const peaks = [];
   const run = mode === 'compiled' ? cr.compile(item.make()) : item.make();
   run();
-  const once = timeCalls(run, 0.01);
-  const clock = once < 0.2 ? timeShortCalls : timeCalls;
   const per = item.perCall ?? 1;
   const part = seconds / rounds;
+  const probe = probeOf(backend, threads);
+  const clock = timeCalls(run, 0.01) < 0.2 ? timeShortCalls : timeCalls;
+  const samples = [];
   const ours = async () => {
     await new Promise((done) => setImmediate(done)); // lets finalizers of the round before run
-    peaks.push(backend.peakGflops(2 ** 20, now)); // in every round, since the machine's speed drifts
-    return clock(run, part) / per;
+    if (!(item.flops > 0)) return clock(run, part) / per;
+    const round = timeBeside(run, item.flops, probe, 2 * part); // half of it goes to the probes
+    samples.push(...round);
+    return median(round.map((s) => s.ms)) / per;
   };
   const rivals = Object.fromEntries(Object.entries(peers).map(([name, peer]) => [name, () => peer.ask(item.name, part, item.request)]));
   const result = await interleave(ours, rivals, rounds);
   for (const [name, facts] of Object.entries(result.peers)) facts.version = peers[name].version;
-  const gflops = item.flops / result.ms / 1e6;
-  const peakGflops = median(peaks);
-  const share = item.flops > 0 ? { gflops, shareOfPeak: gflops / peakGflops / threads } : {};
-  return { ms: result.ms, peakGflops, ...share, peers: result.peers };
+  if (samples.length === 0) return { ms: result.ms, peakGflops: probe(10) / threads, peers: result.peers };
+  const peakGflops = median(samples.map((s) => s.peak)) / threads;
+  const shareOfPeak = median(samples.map((s) => s.share));
+  return { ms: result.ms, peakGflops, gflops: item.flops / result.ms / 1e6, shareOfPeak, peers: result.peers };
 }
 
 const modesOf = { workloads: ['eager', 'compiled'], layers: ['compiled'] };

@@ -29,6 +29,14 @@ export interface EngineInfo {
   readonly memory: number | undefined;
 }
 
+/** How a peak is measured; by default, on one core for some 50 ms. */
+export interface PeakOptions {
+  readonly iterations?: number;
+  readonly clock?: () => number;
+  readonly threads?: number;
+  readonly times?: number;
+}
+
 const MAX_THREADS = 64;
 
 /** Rejects thread counts that make no sense; large ones are cut to what the engine's pool can hold. */
@@ -94,26 +102,31 @@ export class CpuBackend implements Backend {
     return new CpuExecutable(this.binding, tape, program.buffers);
   }
 
-  /** Billions of float32 operations a second that one thread can do at most, measured now by `clock` (some 50 ms). For benchmarks. */
-  peakGflops(iterations: number = 2 ** 22, clock: () => number = () => performance.now()): number {
-    const out = this.allocate(8);
-    const best = Math.max(...[0, 1, 2].map(() => this.probe(out, iterations, clock)));
+  /**
+   * Billions of float32 operations a second that a core can do at most while `threads` of them compute, measured now by `clock`: the best
+   * of `times`. For benchmarks.
+   */
+  peakGflops({ iterations = 2 ** 22, clock = () => performance.now(), threads = 1, times = 3 }: PeakOptions = {}): number {
+    const out = this.allocate(4 + 4 * threads);
+    const best = Math.max(...Array.from({ length: times }, () => this.probe(out, iterations, threads, clock)));
     this.release(out);
     return best;
   }
 
   maxGflops(): number {
-    return this.peakGflops() * this.binding.threads;
+    const { threads } = this.binding;
+    return this.peakGflops({ threads }) * threads;
   }
 
-  private probe(out: CpuStorage, iterations: number, clock: () => number): number {
-    const words = Int32Array.of(families.probe, 7, 0, iterations, 0, dtypes.float32.code, 0, 0);
+  private probe(out: CpuStorage, iterations: number, threads: number, clock: () => number): number {
+    const words = Int32Array.of(families.probe, 8, 0, iterations, threads, 0, dtypes.float32.code, 0, 0);
     const tape = this.allocate(words.byteLength);
     this.upload(tape, 0, new Uint8Array(words.buffer));
     const start = clock();
     new CpuExecutable(this.binding, tape, 1).run([out], [0], [0.999, 0.001]);
     const elapsed = clock() - start;
-    const [, perIteration = 0] = new Float32Array(this.downloadNow(out, 0, 8));
+    const [perIteration = 0] = new Float32Array(this.downloadNow(out, 0, 4));
+    this.release(tape);
     return (perIteration * iterations) / elapsed / 1e6;
   }
 
