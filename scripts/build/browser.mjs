@@ -1,5 +1,6 @@
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join, relative } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { parse } from 'acorn';
 import { filesBelow, hash, inRoot, stamp, writeWhole } from './files.mjs';
 
@@ -13,8 +14,8 @@ const testOnlyRule = new Set(['torch', 'domain', 'points', 'kinks', 'more', 'cal
 /** Makers of rows, and the first of their arguments that is for the suites alone. */
 const forSuites = { composed: 2, derived: 3, windowRow: 2, lpRow: 2, unpoolRow: 2, copied: 2, pieces: 2, unchanged: 1, sampler: 1 };
 
-/** dist/browser/: the modules of dist/ without the samples of ops, which a page would load and never use. */
-export function buildBrowser() {
+/** dist/browser/: the modules of dist/ without the samples of ops, which a page would load and never use, and in fewer words. */
+export async function buildBrowser() {
   const dist = inRoot('dist');
   const files = filesBelow(dist).map((file) => relative(dist, file).replaceAll('\\', '/'));
   const sources = files.filter((file) => file.endsWith('.js') && !nodeOnly.test(file));
@@ -25,7 +26,8 @@ export function buildBrowser() {
   for (const file of files) if (file.startsWith('browser/') && !texts.has(file.slice('browser/'.length))) rmSync(join(dist, file));
   let saved = 0;
   for (const [file, text] of texts) {
-    const short = withShortErrors(withoutTests(text.replace(/^\/\/# sourceMappingURL=.*$/m, '')));
+    const whole = text.replace(/^\/\/# sourceMappingURL=.*$/m, '');
+    const short = withShortErrors(withShortForms(withoutTests(file === methodsFile ? await withListedMethods(whole) : whole)));
     saved += text.length - short.length;
     writeWhole(join(dist, 'browser', file), short);
   }
@@ -37,6 +39,75 @@ export function buildBrowser() {
 function withShortErrors(text) {
   const imports = /^import \{ ([^}]*\bLibError\b[^}]*) \} from '([^']*core\/errors\.js|\.\/errors\.js)';$/m;
   return imports.test(text) ? text.replace(imports, "import { $1, raise } from '$2';").replaceAll('throw new LibError(', 'raise(') : text;
+}
+
+/** What bundlers and compression cannot see: composites that are a name and a function, numbers by their short names, fields. */
+function withShortForms(text) {
+  const edits = [];
+  let composites = 0;
+  visit(parse(text, { ecmaVersion: 'latest', sourceType: 'module' }), (node) => {
+    if (isInfinity(node)) edits.push([node.start, node.end, infinities[node.property.name]]);
+    if (node.type === 'ClassDeclaration' && node.superClass === null) edits.push(...assignedFields(node.body.body));
+    const short = isComposite(node) ? shortComposite(node, text) : [];
+    composites += short.length > 0 ? 1 : 0;
+    edits.push(...short);
+  });
+  const out = edited(text, edits);
+  return composites === 0 ? out : out.replace(/^import \{ ([^}]*\bdefineComposite\b[^}]*) \}/m, 'import { $1, composite }');
+}
+
+const infinities = { POSITIVE_INFINITY: 'Infinity', NEGATIVE_INFINITY: '-Infinity', NaN: 'NaN' };
+const isInfinity = ({ type, object, property }) =>
+  type === 'MemberExpression' && object.name === 'Number' && Object.hasOwn(infinities, property.name ?? '');
+
+/** Fields without values that the constructor sets before all else, in their order: they need no declaration. */
+function assignedFields(members) {
+  const bare = members.filter((m) => m.type === 'PropertyDefinition' && !m.static && m.value === null && m.key.type === 'Identifier');
+  const first = members.find((m) => m.kind === 'constructor')?.value.body.body ?? [];
+  const sets = (statement, name) =>
+    statement?.expression?.type === 'AssignmentExpression' &&
+    statement.expression.left.object?.type === 'ThisExpression' &&
+    statement.expression.left.property.name === name;
+  return bare.every((field, i) => sets(first[i], field.key.name)) ? bare.map((field) => [field.start, field.end, '']) : [];
+}
+
+const isComposite = ({ type, callee, arguments: [row] = [] }) =>
+  type === 'CallExpression' &&
+  callee.name === 'defineComposite' &&
+  row.type === 'ObjectExpression' &&
+  row.properties[0].key?.name === 'name';
+
+/** `defineComposite({ name, compose(…) {…}, … })` as `composite(name, (…) => {…}, { … })`. */
+function shortComposite({ callee, arguments: [row] }, text) {
+  const at = row.properties.findIndex((p) => p.key?.name === 'compose');
+  if (at < 0 || row.properties.some((p) => p.type === 'SpreadElement')) return [];
+  const [name, { value: compose, method }] = [row.properties[0], row.properties[at]];
+  const { params, body } = compose;
+  const before = method ? `, (${params.map((p) => text.slice(p.start, p.end)).join(', ')}) => ` : ', ';
+  const others = row.properties.filter((p) => p !== name && p !== row.properties[at]).map((p) => text.slice(p.start, p.end));
+  return [
+    [callee.start, callee.end, 'composite'],
+    [row.start, name.value.start, ''],
+    [name.value.end, method ? body.start : compose.start, before],
+    [compose.end, row.end, others.length > 0 ? `, { ${others.join(', ')} }` : ''],
+  ];
+}
+
+const methodsFile = 'ops/index.js';
+/** The table of methods as lists of rows, which know their names: a bundler would write `name: () => row` for each. */
+async function withListedMethods(text) {
+  let out = text;
+  for (const [line, table, file] of text.matchAll(/^import \* as (\w+) from '\.\/(\w+\.js)';$/gm)) {
+    const entries = Object.entries(await import(pathToFileURL(inRoot('dist', 'ops', file)).href));
+    const local = (name) => `${table}_${name}`;
+    const [named, others] = [entries.filter(([name, op]) => op.row?.name === name), entries.filter(([name, op]) => op.row?.name !== name)];
+    const list = `byName([${named.map(([name]) => local(name)).join(', ')}])`;
+    const rest = others.map(([name]) => `${name}: ${local(name)}`).join(', ');
+    out = out
+      .replace(line, `import { ${entries.map(([name]) => `${name} as ${local(name)}`).join(', ')} } from './${file}';`)
+      .replace(`...${table},`, `...${list}, ${rest}${rest && ','}`);
+  }
+  return `${out}function byName(ops) { return Object.fromEntries(ops.map((op) => [op.row.name, op])); }\n`;
 }
 
 /** A module with the test-only parts of its rows cut out: a row is an object literal with a generator method `samples`. */
@@ -55,14 +126,19 @@ function withoutTests(text) {
       if (p.type === 'SpreadElement' && names.size > 0 && holdsOnly(p.argument, names)) cuts.push([p.start, p.end]);
     }
   });
+  return edited(text, cuts);
+}
+
+/** The text with what stands at [start, end) replaced, or cut out together with the comma behind it. */
+function edited(text, edits) {
   let out = '';
   let at = 0;
-  for (const [start, end, instead] of cuts.sort((a, b) => a[0] - b[0])) {
+  for (const [start, end, instead] of edits.sort((a, b) => a[0] - b[0])) {
     if (start < at) continue;
     out += text.slice(at, start);
     at = end;
     if (instead !== undefined) out += instead;
-    else while (/[\s,]/.test(text[at] ?? '')) at++; // the comma behind it
+    else while (/[\s,]/.test(text[at] ?? '')) at++;
   }
   return out + text.slice(at);
 }

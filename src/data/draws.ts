@@ -1,5 +1,6 @@
+import { fillNormal, fillUniform } from '../core/draws.js';
 import { LibError } from '../core/errors.js';
-import { fillNormal, fillUniform, type Key, splitKey } from '../core/philox.js';
+import { type Key, splitKey } from '../core/philox.js';
 import { tensor } from '../tensor/creation.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { orderKey } from './random.js';

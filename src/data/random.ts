@@ -1,5 +1,6 @@
+import { fillUniform } from '../core/draws.js';
 import { LibError } from '../core/errors.js';
-import { fillUniform, type Key, splitKey } from '../core/philox.js';
+import { type Key, splitKey } from '../core/philox.js';
 import { dataGenerator, Generator } from '../tensor/random.js';
 
 export type { Key } from '../core/philox.js';

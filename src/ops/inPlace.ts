@@ -4,6 +4,7 @@ import { formatShape, sameShape } from '../core/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { isRecorded } from './apply.js';
 import { copy_ } from './assign.js';
+import type { AnyRow } from './define.js';
 import { igamma, igammac } from './gamma.js';
 import { indexAdd, indexCopy, indexFill, indexPut, scatter, scatterAdd, scatterReduce } from './indexing.js';
 import { addbmm, addmm, addmv, baddbmm } from './matmul.js';
@@ -18,8 +19,9 @@ import { cumprod, cumsum } from './scan.js';
 type Row = (x: Tensor, ...rest: never[]) => Tensor;
 type Over<F extends Row> = F extends (x: Tensor, ...rest: infer Rest) => Tensor ? (x: Tensor, ...rest: Rest) => Tensor : never;
 
-function over<F extends Row>(name: string, row: F): Over<F> {
-  const call = row as unknown as (x: Tensor, ...rest: readonly unknown[]) => Tensor;
+function over<F extends Row & { readonly row: AnyRow }>(op: F): Over<F> {
+  const call = op as unknown as (x: Tensor, ...rest: readonly unknown[]) => Tensor;
+  const name = `${op.row.name}_`;
   return ((x: Tensor, ...rest: readonly unknown[]) => {
     // What the gradient rule keeps must not be what is written over.
     const y = call(isRecorded([x]) ? x.clone() : x, ...rest);
@@ -35,57 +37,57 @@ function over<F extends Row>(name: string, row: F): Over<F> {
 }
 
 /** {@link addbmm}, written over this tensor. */
-export const addbmm_: Over<typeof addbmm> = over('addbmm_', addbmm);
+export const addbmm_: Over<typeof addbmm> = over(addbmm);
 /** {@link addmm}, written over this tensor. */
-export const addmm_: Over<typeof addmm> = over('addmm_', addmm);
+export const addmm_: Over<typeof addmm> = over(addmm);
 /** {@link addmv}, written over this tensor. */
-export const addmv_: Over<typeof addmv> = over('addmv_', addmv);
+export const addmv_: Over<typeof addmv> = over(addmv);
 /** {@link addr}, written over this tensor. */
-export const addr_: Over<typeof addr> = over('addr_', addr);
+export const addr_: Over<typeof addr> = over(addr);
 /** {@link baddbmm}, written over this tensor. */
-export const baddbmm_: Over<typeof baddbmm> = over('baddbmm_', baddbmm);
+export const baddbmm_: Over<typeof baddbmm> = over(baddbmm);
 /** {@link cumprod}, written over this tensor. */
-export const cumprod_: Over<typeof cumprod> = over('cumprod_', cumprod);
+export const cumprod_: Over<typeof cumprod> = over(cumprod);
 /** {@link cumsum}, written over this tensor. */
-export const cumsum_: Over<typeof cumsum> = over('cumsum_', cumsum);
+export const cumsum_: Over<typeof cumsum> = over(cumsum);
 /** {@link floatPower}, written over this tensor. */
-export const floatPower_: Over<typeof floatPower> = over('floatPower_', floatPower);
+export const floatPower_: Over<typeof floatPower> = over(floatPower);
 /** {@link igamma}, written over this tensor. */
-export const igamma_: Over<typeof igamma> = over('igamma_', igamma);
+export const igamma_: Over<typeof igamma> = over(igamma);
 /** {@link igammac}, written over this tensor. */
-export const igammac_: Over<typeof igammac> = over('igammac_', igammac);
+export const igammac_: Over<typeof igammac> = over(igammac);
 /** {@link indexAdd}, written over this tensor. */
-export const indexAdd_: Over<typeof indexAdd> = over('indexAdd_', indexAdd);
+export const indexAdd_: Over<typeof indexAdd> = over(indexAdd);
 /** {@link indexCopy}, written over this tensor. */
-export const indexCopy_: Over<typeof indexCopy> = over('indexCopy_', indexCopy);
+export const indexCopy_: Over<typeof indexCopy> = over(indexCopy);
 /** {@link indexFill}, written over this tensor. */
-export const indexFill_: Over<typeof indexFill> = over('indexFill_', indexFill);
+export const indexFill_: Over<typeof indexFill> = over(indexFill);
 /** {@link indexPut}, written over this tensor. */
-export const indexPut_: Over<typeof indexPut> = over('indexPut_', indexPut);
+export const indexPut_: Over<typeof indexPut> = over(indexPut);
 /** {@link indexReduce}, written over this tensor. */
-export const indexReduce_: Over<typeof indexReduce> = over('indexReduce_', indexReduce);
+export const indexReduce_: Over<typeof indexReduce> = over(indexReduce);
 /** {@link maskedScatter}, written over this tensor. */
-export const maskedScatter_: Over<typeof maskedScatter> = over('maskedScatter_', maskedScatter);
+export const maskedScatter_: Over<typeof maskedScatter> = over(maskedScatter);
 /** {@link mvlgamma}, written over this tensor. */
-export const mvlgamma_: Over<typeof mvlgamma> = over('mvlgamma_', mvlgamma);
+export const mvlgamma_: Over<typeof mvlgamma> = over(mvlgamma);
 /** {@link nextafter}, written over this tensor. */
-export const nextafter_: Over<typeof nextafter> = over('nextafter_', nextafter);
+export const nextafter_: Over<typeof nextafter> = over(nextafter);
 /** {@link polygamma}, written over this tensor. */
-export const polygamma_: Over<typeof polygamma> = over('polygamma_', polygamma);
+export const polygamma_: Over<typeof polygamma> = over(polygamma);
 /** {@link put}, written over this tensor. */
-export const put_: Over<typeof put> = over('put_', put);
+export const put_: Over<typeof put> = over(put);
 /** {@link renorm}, written over this tensor. */
-export const renorm_: Over<typeof renorm> = over('renorm_', renorm);
+export const renorm_: Over<typeof renorm> = over(renorm);
 /** {@link scatter}, written over this tensor. */
-export const scatter_: Over<typeof scatter> = over('scatter_', scatter);
+export const scatter_: Over<typeof scatter> = over(scatter);
 /** {@link scatterAdd}, written over this tensor. */
-export const scatterAdd_: Over<typeof scatterAdd> = over('scatterAdd_', scatterAdd);
+export const scatterAdd_: Over<typeof scatterAdd> = over(scatterAdd);
 /** {@link scatterReduce}, written over this tensor. */
-export const scatterReduce_: Over<typeof scatterReduce> = over('scatterReduce_', scatterReduce);
+export const scatterReduce_: Over<typeof scatterReduce> = over(scatterReduce);
 /** {@link tril}, written over this tensor. */
-export const tril_: Over<typeof tril> = over('tril_', tril);
+export const tril_: Over<typeof tril> = over(tril);
 /** {@link triu}, written over this tensor. */
-export const triu_: Over<typeof triu> = over('triu_', triu);
+export const triu_: Over<typeof triu> = over(triu);
 
 export interface FillDiagonalOptions {
   /** Begin again below the square part of a tall matrix. Default false. */

@@ -23,20 +23,31 @@ function series(t: Expr, c: readonly number[]): Expr {
 /** The series in u from 0 to 1. */
 const unit = (u: Expr, c: readonly number[]): Expr => series(u.mul(2).sub(1), c);
 
-/** exp(-|x|) I(x) from what it is up to 8 and from the series beyond, times `sign`. */
-function scaledI(a: Expr, near: Expr, far: readonly number[], sign: Expr): Expr {
+/** Σ weight(k) t^k / (k! (k + order)!): of I and K near the origin, t = x² / 4. The terms fall and hardly cancel. */
+function powers(t: Expr, order: 0 | 1, count: number, weight: (k: number) => number = () => 1): Expr {
+  const c: number[] = [];
+  for (let k = 0, falling = 1; k < count; k++, falling /= k * (k + order)) c.push(weight(k) * falling);
+  return c.reduceRight((sum, v) => sum.mul(t).add(v), constant(0));
+}
+const quarter = (x: Expr): Expr => x.mul(x).mul(1 / 4);
+const EULER_GAMMA = 0.5772156649015329;
+/** Digamma at k + 1. */
+const psi = (k: number): number => (k === 0 ? -EULER_GAMMA : psi(k - 1) + 1 / k);
+
+/** exp(-|x|) I(x) from its power series up to 8 and from the fit beyond, times `sign`. */
+function scaledI(a: Expr, series8: Expr, far: readonly number[], sign: Expr): Expr {
   const u = constant(8).div(a);
-  return a.lessEqual(8).select(near, unit(u, far).mul(a.rsqrt()).mul(sign));
+  return a.lessEqual(8).select(series8.mul(a.neg().exp()), unit(u, far).mul(a.rsqrt()).mul(sign));
 }
 /** exp(-|x|) I0(x). */
 export function i0e(x: Expr): Expr {
   const a = x.abs();
-  return scaledI(a, unit(a.mul(1 / 8), fits.I0E_NEAR), fits.I0E_FAR, constant(1));
+  return scaledI(a, powers(quarter(x), 0, 25), fits.I0E_FAR, constant(1));
 }
 /** exp(-|x|) I1(x). */
 export function i1e(x: Expr): Expr {
   const a = x.abs();
-  return scaledI(a, unit(a.mul(1 / 8), fits.I1E_NEAR).mul(x), fits.I1E_FAR, x.sign());
+  return scaledI(a, powers(quarter(x), 1, 25).mul(x.mul(0.5)), fits.I1E_FAR, x.sign());
 }
 export const i0 = (x: Expr): Expr => i0e(x).mul(x.abs().exp());
 export const i1 = (x: Expr): Expr => i1e(x).mul(x.abs().exp());
@@ -45,15 +56,23 @@ export const i1 = (x: Expr): Expr => i1e(x).mul(x.abs().exp());
 const joinedK = (x: Expr, near: Expr, far: Expr): Expr =>
   x.equal(0).select(Number.POSITIVE_INFINITY, x.less(0).select(Number.NaN, x.lessEqual(2).select(near, far)));
 function k0Parts(x: Expr): readonly [near: Expr, far: Expr] {
-  const u = x.mul(x).mul(1 / 4);
-  const near = unit(u, fits.K0_NEAR).sub(x.mul(0.5).log().mul(unit(u, fits.I0_SMALL)));
+  const t = quarter(x);
+  const near = powers(t, 0, 12, psi).sub(
+    x
+      .mul(0.5)
+      .log()
+      .mul(powers(t, 0, 12)),
+  );
   return [near, unit(constant(2).div(x), fits.K0E_FAR).mul(x.rsqrt())];
 }
 function k1Parts(x: Expr): readonly [near: Expr, far: Expr] {
-  const u = x.mul(x).mul(1 / 4);
-  const near = unit(u, fits.K1_NEAR)
-    .div(x)
-    .add(x.mul(0.5).log().mul(unit(u, fits.I1_SMALL)).mul(x));
+  const [t, half] = [quarter(x), x.mul(0.5)];
+  const near = half
+    .log()
+    .mul(powers(t, 1, 12))
+    .sub(powers(t, 1, 12, (k) => psi(k) / 2 + psi(k + 1) / 2))
+    .mul(half)
+    .add(x.reciprocal());
   return [near, unit(constant(2).div(x), fits.K1E_FAR).mul(x.rsqrt())];
 }
 export function k0(x: Expr): Expr {

@@ -1,7 +1,8 @@
 // Random bits: the published answers, and the bits that the engine makes (engine/test/math_test.cpp prints the same hashes).
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { fillIntegers, fillNormal, fillUniform, type Key, normalOf, philox4x32, splitKey, type Words } from '../../dist/core/philox.js';
+import { fillIntegers, fillNormal, fillUniform, normalOf } from '../../dist/core/draws.js';
+import { type Key, philox4x32, splitKey, type Words } from '../../dist/core/philox.js';
 
 const key: Key = { low: 0xa4093822, high: 0x299f31d0 };
 const offset = 0xfffffffe; // the draw crosses into the counter's second word

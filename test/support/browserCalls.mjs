@@ -27,4 +27,5 @@ const results = deserialize(readFileSync(source)).map(({ path, args }) => {
     return String(error.stack);
   }
 });
-writeFileSync(target, serialize(results));
+const methods = Object.getOwnPropertyNames(library.Tensor.prototype).sort();
+writeFileSync(target, serialize([...results, methods]));

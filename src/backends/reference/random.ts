@@ -1,5 +1,5 @@
+import { fillIntegers, fillNormal, fillUniform } from '../../core/draws.js';
 import type { DType } from '../../core/dtype.js';
-import { fillIntegers, fillNormal, fillUniform } from '../../core/philox.js';
 import type { RandomKernel } from '../../program/kernel.js';
 import type { Run, View } from './view.js';
 
