@@ -17,6 +17,7 @@ import { rematerialize } from '../program/passes/rematerialize.js';
 import type { Program, ProgramOperand } from '../program/program.js';
 import { getDefaultDtype } from '../tensor/creation.js';
 import { type Device, defaultDevice } from '../tensor/device.js';
+import { replacements } from '../tensor/replace.js';
 import { Tensor } from '../tensor/tensor.js';
 import { isPlace, Layout, type Leaf, type Place, type Source } from './layout.js';
 import type { MemoryProfile } from './profile.js';
@@ -72,6 +73,8 @@ export class Replay {
   private readonly gradMode = isGradEnabled();
   private readonly defaults = [defaultDevice(), getDefaultDtype(), autocastDtype()] as const;
   private readonly guards: readonly (() => boolean)[];
+  /** Bytes of tensors from outside that were replaced since are no longer theirs. */
+  private readonly replaced = replacements();
   private readonly leaves: readonly (readonly [Tensor, boolean])[];
   private readonly gradEntries: readonly GradEntry[];
   private readonly writes: readonly (readonly [buffer: number, times: number])[];
@@ -137,7 +140,7 @@ export class Replay {
   matches(args: unknown, tensors: readonly Tensor[]): boolean {
     const { inputs } = this;
     const [device, dtype, cast] = this.defaults;
-    if (tensors.length !== inputs.length || this.gradMode !== isGradEnabled()) return false;
+    if (tensors.length !== inputs.length || this.gradMode !== isGradEnabled() || this.replaced !== replacements()) return false;
     if (device !== defaultDevice() || dtype !== getDefaultDtype() || cast !== autocastDtype()) return false;
     for (let i = 0; i < inputs.length; i++) {
       const [t, x] = [tensors[i] as Tensor, inputs[i] as Tensor];

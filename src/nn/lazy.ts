@@ -1,9 +1,11 @@
+import { isFloat } from '../core/dtype.js';
 import { LibError } from '../core/errors.js';
 import { formatShape, type Shape } from '../core/shape.js';
 import { eagerly } from '../ops/apply.js';
 import { noGrad } from '../tensor/autograd.js';
 import { capturing } from '../tensor/capturing.js';
 import { empty } from '../tensor/creation.js';
+import { replaceData } from '../tensor/replace.js';
 import { isTensor, type Tensor } from '../tensor/tensor.js';
 import {
   Conv1d,
@@ -85,8 +87,8 @@ function become(lazy: LazyModule, made: Module): void {
   Object.setPrototypeOf(lazy, Object.getPrototypeOf(made) as object);
 }
 
-function filled(shell: Tensor, { spec, storage, offset, device }: Tensor): Tensor {
-  Object.assign(shell, { spec, storage, offset, device });
+function filled(shell: Tensor, made: Tensor): Tensor {
+  replaceData('lazy', shell, made.to({ dtype: isFloat(made.dtype) ? shell.dtype : made.dtype, device: shell.device }));
   return Object.setPrototypeOf(shell, shell instanceof Parameter ? Parameter.prototype : Buffer.prototype) as Tensor;
 }
 

@@ -112,14 +112,14 @@ export interface MSEOptions extends LossOptions {
 /** Mean squared error (torch.nn.MSELoss). */
 export class MSELoss extends Loss<LossOptions> {
   protected override readonly loss: LossOp<Pair, LossOptions> = mseLoss;
-  readonly half: boolean;
+  readonly halved: boolean;
   constructor({ half = false, ...options }: MSEOptions = {}) {
     super(options);
-    this.half = half;
+    this.halved = half;
   }
   override forward(...inputs: Pair): Tensor {
     const loss = super.forward(...inputs);
-    return this.half ? loss.mul(0.5) : loss;
+    return this.halved ? loss.mul(0.5) : loss;
   }
 }
 /** Mean absolute error (torch.nn.L1Loss). */

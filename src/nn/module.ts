@@ -1,7 +1,10 @@
+import { dtypes, isFloat } from '../core/dtype.js';
 import { LibError } from '../core/errors.js';
 import { formatShape, sameShape } from '../core/shape.js';
+import { type ToTarget, wishes } from '../ops/cast.js';
 import { noGrad } from '../tensor/autograd.js';
 import { capturing } from '../tensor/capturing.js';
+import { replaceData } from '../tensor/replace.js';
 import { isTensor, Tensor } from '../tensor/tensor.js';
 import { addHook, type BackwardHook, type ForwardHook, type ForwardPreHook } from './hooks.js';
 import type { SparseRows } from './sparseRows.js';
@@ -124,6 +127,42 @@ export abstract class Module<Inputs extends readonly unknown[] = readonly [Tenso
   requiresGrad_(value = true): this {
     for (const p of this.parameters()) p.requiresGrad_(value);
     return this;
+  }
+
+  /**
+   * Casts every parameter and buffer of floating type to `target`, or moves all of them to a device, in place (torch.nn.Module.to):
+   * parameters stay the objects that optimizers hold, and their gradients come along. State that an optimizer has already stays as it is.
+   * @example new Linear(2, 2).to('float64').weight.dtype // 'float64'
+   */
+  to(target: ToTarget): this {
+    const { dtype, device } = wishes(target, {});
+    if (dtype !== undefined && !(dtype in dtypes && isFloat(dtype)))
+      throw new LibError('dtype', `Module.to: the type must be a floating one, got ${dtype}.`);
+    const cast = (t: Tensor): Tensor => noGrad(() => t.detach().to({ dtype: isFloat(t.dtype) ? dtype : undefined, device }));
+    for (const [, t] of walk(this, '')) {
+      if (!(t instanceof Parameter || t instanceof Buffer)) continue;
+      const there = cast(t);
+      if (there.spec === t.spec && there.device === t.device) continue; // as it was, or reached by another name
+      replaceData('Module.to', t, there);
+      if (t.grad !== null) replaceData('Module.to', t.grad, cast(t.grad));
+    }
+    return this;
+  }
+  /** Casts parameters and buffers of floating type to float32. */
+  float(): this {
+    return this.to('float32');
+  }
+  /** Casts parameters and buffers of floating type to float64. */
+  double(): this {
+    return this.to('float64');
+  }
+  /** Casts parameters and buffers of floating type to float16. */
+  half(): this {
+    return this.to('float16');
+  }
+  /** Casts parameters and buffers of floating type to bfloat16. */
+  bfloat16(): this {
+    return this.to('bfloat16');
   }
 
   /** Forgets all gradients. */

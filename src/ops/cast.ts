@@ -29,7 +29,8 @@ export interface ToOptions {
 /** An element type, a device, a tensor that has both, or nothing but options. */
 export type ToTarget = DType | Device | Tensor | ToOptions;
 
-function wishes(target: ToTarget, options: ToOptions): ToOptions {
+/** @internal What a target and options ask for. */
+export function wishes(target: ToTarget, options: ToOptions): ToOptions {
   if (typeof target === 'string') return { ...options, dtype: target };
   if (isTensor(target)) return { ...options, dtype: target.dtype, device: target.device };
   return 'allocate' in target ? { ...options, device: target } : { ...target, ...options };

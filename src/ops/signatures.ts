@@ -662,6 +662,8 @@ export const signatures: Readonly<Record<string, string>> = {
   vsplit: 'x:T sections:[i]|i',
   vstack: 'tensors:[T]',
   where: 'condition:T a:T|n b:T|n',
+  wishes:
+    'target:<bfloat16,bool,float16,float32,float64,int32,uint8>|T|o options:{dtype:<bfloat16,bool,float16,float32,float64,int32,uint8> device:o copy:b nonBlocking:b}',
   xlog1py: 'a:T b:T|n',
   xlogy: 'a:T b:T|n',
   zero_: 'x:T',
