@@ -41,13 +41,15 @@ function testFiles(filters) {
 }
 
 /** Long files first: the last one to finish then leaves a processor idle for a short time only. */
-const weights = ['gradients', 'browser', 'pack', 'mnist', 'backends', 'torch', 'modes'];
+const weights = ['pack', 'browser.test', 'cli', 'workloads', 'modelsTiny', 'capture', 'gradients', 'torch', 'backends', 'fused', 'modules'];
 const byWeight = (a, b) => rank(a) - rank(b);
 const rank = (file) => (weights.findIndex((word) => file.includes(word)) + weights.length + 1) % (weights.length + 1);
 
 const { values, positionals } = options();
 if (values.tiny && positionals.length > 0) stop('--tiny takes no file names.');
 if (values.backend !== undefined) process.env.CHAINRULE_BACKEND = values.backend;
+// Two files run at once: a thread each, where a test does not ask for more, is all that two processors have.
+process.env.CHAINRULE_THREADS ??= '1';
 process.env.NODE_OPTIONS = `${process.env.NODE_OPTIONS ?? ''} --enable-source-maps --no-warnings`;
 
 const report = new Report(root, { slowest: Number(values.slowest ?? 0) });

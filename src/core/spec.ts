@@ -1,5 +1,5 @@
 import { type DType, dtypes } from './dtype.js';
-import { contiguousStrides, type Shape, sizeOf } from './shape.js';
+import { contiguousStrides, keyOf, type Shape, sizeOf } from './shape.js';
 
 /**
  * Everything about a tensor but its bytes: element type, shape and strides (in elements).
@@ -21,12 +21,12 @@ const table = new Map<string, Spec>();
 
 /** The spec with this type and shape; dense unless strides are given. */
 export function specOf(dtype: DType, shape: Shape, strides?: readonly number[]): Spec {
-  const key = strides === undefined ? `${dtype}|${shape}` : `${dtype}|${shape}|${strides}`;
+  const key = strides === undefined ? `${dtype}|${keyOf(shape)}` : `${dtype}|${keyOf(shape)}|${keyOf(strides)}`;
   const known = table.get(key);
   if (known !== undefined) return known;
   const dense = contiguousStrides(shape);
   const isDense = strides === undefined || shape.every((d, i) => d === 1 || strides[i] === dense[i]) || sizeOf(shape) === 0;
-  const canonical = isDense ? `${dtype}|${shape}|${dense}` : `${dtype}|${shape}|${strides}`;
+  const canonical = `${dtype}|${keyOf(shape)}|${keyOf(isDense ? dense : (strides ?? dense))}`;
   const spec = table.get(canonical) ?? makeSpec(dtype, [...shape], isDense ? dense : [...(strides ?? dense)], isDense);
   table.set(canonical, spec);
   table.set(key, spec);

@@ -1,6 +1,6 @@
 import { cached } from '../core/cache.js';
 import { type ComputeType, computeType, type DType } from '../core/dtype.js';
-import { broadcastShapes, type Shape, sameShape } from '../core/shape.js';
+import { broadcastShapes, keyOf, type Shape, sameShape } from '../core/shape.js';
 import { type Spec, specOf } from '../core/spec.js';
 import { constant, derivative, type Expr, input, isDifferentiable, scalar as scalarLeaf, substitute, topological } from '../expr/expr.js';
 import type { Reducer } from '../program/kernel.js';
@@ -104,8 +104,9 @@ const savesCache = new WeakMap<Expr, Map<string, Saves>>();
 
 function savedBy(params: MapParams, needs: readonly boolean[]): Saves {
   const cache = cached(savesCache, params.expr, () => new Map<string, Saves>());
-  const own = params.slopes?.map((e) => e?.id);
-  return cached(cache, `${needs}|${own}`, () => {
+  let key = '';
+  for (let i = 0; i < needs.length; i++) key += needs[i] ? `+${params.slopes?.[i]?.id ?? ''}` : '-';
+  return cached(cache, key, () => {
     const read = new Set<number>();
     const n = needs.length;
     needs.forEach((need, i) => {
@@ -193,7 +194,7 @@ export function reduceMap(inputs: readonly Tensor[], params: ReduceMapParams, sc
     const left = shape.filter((_, i) => !dims.includes(i));
     return reduceMap(inputs, { ...params, out: left }, scalars).reshape(out);
   }
-  const key = `${expr.id}|${dims}|${shape}|${out}|${dtype}|${divisor}`;
+  const key = `${expr.id}|${keyOf(dims)}|${keyOf(shape)}|${keyOf(out)}|${dtype}${divisor}`;
   const definition = cached(reductions, name, () => reduceDefinition(name) as unknown as Definition);
   return apply(definition, { inputs, params, scalars, key })[0] as Tensor;
 }
