@@ -1,6 +1,6 @@
 import { LibError } from '../core/errors.js';
 import { formatShape } from '../core/shape.js';
-import { backward, grad } from './autograd.js';
+import { backward, grad, noGrad } from './autograd.js';
 import { zerosLike } from './creation.js';
 import type { Tensor } from './tensor.js';
 
@@ -41,23 +41,34 @@ export function gradcheck(
       );
     }
   }
-  const loss = (): Tensor => functional(f(...inputs));
+  const results = (): readonly Tensor[] => {
+    const ys = f(...inputs);
+    return 'spec' in ys ? [ys] : ys;
+  };
+  const loss = functional((recorded) => (recorded ? results() : noGrad(results)));
   const errors = compare(loss, checked, eps);
   if (second) {
-    const slopes = (): Tensor[] => grad(loss(), checked, { createGraph: true, allowUnused: true }).filter((g) => g !== null);
+    const slopes = (createGraph: boolean): Tensor[] =>
+      grad(loss(true), checked, { createGraph, allowUnused: true }).filter((g) => g !== null);
     // Of a linear function there is no second derivative.
-    if (slopes().some((g) => g.requiresGrad)) errors.push(...compare(() => functional(slopes()), checked, eps));
+    if (slopes(true).some((g) => g.requiresGrad)) errors.push(...compare(functional(slopes), checked, eps));
   }
   return { passed: errors.every((e) => e < tolerance), errors };
 }
 
-/** Σ wᵢ yᵢ with fixed weights of mixed sign and size. */
-function functional(ys: Tensor | readonly Tensor[]): Tensor {
-  const list = ('spec' in ys ? [ys] : ys).filter((y) => y.dtype === 'float64' && y.requiresGrad);
-  const terms = list.map((y, k) => y.mul(weightsLike(y, k)).sum());
-  const [first, ...rest] = terms;
-  if (first === undefined) throw new LibError('grad', 'gradcheck: the result must depend on an input that requires grad, got none.');
-  return rest.reduce((a, b) => a.add(b), first);
+/** A number that depends on an input; only its value is asked for when it is not to be recorded. */
+type Loss = (recorded: boolean) => Tensor;
+
+/** Σ wᵢ yᵢ with fixed weights of mixed sign and size, over the results that carry gradient in the first call, which is recorded. */
+function functional(results: (recorded: boolean) => readonly Tensor[]): Loss {
+  let weights: readonly (Tensor | null)[] | undefined;
+  return (recorded) => {
+    const ys = results(recorded);
+    weights ??= ys.map((y, k) => (y.dtype === 'float64' && y.requiresGrad ? weightsLike(y, k) : null));
+    const [first, ...rest] = weights.flatMap((w, k) => (w === null ? [] : [(ys[k] as Tensor).mul(w).sum()]));
+    if (first === undefined) throw new LibError('grad', 'gradcheck: the result must depend on an input that requires grad, got none.');
+    return rest.reduce((a, b) => a.add(b), first);
+  };
 }
 
 function weightsLike(y: Tensor, salt: number): Tensor {
@@ -67,9 +78,9 @@ function weightsLike(y: Tensor, salt: number): Tensor {
   return w;
 }
 
-function compare(loss: () => Tensor, inputs: readonly Tensor[], eps: number): number[] {
+function compare(loss: Loss, inputs: readonly Tensor[], eps: number): number[] {
   for (const x of inputs) x.grad = null;
-  const value = loss();
+  const value = loss(true);
   backward(value);
   // Rounding of the loss, seen through a quotient of differences: nothing below can be told from zero.
   const noise = (8 * Number.EPSILON * Math.max(1, Math.abs(value.itemNow()))) / eps;
@@ -82,7 +93,7 @@ function compare(loss: () => Tensor, inputs: readonly Tensor[], eps: number): nu
 }
 
 /** (L(x + ε eᵢ) − L(x − ε eᵢ)) / 2ε for every element; ε grows with elements so large that they would swallow it. */
-function centralDifference(loss: () => Tensor, x: Tensor, eps: number): Float64Array {
+function centralDifference(loss: Loss, x: Tensor, eps: number): Float64Array {
   const values = Float64Array.from(x.toArray());
   const write = (i: number, v: number): void => {
     x.device.upload(x.storage, (x.offset + i) * 8, new Uint8Array(Float64Array.of(v).buffer));
@@ -91,9 +102,9 @@ function centralDifference(loss: () => Tensor, x: Tensor, eps: number): Float64A
   return values.map((v, i) => {
     const step = Number.isFinite(v) && Math.abs(v) > 1e3 ? (eps * Math.abs(v)) / 1e3 : eps; // infinities stay: no difference
     write(i, v + step);
-    const up = loss().itemNow();
+    const up = loss(false).itemNow();
     write(i, v - step);
-    const down = loss().itemNow();
+    const down = loss(false).itemNow();
     write(i, v);
     return (up - down) / (2 * step);
   });
