@@ -39,6 +39,7 @@ function edgesOf(op: string, values: Tensor, bins: Bins, range: readonly number[
     return bins.detach().to(values.dtype);
   }
   if (!Number.isInteger(bins) || bins < 1) throw new LibError('value', `${op}: the count of bins must be a positive integer, got ${bins}.`);
+  if (range && range.length !== 2) throw new LibError('value', `${op}: the range must have two ends, got ${range.length} numbers.`);
   let [low, high] = range ?? (values.size > 0 ? [values.amin().itemNow(), values.amax().itemNow()] : [0, 0]);
   if (low === undefined || high === undefined || !(low <= high && Number.isFinite(high - low)))
     throw new LibError('value', `${op}: the range must be finite and rise, got ${low} to ${high}.`);
@@ -106,6 +107,7 @@ export const histogram: Op<[x: Tensor, bins: Bins, options?: HistogramOptions], 
     yield [[random([3]), 0], 'a positive integer'];
     yield [[random([3]), random([2, 2])], 'edges must be a vector'];
     yield [[random([3]), 2, { range: [1, 0] }], 'finite and rise'];
+    yield [[random([3]), 2, { range: [0, 1, 2] as unknown as [number, number] }], 'two ends'];
     yield [[random([3]), 2, { weight: random([2]) }], "the tensor's shape"];
   },
   torch: {

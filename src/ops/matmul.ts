@@ -364,6 +364,7 @@ export interface TensordotOptions {
 export const tensordot: Op<[a: Tensor, b: Tensor, options?: TensordotOptions]> = defineComposite({
   name: 'tensordot',
   compose(first: Tensor, second: Tensor, { dims = 2 }: TensordotOptions = {}) {
+    if (typeof dims === 'number' && !(dims >= 0)) throw new LibError('value', `tensordot: dims must be at least 0, got ${dims}.`);
     const count = (n: number, from: number): number[] => Array.from({ length: n }, (_, i) => from + i);
     const [da, db] = typeof dims === 'number' ? [count(dims, first.ndim - dims), count(dims, 0)] : dims;
     const positive = (list: readonly number[], rank: number): number[] => {
@@ -405,5 +406,6 @@ export const tensordot: Op<[a: Tensor, b: Tensor, options?: TensordotOptions]> =
   },
   *errors(random): Iterable<readonly [[a: Tensor, b: Tensor, options?: TensordotOptions], string]> {
     yield [[random([2, 3]), random([2, 3]), { dims: 1 }], 'equal sizes'];
+    yield [[random([2, 3]), random([2, 3]), { dims: -1 }], 'at least 0'];
   },
 });

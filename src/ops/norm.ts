@@ -129,6 +129,7 @@ export const batchNorm: Op<[x: Tensor, options?: BatchNormOptions]> = defineComp
       throw new LibError('value', `batchNorm: training needs more than one value for each channel, got shape ${formatShape(x.shape)}.`);
     if (count < 16) warnOfFew(count);
     const dims = x.shape.flatMap((_, d) => (d === 1 ? [] : [d]));
+    if (!(eps > 0)) throw new LibError('value', `batchNorm: eps must be positive in training, got ${eps}.`);
     const [y, mean, variance] = normalizeOver('batchNorm', x, dims, eps, shaped(weight), shaped(bias));
     if (runningMean !== null) updateRunning(runningMean, mean, momentum, 1);
     if (runningVar !== null) updateRunning(runningVar, variance, momentum, count / (count - 1));
@@ -147,6 +148,7 @@ export const batchNorm: Op<[x: Tensor, options?: BatchNormOptions]> = defineComp
     yield [[random([2, 3])], 'must be given'];
     yield [[random([1, 3]), { training: true }], 'more than one value'];
     yield [[random([3]), { training: true }], 'must be (batch, channels'];
+    yield [[random([2, 3]), { training: true, eps: 0 }], 'eps must be positive in training'];
     yield [[random([2, 3]), { training: true, weight: random([2]) }], 'the weight must have shape'];
     yield [[random([2, 3]), { training: true, runningMean: random([2]) }], 'runningMean must be'];
   },

@@ -103,10 +103,16 @@ export const diagonalScatter: Op<[x: Tensor, src: Tensor, options?: DiagonalDims
 export const asStridedScatter: Op<[x: Tensor, src: Tensor, size: Shape, stride: readonly number[], options?: AsStridedOptions]> =
   defineComposite({
     name: 'asStridedScatter',
-    compose: (x: Tensor, src: Tensor, size: Shape, stride: readonly number[], options: AsStridedOptions = {}) =>
-      writeOver('asStridedScatter', x, src, (base) => asStrided(base, size, stride, options)),
+    compose(x: Tensor, src: Tensor, size: Shape, stride: readonly number[], options: AsStridedOptions = {}) {
+      if (size.some((n, d) => n > 1 && stride[d] === 0))
+        throw new LibError('value', `asStridedScatter: elements must have places of their own, got strides [${stride.join(', ')}].`);
+      return writeOver('asStridedScatter', x, src, (base) => asStrided(base, size, stride, options));
+    },
     *samples(random): Iterable<[x: Tensor, src: Tensor, size: Shape, stride: readonly number[], options?: AsStridedOptions]> {
       yield [random([3, 4]), random([2, 2]), [2, 2], [4, 1], { storageOffset: 1 }];
+    },
+    *errors(random): Iterable<readonly [[x: Tensor, src: Tensor, size: Shape, stride: readonly number[]], string]> {
+      yield [[random([3, 4]), random([2, 2]), [2, 2], [0, 1]], 'places of their own'];
     },
     // PyTorch 2.15's gradient by the tensor is not zero where it was written over.
     torch: { call: 'torch.as_strided_scatter(a[0].detach(), a[1], a[2], a[3], o["storage_offset"])' },

@@ -144,8 +144,8 @@ export const unravelIndex: Op<[indices: Tensor, shape: Shape], Tensor[]> = defin
   name: 'unravelIndex',
   compose(indices: Tensor, shape: Shape) {
     const ids = asIndex('unravelIndex', indices);
-    if (!shape.every((d) => Number.isInteger(d) && d >= 0))
-      throw new LibError('shape', `unravelIndex: sizes must be non-negative integers, got ${formatShape(shape)}.`);
+    if (!shape.every((d) => Number.isInteger(d) && d >= (ids.size > 0 ? 1 : 0)))
+      throw new LibError('shape', `unravelIndex: sizes must be positive integers, got ${formatShape(shape)}.`);
     return shape.map((size, d) => {
       const below = sizeOf(shape.slice(d + 1));
       return ids.div(Math.max(1, below), { roundingMode: 'floor' }).remainder(Math.max(1, size));
@@ -157,7 +157,8 @@ export const unravelIndex: Op<[indices: Tensor, shape: Shape], Tensor[]> = defin
   },
   *errors(random) {
     yield [[random([2]), [2]], 'must be of type int32'];
-    yield [[random.integers([2], 0, 3), [-1]], 'non-negative integers'];
+    yield [[random.integers([2], 0, 3), [-1]], 'positive integers'];
+    yield [[random.integers([2], 0, 3), [2, 0]], 'positive integers'];
   },
   torch: { call: 'torch.unravel_index(a[0].long(), a[1])' },
 });
@@ -208,6 +209,7 @@ export const nonzeroStatic: Op<[x: Tensor, options: NonzeroStaticOptions]> = def
   compose(x: Tensor, { size, fillValue = -1 }: NonzeroStaticOptions) {
     if (!Number.isInteger(size) || size < 0)
       throw new LibError('value', `nonzeroStatic: size must be a non-negative integer, got ${size}.`);
+    if (!Number.isInteger(fillValue)) throw new LibError('value', `nonzeroStatic: fillValue must be a whole number, got ${fillValue}.`);
     const flat = x.detach().ne(0).reshape([x.size]);
     const at = flat.int().cumsum(0).sub(1);
     const place = flat.logicalAnd(at.lt(size)).where(at, size); // all others go to a place that is cut off
@@ -227,5 +229,6 @@ export const nonzeroStatic: Op<[x: Tensor, options: NonzeroStaticOptions]> = def
   },
   *errors(random): Iterable<readonly [[x: Tensor, options: NonzeroStaticOptions], string]> {
     yield [[random([2]), { size: -1 }], 'non-negative integer'];
+    yield [[random([2]), { size: 1, fillValue: 0.5 }], 'a whole number'];
   },
 });

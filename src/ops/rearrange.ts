@@ -275,7 +275,9 @@ export interface Rot90Options {
 /** Quarter turns in the plane of two dims. */
 export const rot90: Op<[x: Tensor, options?: Rot90Options]> = defineComposite({
   name: 'rot90',
-  compose(x: Tensor, { k = 1, dims: [a, b] = [0, 1] }: Rot90Options = {}) {
+  compose(x: Tensor, { k = 1, dims = [0, 1] }: Rot90Options = {}) {
+    const [a, b, ...others] = dims;
+    if (others.length > 0) throw new LibError('value', `rot90: there must be two dims, got ${dims.length}.`);
     if (resolveDim('rot90', a, x.ndim) === resolveDim('rot90', b, x.ndim)) {
       throw new LibError('index', `rot90: the two dims must differ, got ${a} and ${b}.`);
     }
@@ -288,5 +290,9 @@ export const rot90: Op<[x: Tensor, options?: Rot90Options]> = defineComposite({
     yield [random([2, 3])];
     yield [random([2, 3]), { k: 2 }];
     yield [random([2, 3, 4]), { k: -1, dims: [1, 2] }];
+  },
+  *errors(random): Iterable<readonly [[x: Tensor, options?: Rot90Options], string]> {
+    yield [[random([2, 3]), { dims: [0, 0] }], 'must differ'];
+    yield [[random([2, 3]), { dims: [0, 1, 0] as unknown as [number, number] }], 'two dims'];
   },
 });

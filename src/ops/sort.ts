@@ -123,6 +123,7 @@ export interface BincountOptions {
 export const bincount: Op<[x: Tensor, options?: BincountOptions]> = defineComposite({
   name: 'bincount',
   compose(x: Tensor, { weights, minlength = 0 }: BincountOptions = {}) {
+    if (!(minlength >= 0)) throw new LibError('value', `bincount: minlength must be at least 0, got ${minlength}.`);
     const values = x.toArray();
     let [least, most] = [0, -1];
     for (const v of values) [least, most] = [Math.min(least, v), Math.max(most, v)];
@@ -147,9 +148,10 @@ export const bincount: Op<[x: Tensor, options?: BincountOptions]> = defineCompos
     yield [random.integers([9], 0, 5), { minlength: 8 }];
     yield [random.integers([4], 0, 3), { weights: random([4]) }];
   },
-  *errors(random): Iterable<readonly [[x: Tensor], string]> {
+  *errors(random): Iterable<readonly [[x: Tensor, options?: BincountOptions], string]> {
     yield [[tensor([-1, 2], { dtype: 'int32' })], 'non-negative integers'];
     yield [[random.integers([2, 2], 0, 3)], 'must be a vector'];
+    yield [[random.integers([2], 0, 3), { minlength: -1 }], 'at least 0'];
   },
 });
 

@@ -34,6 +34,7 @@ function checkWeights(name: string, weights: Tensor | undefined, count: number):
 export const cov: Op<[x: Tensor, options?: CovOptions]> = defineComposite({
   name: 'cov',
   compose(x: Tensor, { correction = 1, fweights, aweights }: CovOptions = {}) {
+    if (!Number.isInteger(correction)) throw new LibError('value', `cov: correction must be a whole number, got ${correction}.`);
     if (x.ndim > 2) throw new LibError('shape', `cov: the tensor must have at most 2 dims, got shape ${formatShape(x.shape)}.`);
     const rows = x.ndim === 2 ? x : x.reshape([1, -1]);
     const data = rows.dtype === 'bool' || rows.dtype === 'int32' || rows.dtype === 'uint8' ? rows.float() : rows;
@@ -66,6 +67,7 @@ export const cov: Op<[x: Tensor, options?: CovOptions]> = defineComposite({
   },
   *errors(random): Iterable<readonly [[x: Tensor, options?: CovOptions], string]> {
     yield [[random([2, 2, 2])], 'at most 2 dims'];
+    yield [[random([2, 4]), { correction: 0.5 }], 'a whole number'];
     yield [[random([2, 4]), { aweights: random([3]) }], 'one entry for each observation'];
     yield [[random([2, 4]), { fweights: random.integers([4], 1, 3).to('float32') }], 'fweights must be integers'];
     yield [[random([2, 4]), { fweights: random.integers([4], -3, 0) }], 'fweights must not be negative'];

@@ -44,8 +44,8 @@ export function torchCalls(row: AnyRow): PlainCall[] {
   });
 }
 
-/** FNV-1a, twice. */
-function hashOf(text: string): string {
+/** @internal FNV-1a, twice. */
+export function hashOf(text: string): string {
   const half = (basis: number): string => {
     let h = basis;
     for (let i = 0; i < text.length; i++) h = Math.imul(h ^ text.charCodeAt(i), 16777619);

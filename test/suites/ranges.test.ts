@@ -1,0 +1,62 @@
+// Functions given an argument or option out of range: what PyTorch refuses (scripts/ranges.mjs) is refused here with one error of the
+// library; what it takes, is taken.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { snakeCase } from '../../dist/core/names.js';
+import { getDefaultDtype, LibError, setDefaultDtype, withDevice } from '../../dist/index.js';
+import { errorStyle, samplesOf } from '../../dist/testing/properties.js';
+import { castFloats } from '../../dist/testing/samples.js';
+import { type VariedCall, variedCalls } from '../../dist/testing/variants.js';
+import { reference } from '../support/backends.js';
+import { otherwise } from '../support/otherRanges.js';
+import { publicOps } from '../support/table.js';
+
+const { rows } = JSON.parse(readFileSync(new URL('../../fixtures/ranges.json', import.meta.url), 'utf8')) as {
+  readonly rows: Readonly<Record<string, string>>;
+};
+
+/** Our arguments of a varied call. */
+function argsOf(sample: readonly unknown[], { place, value }: VariedCall): readonly unknown[] {
+  if (typeof place === 'number') return sample.map((v, i) => (i === place ? value : v));
+  const options = sample.at(-1) as Readonly<Record<string, unknown>>;
+  return [...sample.slice(0, -1), Object.fromEntries(Object.entries(options).map(([k, v]) => [k, snakeCase(k) === place ? value : v]))];
+}
+
+/** What is said against a call, or null. */
+function refusal(call: (...args: readonly unknown[]) => unknown, args: readonly unknown[]): string | null {
+  const before = getDefaultDtype();
+  setDefaultDtype('float64');
+  try {
+    withDevice(reference, () => call(...(castFloats(args, 'float64') as readonly unknown[])));
+    return null;
+  } catch (error) {
+    assert.ok(error instanceof LibError, `no error of the library: ${error instanceof Error ? error.stack : String(error)}`);
+    assert.match(error.message, errorStyle);
+    return error.message;
+  } finally {
+    setDefaultDtype(before);
+  }
+}
+
+for (const op of publicOps) {
+  const calls = withDevice(reference, () => variedCalls(op.row));
+  if (calls.length === 0) continue;
+  test(`${op.row.name}: what PyTorch takes and refuses`, () => {
+    const known = new Map((rows[op.row.name] ?? '').split(' ').map((said) => [said.slice(0, 8), said.slice(8)]));
+    const samples = withDevice(reference, () => samplesOf(op.row));
+    for (const call of calls) {
+      const theirs = known.get(call.inputs.slice(0, 8));
+      assert.ok(theirs !== undefined, `${call.change}: no fixture: run \`node scripts/ranges.mjs --python <a Python with torch>\``);
+      const change = `${op.row.name} ${call.change}`;
+      const said = refusal(
+        op as unknown as (...args: readonly unknown[]) => unknown,
+        argsOf(samples[call.sample] as readonly unknown[], call),
+      );
+      const agree = (theirs === '+') === (said === null);
+      if (otherwise.has(change)) assert.ok(!agree, `${call.change}: both say the same now`);
+      else if (!otherwise.has(change.replace(/ = .*/, '')))
+        assert.ok(agree, `${call.change}: PyTorch ${theirs === '+' ? 'takes' : 'refuses'} it, we say: ${said}`);
+    }
+  });
+}
