@@ -194,14 +194,12 @@ template <class T> struct WeightGradient {
 
   void run() const {
     const int64_t all = sumSize() * conv.groups;
-    T* sums = static_cast<T*>(pool_scratch(0, size_t(all * max(1, slices)) * sizeof(T), SHARED));
-    if (conv.n <= 0 || pixels <= 0) clear(sums, all * max(1, slices));
-    else
-      parallel(int64_t(slices) * conv.groups * columnTasks, [&](int64_t task, int worker) {
-        const int part = int(task % columnTasks), group = int(task / columnTasks % conv.groups);
-        const int slice = int(task / columnTasks / conv.groups);
-        run_slice(slice, group, part, sums + slice * all + group * sumSize(), worker);
-      });
+    T* sums = static_cast<T*>(pool_scratch(0, size_t(all * slices) * sizeof(T), SHARED));
+    parallel(int64_t(slices) * conv.groups * columnTasks, [&](int64_t task, int worker) {
+      const int part = int(task % columnTasks), group = int(task / columnTasks % conv.groups);
+      const int slice = int(task / columnTasks / conv.groups);
+      run_slice(slice, group, part, sums + slice * all + group * sumSize(), worker);
+    });
     finish(sums);
   }
 };

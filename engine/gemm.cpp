@@ -310,6 +310,9 @@ Conv without_lines(Conv c) {
 
 template <class T> void run_conv(const Conv& given) {
   const Conv c = without_lines(given);
+  const int64_t pixels = int64_t(c.out[0]) * c.out[1] * c.out[2], taps = int64_t(c.kernel[0]) * c.kernel[1] * c.kernel[2];
+  if (c.direction == Conv::WEIGHT_GRADIENT && pixels * c.n == 0)  // sums over nothing
+    return clear(static_cast<T*>(c.w), c.o * (c.c / c.groups) * taps);
 #ifdef __wasm__
   if constexpr (sizeof(T) == 4)
     if (LaneWinograd::suits(c))

@@ -81,10 +81,17 @@ export const tensors = {
     has(
       'TEN-14',
       'Ops of your own, with every suite of the built-in ones',
-      'defineOp defineComposite testing#gradientsAgree',
+      'defineOp defineComposite func#customGradient testing#gradientsAgree',
       'suites/userOp: a right op has every property',
+      'rooms/customGradient: a gradient of your own',
     ),
-    has('TEN-15', 'Gradients checked by differences', 'gradcheck', 'suites/graph: gradcheck passes right gradients and fails wrong ones'),
+    has(
+      'TEN-15',
+      'Gradients checked by differences: of functions, and of models with a verdict',
+      'gradcheck nn#checkGradients',
+      'suites/graph: gradcheck passes right gradients and fails wrong ones',
+      'rooms/gradientCheck: gradients of a model against differences',
+    ),
     has('TEN-16', "Slopes at kinks and ties are documented, and are PyTorch's", 'relu abs maximum amax clamp hingeLoss', torch),
     has(
       'TEN-17',
@@ -151,7 +158,12 @@ export const tensors = {
       'rooms/procedures: the reference network and autograd agree',
       'rooms/claimsAutograd: CLM-63',
     ),
-    pending('TEN-28', 'Steps with a stand-in gradient (optional)'),
+    has(
+      'TEN-28',
+      'Steps with a stand-in gradient (optional)',
+      'nn#straightThroughStep nn#StraightThroughStep',
+      'rooms/customGradient: straight through: a step forward, the identity near 0 backward',
+    ),
   ],
 };
 
@@ -322,6 +334,12 @@ export const activations = {
     has('ACT-16', 'Softmax', 'softmax nn#Softmax', torch, 'rooms/claimsActivations: CLM-30'),
     has('ACT-17', 'Log-softmax', 'logSoftmax nn#LogSoftmax', torch),
     has('ACT-18', 'Maxout', 'nn#Maxout', 'rooms/nnUnits: maxout forms ReLU and the absolute value exactly'),
-    has('ACT-19', 'Advice on activations', 'train#adviseActivation', 'rooms/retention: advice fits the situation and gives reasons'),
+    has(
+      'ACT-19',
+      'Advice on activations, and what is known of each: range, slopes, second moment, weights, use',
+      'train#adviseActivation nn#activationFacts',
+      'rooms/retention: advice fits the situation and gives reasons',
+      'rooms/activationFacts: its card is true',
+    ),
   ],
 };

@@ -3,11 +3,11 @@ import { isGradEnabled, setAllocationListener, setExecutor, setTangentTap } from
 import { capturing, SymbolicStorage, setCapture } from '../tensor/capturing.js';
 import { setDrawListener } from '../tensor/generator.js';
 import { isTensor, Tensor } from '../tensor/tensor.js';
+import { collectTensors, replaceLeaves } from '../tensor/tree.js';
 import { driftBetween } from './drift.js';
 import { Replay, type Trace } from './replay.js';
 import { SharedMemory } from './shared.js';
 import { partOfGraph, Tracer } from './tracer.js';
-import { collectTensors, replaceLeaves } from './tree.js';
 import { verified } from './verify.js';
 
 /** A compiled function, and what is known of it. */

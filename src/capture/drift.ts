@@ -1,9 +1,9 @@
 import type { Storage } from '../program/backend.js';
 import { SymbolicStorage } from '../tensor/capturing.js';
 import { isTensor, type Tensor } from '../tensor/tensor.js';
+import { collectTensors, sameStructure } from '../tensor/tree.js';
 import type { Trace } from './replay.js';
 import type { TracedStep, Tracer } from './tracer.js';
-import { collectTensors, sameStructure } from './tree.js';
 
 /**
  * What two captures of a function under the same guards do differently, in words; null if they do the same. A replay repeats the

@@ -3,8 +3,8 @@ import { specOf } from '../core/spec.js';
 import type { Storage } from '../program/backend.js';
 import type { Device } from '../tensor/device.js';
 import { isTensor, Tensor } from '../tensor/tensor.js';
+import { replaceLeaves } from '../tensor/tree.js';
 import type { TracedStep, Tracer } from './tracer.js';
-import { replaceLeaves } from './tree.js';
 
 /** Where a buffer of the program comes from at each run. */
 export type Source =

@@ -19,12 +19,12 @@ import { getDefaultDtype } from '../tensor/creation.js';
 import { type Device, defaultDevice } from '../tensor/device.js';
 import { replacements } from '../tensor/replace.js';
 import { Tensor } from '../tensor/tensor.js';
+import { replaceLeaves, sameStructure } from '../tensor/tree.js';
 import { isPlace, Layout, type Leaf, type Place, type Source } from './layout.js';
 import type { MemoryProfile } from './profile.js';
 import type { SharedMemory } from './shared.js';
 import { runSingly, type Watch } from './singly.js';
 import type { TracedStep, Tracer } from './tracer.js';
-import { replaceLeaves, sameStructure } from './tree.js';
 
 /** What a capture found: the steps, the stand-ins of the arguments, and what the function returned. */
 export interface Trace {

@@ -3,9 +3,9 @@ import { LibError } from '../core/errors.js';
 import type { Storage } from '../program/backend.js';
 import type { Device } from '../tensor/device.js';
 import type { Tensor } from '../tensor/tensor.js';
+import { collectTensors } from '../tensor/tree.js';
 import type { Replay } from './replay.js';
 import { differing, Sums } from './sums.js';
-import { collectTensors } from './tree.js';
 
 /** Where a device does not keep the bits of fused steps: largest difference, relative to the largest value of a tensor. */
 const TOLERANCE = 1e-6;

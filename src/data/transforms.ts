@@ -1,5 +1,6 @@
 import { dtypes } from '../core/dtype.js';
 import { LibError } from '../core/errors.js';
+import { formatShape } from '../core/shape.js';
 import { toDevice } from '../io/hostArray.js';
 import type { Tensor } from '../tensor/tensor.js';
 
@@ -32,7 +33,7 @@ function perChannel(values: readonly number[], x: Tensor): Tensor {
   if (channels !== values.length) {
     throw new LibError(
       'shape',
-      `normalize: there must be one number per channel (dimension 1), got ${values.length} for shape (${x.shape.join(', ')}).`,
+      `normalize: there must be one number per channel (dimension 1), got ${values.length} for shape ${formatShape(x.shape)}.`,
     );
   }
   const shape = x.shape.map((_, d) => (d === 1 ? values.length : 1));

@@ -2,9 +2,11 @@
 import '../index.js';
 
 export { functionalCall, replaceAllBatchNormModules_, stackModuleState } from '../nn/functionalCall.js';
+export { customGradient } from '../tensor/customGradient.js';
 export { jvp, vjp } from '../tensor/forward.js';
 export {
   type ArgnumOptions,
+  type GradientOf,
   grad,
   gradAndValue,
   hessian,

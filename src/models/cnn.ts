@@ -33,7 +33,8 @@ export function receptiveField({ widths = [16, 32], kernelSize = 3, dilated = fa
 export class PlainCnn extends Module {
   readonly convs: readonly (Conv1d | Conv2d)[];
   readonly norms: readonly (BatchNorm1d | BatchNorm2d)[];
-  readonly head: Linear;
+  /** May be replaced, by a head for other classes. */
+  head: Module;
   readonly dilated: boolean;
 
   constructor(

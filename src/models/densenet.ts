@@ -121,14 +121,16 @@ class DenseFeatures extends Module {
 /** Densely connected networks: (batch, 3, height, width) → (batch, classes). State names are torchvision's. */
 export class DenseNet extends Module {
   readonly features: DenseFeatures;
-  readonly classifier: Linear;
+  /** May be replaced, by a head for other classes. */
+  classifier: Module;
 
   constructor(depths: readonly number[], options: DenseNetOptions = {}) {
     super();
     this.features = new DenseFeatures(depths, options);
-    this.classifier = new Linear(this.features.norm5.numFeatures, options.classes ?? 1000);
+    const head = new Linear(this.features.norm5.numFeatures, options.classes ?? 1000);
+    this.classifier = head;
     for (const m of this.modules()) if (m instanceof Conv2d) init.kaimingNormal_(m.weight);
-    if (this.classifier.bias !== null) init.zeros_(this.classifier.bias);
+    if (head.bias !== null) init.zeros_(head.bias);
   }
   override forward(x: Tensor): Tensor {
     return this.classifier.forward(

@@ -103,7 +103,8 @@ export interface EfficientNetOptions {
 /** Scaled convolutional networks (Tan & Le 2019): (batch, 3, height, width) → (batch, classes). State names are torchvision's. */
 export class EfficientNet extends Module {
   readonly features: Sequential;
-  readonly classifier: Sequential;
+  /** May be replaced, by a head for other classes. */
+  classifier: Module;
 
   constructor(options: EfficientNetOptions = {}) {
     super();

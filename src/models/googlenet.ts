@@ -83,7 +83,8 @@ export class GoogLeNet extends Module {
   readonly inception5a: Inception;
   readonly inception5b: Inception;
   readonly dropout: Dropout;
-  readonly fc: Linear;
+  /** May be replaced, by a head for other classes. */
+  fc: Module;
 
   constructor({ classes = 1000, dropout = 0.2 }: GoogLeNetOptions = {}) {
     super();

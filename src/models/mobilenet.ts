@@ -55,7 +55,8 @@ const stages = [
 /** MobileNetV2: (batch, 3, height, width) → (batch, classes). State names are torchvision's. */
 export class MobileNetV2 extends Module {
   readonly features: Sequential;
-  readonly classifier: Sequential;
+  /** May be replaced, by a head for other classes. */
+  classifier: Module;
 
   constructor({ width = 1, classes = 1000, dropout = 0.2 }: MobileNetOptions = {}) {
     super();

@@ -91,7 +91,8 @@ export class ResNet extends Module {
   readonly layer2: Sequential;
   readonly layer3: Sequential;
   readonly layer4: Sequential;
-  readonly fc: Linear;
+  /** May be replaced, by a head for other classes. */
+  fc: Module;
 
   constructor(block: BlockType, counts: readonly [number, number, number, number], options: ResNetOptions = {}) {
     super();

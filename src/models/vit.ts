@@ -33,7 +33,8 @@ export class VisionTransformer extends Module {
   readonly drop: Dropout;
   readonly blocks: readonly TransformerBlock[];
   readonly norm: LayerNorm;
-  readonly head: Linear;
+  /** May be replaced, by a head for other classes. */
+  head: Module;
 
   constructor(options: ViTOptions = {}) {
     super();
@@ -44,13 +45,14 @@ export class VisionTransformer extends Module {
     this.drop = new Dropout(dropout);
     this.blocks = Array.from({ length: layers }, () => new TransformerBlock(width, heads, { hidden, dropout, eps: 1e-6 }));
     this.norm = new LayerNorm(width, { eps: 1e-6 });
-    this.head = new Linear(width, classes);
+    const head = new Linear(width, classes);
+    this.head = head;
     for (const m of this.modules()) {
       if (!(m instanceof Linear)) continue;
       init.xavierUniform_(m.weight);
       if (m.bias !== null) init.zeros_(m.bias);
     }
-    init.zeros_(this.head.weight); // all classes alike at first
+    init.zeros_(head.weight); // all classes alike at first
   }
   override forward(x: Tensor): Tensor {
     let h = this.drop.forward(this.patches.forward(x).add(this.position));

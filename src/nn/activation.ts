@@ -130,27 +130,42 @@ export class Softplus extends Module {
   }
 }
 
+export interface SoftmaxOptions {
+  /** Along which probabilities sum to 1. Default -1. */
+  readonly dim?: number;
+  /** Divides the logits: above 1 probabilities come closer to each other, below 1 they part. Default 1. */
+  readonly temperature?: number;
+}
+
 /** Probabilities along `dim` (torch.nn.Softmax). */
 export class Softmax extends Module {
   readonly dim: number;
-  constructor(options?: number | { readonly dim?: number }) {
+  readonly temperature: number;
+  constructor(options?: number | SoftmaxOptions) {
     super();
-    this.dim = byName(['dim'], options).dim ?? -1;
+    const { dim = -1, temperature = 1 } = byName<SoftmaxOptions>(['dim'], options);
+    if (!(temperature > 0)) throw new LibError('value', `Softmax: temperature must be positive, got ${temperature}.`);
+    this.dim = dim;
+    this.temperature = temperature;
   }
   override forward(x: Tensor): Tensor {
-    return x.softmax({ dim: this.dim });
+    return (this.temperature === 1 ? x : x.div(this.temperature)).softmax({ dim: this.dim });
   }
 }
 
 /** Log-probabilities along `dim` (torch.nn.LogSoftmax). */
 export class LogSoftmax extends Module {
   readonly dim: number;
-  constructor(options?: number | { readonly dim?: number }) {
+  readonly temperature: number;
+  constructor(options?: number | SoftmaxOptions) {
     super();
-    this.dim = byName(['dim'], options).dim ?? -1;
+    const { dim = -1, temperature = 1 } = byName<SoftmaxOptions>(['dim'], options);
+    if (!(temperature > 0)) throw new LibError('value', `LogSoftmax: temperature must be positive, got ${temperature}.`);
+    this.dim = dim;
+    this.temperature = temperature;
   }
   override forward(x: Tensor): Tensor {
-    return x.logSoftmax({ dim: this.dim });
+    return (this.temperature === 1 ? x : x.div(this.temperature)).logSoftmax({ dim: this.dim });
   }
 }
 

@@ -10,20 +10,21 @@ interface Slot {
 }
 
 /**
- * Calls a module with other tensors in the place of its parameters and buffers, by dotted name; those not given stay (PyTorch:
- * torch.func.functional_call). Gradients flow to the tensors given.
+ * Calls a module with other tensors in the place of its parameters and buffers, in a map or object by dotted name; those not given stay
+ * (PyTorch: torch.func.functional_call). Gradients flow to the tensors given.
  * @example
  * const model = new Linear(2, 1);
  * const y = functionalCall(model, new Map([['weight', zeros([1, 2])]]), randn([3, 2]));
  */
 export function functionalCall<Inputs extends readonly unknown[], Output>(
   module: Module<Inputs, Output>,
-  tensors: StateDict,
+  tensors: StateDict | Readonly<Record<string, Tensor>>,
   ...inputs: Inputs
 ): Output {
   const names = new Map<string, Tensor>([...module.namedParameters(), ...module.namedBuffers()]);
   const targets = new Map<unknown, Tensor>();
-  for (const [name, t] of tensors) {
+  const given = (tensors instanceof Map ? tensors : Object.entries(tensors)) as Iterable<readonly [string, Tensor]>;
+  for (const [name, t] of given) {
     const own = names.get(name);
     if (own === undefined) {
       const guess = nearest(name, [...names.keys()]);

@@ -1,4 +1,5 @@
 export * from './activation.js';
+export { type ActivationFacts, activationFacts, type KnownActivation, knownActivations } from './activationFacts.js';
 export { type Anomaly, AnomalyError, type AnomalyOptions, detectAnomaly, type InputFacts } from './anomaly.js';
 export * from './attention.js';
 export * from './bptt.js';
@@ -22,6 +23,7 @@ export {
   SwiGLU,
 } from './feedForward.js';
 export { functionalCall, replaceAllBatchNormModules_, stackModuleState } from './functionalCall.js';
+export * from './gradientCheck.js';
 export * from './heads.js';
 export type { BackwardHook, ForwardHook, ForwardPreHook } from './hooks.js';
 export * as init from './initAll.js';
@@ -65,6 +67,7 @@ export { type ScaleInvariance, scaleInvariance } from './scaleInvariance.js';
 export * from './shape.js';
 export { SparseRows } from './sparseRows.js';
 export { type Summary, type SummaryOptions, type SummaryRow, summary } from './summary.js';
+export * from './surrogate.js';
 export {
   type BatchStatistics,
   combineStatistics,

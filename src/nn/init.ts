@@ -1,5 +1,6 @@
 import { LibError } from '../core/errors.js';
 import { formatShape, type Shape } from '../core/shape.js';
+import { qr } from '../ops/linalgFactors.js';
 import { noGrad } from '../tensor/autograd.js';
 import { eye } from '../tensor/creation.js';
 import { type Generator, initGenerator } from '../tensor/random.js';
@@ -29,14 +30,17 @@ export function calculateGain(nonlinearity: Nonlinearity, param = 0.01): number 
   return gain;
 }
 
-/** Inputs and outputs of one unit of a weight of shape (out, in, ...kernel). */
-export function fans(op: string, shape: Shape): { readonly fanIn: number; readonly fanOut: number } {
+/**
+ * Inputs and outputs of one unit of a weight of shape (out, in, ...kernel). A convolution in groups has (out, in / groups, ...kernel):
+ * fanIn comes out right, fanOut needs `groups`. Embeddings have none: say the deviation yourself.
+ */
+export function fans(op: string, shape: Shape, groups = 1): { readonly fanIn: number; readonly fanOut: number } {
   const [out, inputs, ...kernel] = shape;
   if (out === undefined || inputs === undefined) {
     throw new LibError('shape', `${op}: the tensor must have at least 2 dimensions, got shape ${formatShape(shape)}.`);
   }
   const field = kernel.reduce((n, d) => n * d, 1);
-  return { fanIn: inputs * field, fanOut: out * field };
+  return { fanIn: inputs * field, fanOut: (out * field) / groups };
 }
 
 /** Uniform in [low, high). Defaults 0 and 1. */
@@ -102,25 +106,31 @@ export function dirac_(x: Tensor, groups = 1): Tensor {
   });
 }
 
-export interface XavierOptions extends InitOptions {
+/** Options of initializers that read fans. */
+export interface FanOptions extends InitOptions {
+  /** Groups of the convolution whose weight it is: they divide fanOut, which PyTorch forgets. Default 1. */
+  readonly groups?: number;
+}
+
+export interface XavierOptions extends FanOptions {
   /** Extra factor; see {@link calculateGain}. Default 1. */
   readonly gain?: number;
 }
 
 /** Uniform with variance 2 / (fanIn + fanOut) (Glorot & Bengio 2010). */
-export function xavierUniform_(x: Tensor, { gain = 1, ...options }: XavierOptions = {}): Tensor {
-  const { fanIn, fanOut } = fans('xavierUniform_', x.shape);
+export function xavierUniform_(x: Tensor, { gain = 1, groups = 1, ...options }: XavierOptions = {}): Tensor {
+  const { fanIn, fanOut } = fans('xavierUniform_', x.shape, groups);
   const bound = gain * Math.sqrt(6 / (fanIn + fanOut));
   return uniform_(x, -bound, bound, options);
 }
 
 /** Normal with variance 2 / (fanIn + fanOut) (Glorot & Bengio 2010). */
-export function xavierNormal_(x: Tensor, { gain = 1, ...options }: XavierOptions = {}): Tensor {
-  const { fanIn, fanOut } = fans('xavierNormal_', x.shape);
+export function xavierNormal_(x: Tensor, { gain = 1, groups = 1, ...options }: XavierOptions = {}): Tensor {
+  const { fanIn, fanOut } = fans('xavierNormal_', x.shape, groups);
   return normal_(x, 0, gain * Math.sqrt(2 / (fanIn + fanOut)), options);
 }
 
-export interface KaimingOptions extends InitOptions {
+export interface KaimingOptions extends FanOptions {
   /** Slope of the leaky ReLU that follows. Default 0. */
   readonly a?: number;
   /** Keep the variance forward ('fanIn', default) or backward ('fanOut'). */
@@ -129,10 +139,10 @@ export interface KaimingOptions extends InitOptions {
   readonly nonlinearity?: Nonlinearity;
 }
 
-function kaimingStd(op: string, x: Tensor, { a = 0, mode = 'fanIn', nonlinearity = 'leakyRelu' }: KaimingOptions): number {
+function kaimingStd(op: string, x: Tensor, { a = 0, mode = 'fanIn', nonlinearity = 'leakyRelu', groups = 1 }: KaimingOptions): number {
   if (mode !== 'fanIn' && mode !== 'fanOut')
     throw new LibError('option', `${op}: mode must be 'fanIn' or 'fanOut', got '${String(mode)}'.`);
-  return calculateGain(nonlinearity, a) / Math.sqrt(fans(op, x.shape)[mode]);
+  return calculateGain(nonlinearity, a) / Math.sqrt(fans(op, x.shape, groups)[mode]);
 }
 
 /** Uniform with variance gain² / fan (He et al. 2015). */
@@ -145,40 +155,26 @@ export function kaimingUniform_(x: Tensor, options: KaimingOptions = {}): Tensor
 export const kaimingNormal_ = (x: Tensor, options: KaimingOptions = {}): Tensor =>
   normal_(x, 0, kaimingStd('kaimingNormal_', x, options), options);
 
-/** A random matrix with orthonormal rows or columns (Saxe et al. 2014); dims beyond the first are flattened. */
-export function orthogonal_(x: Tensor, { gain = 1, generator = initGenerator() }: XavierOptions = {}): Tensor {
+export interface OrthogonalOptions extends InitOptions {
+  /** Factor of all values. Default 1. */
+  readonly gain?: number;
+}
+
+/**
+ * A random matrix with orthonormal rows or columns (Saxe et al. 2014), times the gain; dims beyond the first are flattened. It is the Q of a
+ * normal matrix, signs such that R has a positive diagonal: uniform over all such matrices.
+ */
+export function orthogonal_(x: Tensor, { gain = 1, generator = initGenerator() }: OrthogonalOptions = {}): Tensor {
   fans('orthogonal_', x.shape);
   const [rows = 1, ...rest] = x.shape;
   const columns = rest.reduce((n, d) => n * d, 1);
   return noGrad(() => {
     const [tall, wide] = [Math.max(rows, columns), Math.min(rows, columns)];
-    const sample = x.detach().to('float64').reshape([-1]).normal_(0, 1, { generator });
-    const q = orthonormalColumns(Float64Array.from(sample.toArray()), tall, wide);
-    const values = Float64Array.from({ length: rows * columns }, (_, i) => {
-      const [r, c] = [Math.floor(i / columns), i % columns];
-      return gain * (q[rows >= columns ? r * wide + c : c * wide + r] ?? 0);
-    });
-    sample.device.upload(sample.storage, sample.offset * 8, new Uint8Array(values.buffer));
-    return x.copy_(sample.reshape(x.shape));
+    const sample = x.detach().to('float64').reshape([-1]).normal_(0, 1, { generator }).reshape([tall, wide]);
+    const { Q, R } = qr(sample);
+    const q = Q.mul(R.diagonal().ge(0).to('float64').mul(2).sub(1)).mul(gain);
+    return x.copy_((rows >= columns ? q : q.t()).reshape(x.shape));
   });
-}
-
-/** Gram-Schmidt, twice for accuracy, on the columns of a row-major (tall, wide) matrix. */
-function orthonormalColumns(a: Float64Array, tall: number, wide: number): Float64Array {
-  const at = (r: number, c: number): number => a[r * wide + c] as number;
-  for (let c = 0; c < wide; c++) {
-    for (let pass = 0; pass < 2; pass++) {
-      for (let k = 0; k < c; k++) {
-        let dot = 0;
-        for (let r = 0; r < tall; r++) dot += at(r, c) * at(r, k);
-        for (let r = 0; r < tall; r++) a[r * wide + c] = at(r, c) - dot * at(r, k);
-      }
-    }
-    let norm = 0;
-    for (let r = 0; r < tall; r++) norm += at(r, c) ** 2;
-    for (let r = 0; r < tall; r++) a[r * wide + c] = at(r, c) / Math.sqrt(norm);
-  }
-  return a;
 }
 
 /** Normal entries with a share of `sparsity` zeros in each column (Martens 2010). Default std 0.01. */

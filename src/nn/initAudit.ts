@@ -12,6 +12,7 @@ export interface LayerAudit {
   /** Of the layer's outputs. */
   readonly variance: number;
   readonly secondMoment: number;
+  /** Of what the activation module behind it gives; of its outputs where none is. */
   readonly zeroFraction: number;
   /** Variance of the loss's gradient by the outputs; NaN where none comes. */
   readonly gradientVariance: number;
@@ -25,17 +26,20 @@ export interface InitAudit {
   readonly problems: readonly string[];
 }
 
-/** Runs `body` while every layer with a weight reports its outputs. */
-function watchOutputs<T>(model: AnyModule, body: () => T, seen: (name: string, layer: AnyModule, y: Tensor) => void): T {
+type Seen = (name: string, layer: AnyModule, y: Tensor, inputs: readonly unknown[]) => void;
+
+/** Runs `body` while every layer reports its outputs, or every one that `which` takes. */
+function watchOutputs<T>(model: AnyModule, body: () => T, seen: Seen, which = hasWeight): T {
   const removers = leavesOf(model)
-    .filter(([, layer]) => weightOf(layer) !== null)
-    .map(([name, layer]) => layer.registerForwardHook((m, _, y) => void (isTensor(y) && seen(name, m, y))));
+    .filter(([, layer]) => which(layer))
+    .map(([name, layer]) => layer.registerForwardHook((m, inputs, y) => void (isTensor(y) && seen(name, m, y, inputs))));
   try {
     return body();
   } finally {
     for (const remove of removers) remove();
   }
 }
+const hasWeight = (layer: AnyModule): boolean => weightOf(layer) !== null;
 
 const varianceOf = (x: Tensor): number => x.var({ correction: 0 }).itemNow();
 
@@ -53,7 +57,9 @@ function duplicatesOf(weight: Tensor): number {
  */
 export function auditInit(model: AnyModule, run: () => Tensor): InitAudit {
   const outputs: { readonly name: string; readonly layer: AnyModule; readonly y: Tensor }[] = [];
-  const loss = watchOutputs(model, run, (name, layer, y) => outputs.push({ name, layer, y }));
+  const activated = new Map<unknown, Tensor>(); // what activations made of each output
+  const note: Seen = (name, layer, y, [x]) => void (hasWeight(layer) ? outputs.push({ name, layer, y }) : activated.set(x, y));
+  const loss = watchOutputs(model, run, note, () => true);
   if (outputs.length === 0) throw new LibError('value', 'auditInit: the run must use layers of the model, got none.');
   const gradients = grad(
     loss,
@@ -68,7 +74,7 @@ export function auditInit(model: AnyModule, run: () => Tensor): InitAudit {
         name,
         variance: varianceOf(values),
         secondMoment: values.square().mean().itemNow(),
-        zeroFraction: values.eq(0).to(values.dtype).mean().itemNow(),
+        zeroFraction: (activated.get(y) ?? y).detach().eq(0).to(values.dtype).mean().itemNow(),
         gradientVariance: g ? varianceOf(g) : Number.NaN,
         duplicates: duplicatesOf(weightOf(layer) as Tensor),
       };

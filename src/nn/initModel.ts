@@ -4,6 +4,7 @@ import { noGrad } from '../tensor/autograd.js';
 import { linspace, tensor } from '../tensor/creation.js';
 import type { Tensor } from '../tensor/tensor.js';
 import {
+  constant_,
   eye_,
   fans,
   type InitOptions,
@@ -71,7 +72,10 @@ export function priorBias_(bias: Tensor, prior = 0.01): Tensor {
   return noGrad(() => bias.fill_(-Math.log((1 - prior) / prior)));
 }
 
-/** Biases of a softmax that start at the classes' rates (counts or shares): log rate. */
+/**
+ * Biases that start at the classes' rates: of a softmax log rate, for counts or shares; of a single sigmoid its rate's logit. For several
+ * sigmoids, each with a rate of its own, call {@link priorBias_} on each.
+ */
 export function baseRateBias_(bias: Tensor, rates: readonly number[]): Tensor {
   if (rates.length !== bias.size || rates.some((r) => !(r > 0))) {
     throw new LibError(
@@ -79,6 +83,8 @@ export function baseRateBias_(bias: Tensor, rates: readonly number[]): Tensor {
       `baseRateBias_: there must be a positive rate for each of the ${bias.size} classes, got [${rates.join(', ')}].`,
     );
   }
+  const [first = 0] = rates;
+  if (rates.length === 1) return priorBias_(bias, first);
   const total = rates.reduce((a, b) => a + b, 0);
   return noGrad(() =>
     bias.copy_(
@@ -95,10 +101,13 @@ export interface Gpt2Options extends InitOptions {
   readonly nLayer: number;
   /** Default 0.02. */
   readonly std?: number;
-  /** Which weights write to the residual stream. Default: names that end in outProj, linear2, cProj, wo, down or proj. */
+  /**
+   * Which weights write to the residual stream. Default: names that end in outProj, attention.out, attn.out, linear2, cProj, wo, down or
+   * proj, and the second weights of a mixture of experts.
+   */
   readonly writesResidual?: (name: string) => boolean;
 }
-const residualNames = /(?:^|\.)(?:outProj|linear2|cProj|wo|down|proj)\.weight$/;
+const residualNames = /(?:^|\.)(?:(?:outProj|(?:attention|attn)\.out|linear2|cProj|wo|down|proj)\.weight|weight2)$/i;
 
 /**
  * Weights N(0, std²), those that write to the residual stream by 1/√(2 nLayer) smaller, biases 0, norms 1 and 0 (GPT-2). Gives what was
@@ -179,26 +188,40 @@ const biasOf = (layer: AnyModule): Tensor | null => {
 export const leavesOf = (model: AnyModule): (readonly [string, AnyModule])[] =>
   [...model.namedModules()].filter(([, m]) => m.children().length === 0);
 
+export interface InitializeOptions extends InitOptions {
+  /** Rules that come before the built-in ones. Default: none. */
+  readonly own?: readonly InitRule[];
+  /** What biases start at, in front of ReLUs 0.01 at times. Default 0. */
+  readonly bias?: number;
+}
+
+/** The activation between a block's two linear layers, which is no module of its own. */
+function innerActivation(model: AnyModule, name: string): string {
+  if (!/(?:^|\.)linear1$/.test(name)) return '';
+  const holder = [...model.namedModules()].find(([path]) => path === name.split('.').slice(0, -1).join('.'))?.[1];
+  const { activation } = (holder ?? {}) as { readonly activation?: unknown };
+  const own = typeof activation === 'function' ? activation.name : activation;
+  return ['ReLU', 'GELU', 'SiLU', 'Sigmoid'].find((known) => known.toLowerCase() === own) ?? '';
+}
+
 /**
  * Fills every layer's weight by the activation that follows it (He for the ReLU family and its smooth kin, LeCun for SELU, Xavier
- * otherwise) and its bias with zeros. Rules of your own come first. Gives what was done to each parameter.
+ * otherwise) and its bias with zeros, or `bias`. Rules of your own come first. Gives what was done to each parameter.
  */
-export function initialize(
-  model: AnyModule,
-  { own = [], ...options }: InitOptions & { readonly own?: readonly InitRule[] } = {},
-): InitReport[] {
+export function initialize(model: AnyModule, { own = [], bias: start = 0, ...options }: InitializeOptions = {}): InitReport[] {
   const named = leavesOf(model);
   const leaves = named.map(([, m]) => m);
   return named.flatMap(([name, layer], i) => {
     const weight = weightOf(layer);
     if (weight === null) return [];
     const path = name === '' ? '' : `${name}.`;
-    const next = nextActivation(leaves, i);
+    const next = innerActivation(model, name) || nextActivation(leaves, i);
     const chosen = [...own, ...rules].find((rule) => rule.matches(layer, next, name)) as InitRule;
     chosen.apply(weight, options);
     const bias = biasOf(layer);
-    if (bias) zeros_(bias);
-    return [{ name: `${path}weight`, rule: chosen.rule }, ...(bias ? [{ name: `${path}bias`, rule: 'zeros' }] : [])];
+    if (bias) constant_(bias, start);
+    const biasRule = start === 0 ? 'zeros' : `constant ${start}`;
+    return [{ name: `${path}weight`, rule: chosen.rule }, ...(bias ? [{ name: `${path}bias`, rule: biasRule }] : [])];
   });
 }
 
@@ -216,6 +239,8 @@ export function zeroBranch_(branch: AnyModule): InitReport[] {
 export interface RecurrentOptions extends InitOptions {
   /** Of the hidden-to-hidden matrices. Default 'orthogonal'. */
   readonly hidden?: 'orthogonal' | 'identity';
+  /** Factor of these matrices. Default 1. */
+  readonly scale?: number;
   /** The forget gate's bias in an LSTM (gates: input, forget, cell, output). Default 1. */
   readonly forgetBias?: number;
 }
@@ -223,7 +248,7 @@ export interface RecurrentOptions extends InitOptions {
 /** Recurrent layers: each gate's hidden matrix orthogonal (or the identity), input matrices Xavier, biases 0, the forget gate's 1. */
 export function recurrentInit(
   model: AnyModule,
-  { hidden = 'orthogonal', forgetBias = 1, ...options }: RecurrentOptions = {},
+  { hidden = 'orthogonal', scale = 1, forgetBias = 1, ...options }: RecurrentOptions = {},
 ): InitReport[] {
   const report: InitReport[] = [];
   for (const [name, p] of model.namedParameters()) {
@@ -232,8 +257,8 @@ export function recurrentInit(
       const size = p.sizeAt(1);
       for (let start = 0; start + size <= p.sizeAt(0); start += size) {
         const gate = p.detach().narrow(0, start, size);
-        if (hidden === 'identity') scaledIdentity_(gate);
-        else orthogonal_(gate, options);
+        if (hidden === 'identity') scaledIdentity_(gate, scale);
+        else orthogonal_(gate, { gain: scale, ...options });
       }
       report.push({ name, rule: hidden });
     } else if (/^weight_?[iI]h/.test(own)) {

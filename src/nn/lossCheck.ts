@@ -24,6 +24,8 @@ export interface LossCheck {
   readonly correlation: number;
   /** A chord of the loss was found to lie below it: not convex in the prediction. */
   readonly convex: boolean;
+  /** The number of steps does not grow with the batch. Always true for fewer than four examples, which are not tried. */
+  readonly batched: boolean;
 }
 
 const inDouble = (t: Tensor): Tensor => (t.dtype === 'float32' ? t.detach().double() : t.detach());
@@ -51,8 +53,9 @@ export function rankCorrelation(a: readonly number[], b: readonly number[]): num
 }
 
 /**
- * Tries a loss on one prediction and target: one finite number, its gradient checked by differences in float64, and (with a metric)
- * a rank correlation of at least 0.5 over perturbed predictions. Also tells the gradient's scale and whether it looks convex.
+ * Tries a loss on one prediction and target: one finite number, its gradient checked by differences in float64, computed for the batch
+ * and not example by example, and (with a metric) a rank correlation of at least 0.5 over perturbed predictions. Also tells the gradient's
+ * scale and whether it looks convex.
  */
 export function checkLoss(
   loss: (prediction: Tensor, target: Tensor) => Tensor,
@@ -73,10 +76,28 @@ export function checkLoss(
   else if (!Number.isFinite(gradientScale)) problems.push('the gradient is not finite');
   else if (!gradcheck((t) => loss(t as Tensor, y), [x.clone().requiresGrad_()]).passed)
     problems.push('the gradient does not agree with differences');
+  const batched = !stepsGrow(loss, x, y);
+  if (!batched) problems.push('the loss is computed example by example: its steps grow with the batch');
   const { correlation, convex } = explore(loss, x, y, { metric, samples, noise, seed });
   if (metric && !(correlation >= 0.5))
     problems.push(`the loss goes with the metric by a rank correlation of ${correlation.toFixed(2)}, below 0.5`);
-  return { passed: problems.length === 0, problems, gradientScale, correlation, convex };
+  return { passed: problems.length === 0, problems, gradientScale, correlation, convex, batched };
+}
+
+/** Whether the whole batch takes more steps of the graph than its first half. */
+function stepsGrow(loss: (prediction: Tensor, target: Tensor) => Tensor, x: Tensor, y: Tensor): boolean {
+  const count = x.shape[0] ?? 0;
+  if (count < 4) return false;
+  const half = Math.floor(count / 2);
+  const part = (t: Tensor): Tensor => (t.shape[0] === count ? t.narrow(0, 0, half) : t);
+  return stepsOf(loss(x.clone().requiresGrad_(), y)) > stepsOf(loss(part(x).clone().requiresGrad_(), part(y)));
+}
+
+/** The steps of the graph behind a result. */
+function stepsOf({ node }: Tensor): number {
+  const seen = new Set(node === null ? [] : [node]);
+  for (const step of seen) for (const edge of step.edges) if (edge?.node) seen.add(edge.node);
+  return seen.size;
 }
 
 function explore(

@@ -35,6 +35,8 @@ export type StateDict = ReadonlyMap<string, Tensor>;
 
 /** A module whatever its inputs and outputs. */
 export type AnyModule = Module<readonly never[], unknown>;
+/** Called with a module of any kind; declared as a method, so that a function of `Module` will do. */
+export type ModuleVisitor = { visit(module: AnyModule): void }['visit'];
 
 /** The modules in evaluation mode. Not a field, for fields are state and options. */
 const evaluating = new WeakSet<object>();
@@ -174,7 +176,7 @@ export abstract class Module<Inputs extends readonly unknown[] = readonly [Tenso
   }
 
   /** Calls `fn` with every module inside, each after its own children, and then with this one. */
-  apply(fn: (module: AnyModule) => void): this {
+  apply(fn: ModuleVisitor): this {
     for (const child of this.children()) child.apply(fn);
     fn(this as unknown as AnyModule);
     return this;

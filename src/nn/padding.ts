@@ -1,4 +1,5 @@
 import { LibError } from '../core/errors.js';
+import { formatShape } from '../core/shape.js';
 import type { PadOptions } from '../ops/pad.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { Module } from './module.js';
@@ -24,7 +25,7 @@ abstract class Pad extends Module {
     }
     if (mode !== 'constant' && x.ndim !== rank + 1 && x.ndim !== rank + 2) {
       const rule = `${this.constructor.name}: the input must have ${rank + 1} or ${rank + 2} dimensions`;
-      throw new LibError('shape', `${rule}, got shape (${x.shape.join(', ')}).`);
+      throw new LibError('shape', `${rule}, got shape ${formatShape(x.shape)}.`);
     }
     return x.pad(pads, { mode, ...(mode === 'constant' && { value: this.value() }) });
   }

@@ -1,5 +1,6 @@
 import { dtypes } from '../core/dtype.js';
 import { internal, KernelError, LibError } from '../core/errors.js';
+import { formatShape } from '../core/shape.js';
 import { type Spec, specOf } from '../core/spec.js';
 import type { Backend, Executable, Storage } from '../program/backend.js';
 import type { Kernel } from '../program/kernel.js';
@@ -327,14 +328,14 @@ export function checkWritable(op: string, target: Tensor): void {
   if (target.requiresGrad && target.node === null) {
     throw new LibError(
       'grad',
-      `${op}: a leaf that requires grad cannot be changed in place, got shape (${target.shape}).`,
+      `${op}: a leaf that requires grad cannot be changed in place, got shape ${formatShape(target.shape)}.`,
       'wrap the write in noGrad(() => …).',
     );
   }
   if (target.viewOf?.requiresGrad) {
     throw new LibError(
       'grad',
-      `${op}: a view of a tensor that requires grad cannot be changed in place, got shape (${target.shape}).`,
+      `${op}: a view of a tensor that requires grad cannot be changed in place, got shape ${formatShape(target.shape)}.`,
       'write to a clone(), or use where() or scatter() to build the new value.',
     );
   }

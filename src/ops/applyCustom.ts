@@ -12,7 +12,7 @@ export interface CustomDefinition extends CustomRow<readonly unknown[], unknown,
 /** A custom row: many kernels, one step of the graph. */
 export function applyCustom(definition: CustomDefinition, { inputs, params, scalars = [] }: Canonical<unknown>): readonly Tensor[] {
   const outputs = runForward(definition, inputs, params);
-  if (!isRecorded(inputs)) return outputs;
+  if (outputs.length === 0 || !isRecorded(inputs)) return outputs;
   const { name, grad, saves, keeps, foreign, differentiable } = definition;
   const saved = [...inputs.map((x, i) => (saves?.includes(i) ? x : null)), ...outputs.map((y, i) => (keeps?.includes(i) ? y : null))];
   const recording: Recording<unknown> = {

@@ -123,7 +123,8 @@ export const histogramdd: Op<[x: Tensor, bins: ManyBins, options?: HistogramddOp
   name: 'histogramdd',
   compose(x: Tensor, bins: ManyBins, { range, ...options }: HistogramddOptions = {}) {
     needFloat('histogramdd', x);
-    if (x.ndim < 2) throw new LibError('shape', `histogramdd: points must be (…, D), got shape ${formatShape(x.shape)}.`);
+    if (x.ndim < 2 || x.sizeAt(-1) === 0)
+      throw new LibError('shape', `histogramdd: points must be (…, D), got shape ${formatShape(x.shape)}.`);
     const dims = x.sizeAt(-1);
     const each = typeof bins === 'number' ? new Array<number>(dims).fill(bins) : bins;
     if (each.length !== dims) throw new LibError('value', `histogramdd: there must be bins for each of ${dims} dims, got ${each.length}.`);

@@ -27,6 +27,8 @@ import { logSoftmax, softmax } from './softmax.js';
 const [a, b, c, d] = [input(0), input(1), input(2), input(3)];
 const pick = gatherRow('loss');
 const square = (x: Expr): Expr => x.mul(x);
+/** xᵞ for x >= 0; below 1e-30 its slope is 0, which would be infinite at 0 where γ < 1. */
+const powerOf = (x: Expr, gamma: number): Expr => x.max(1e-30).pow(gamma);
 /** log sigmoid. */
 const logSigmoid = (x: Expr): Expr => softplusOfMinus(x).neg();
 /** A formula over `a` and `o` in PyTorch, reduced by `o`: what the fixtures compare with. */
@@ -196,7 +198,7 @@ export const focalLoss: Op<FocalCall> = defineComposite({
     const no = constant(1).sub(b);
     // 1 - p_t for soft targets too; (…)^γ by exp and log so that γ need not be whole
     const miss = b.mul(a.neg().sigmoid()).add(no.mul(a.sigmoid()));
-    const factor = gamma === 0 ? constant(1) : gamma === 1 ? miss : gamma === 2 ? square(miss) : miss.pow(gamma);
+    const factor = gamma === 0 ? constant(1) : gamma === 1 ? miss : gamma === 2 ? square(miss) : powerOf(miss, gamma);
     const weight = alpha === null ? factor : factor.mul(b.mul(alpha).add(no.mul(1 - alpha)));
     return elementwise('focalLoss', [x, target], weight.mul(logitLoss(a, b)), reduction);
   },
@@ -234,7 +236,7 @@ export const focalCrossEntropy: Op<FocalClassCall> = defineComposite({
     const t = checkClasses('focalCrossEntropy', x, target);
     const logs = ofTarget(logSoftmax(x, { dim: 1 }), t);
     const miss = a.expm1().neg();
-    const factor = gamma === 0 ? constant(1) : gamma === 2 ? square(miss) : miss.pow(gamma);
+    const factor = gamma === 0 ? constant(1) : gamma === 2 ? square(miss) : powerOf(miss, gamma);
     const own = alpha ? [pick(alpha, 0, t.squeeze({ dim: 1 }))] : [];
     const each = factor.mul(a).neg();
     return elementwise('focalCrossEntropy', [logs, ...own], alpha ? each.mul(b) : each, reduction);
@@ -338,7 +340,8 @@ export const coralLoss: Op<OrdinalCall> = defineComposite({
   expects: 'logits',
   compose(logits: Tensor, target: Tensor, { reduction = 'mean' }: LossOptions = {}) {
     checkReduction('coralLoss', reduction);
-    const t = checkClasses('coralLoss', logits, target);
+    const ranks = range(logits.device, logits.sizeAt(1) + 1);
+    const t = pick(ranks, 0, checkClasses('coralLoss', logits, target).squeeze({ dim: 1 })).unsqueeze(1);
     const each = fuseSum('coralLoss', [logits, t, range(logits.device, logits.sizeAt(1))], rankTask, [1]);
     return reduced('coralLoss', each, reduction);
   },
@@ -348,6 +351,7 @@ export const coralLoss: Op<OrdinalCall> = defineComposite({
   },
   *errors(random): Iterable<readonly [OrdinalCall, string]> {
     yield [[random([4, 3]), random.integers([5], 0, 3)], 'got (4, 3) and (5,)'];
+    yield [[random([4, 3]), random.integers([4], 4, 5)], 'out of range for dimension of size 4'];
   },
   torch: formula(
     'F.binary_cross_entropy_with_logits(a[0], (a[1][:, None] > torch.arange(a[0].shape[1])).to(a[0].dtype), reduction="none").sum(1)',
@@ -598,7 +602,7 @@ export const bootstrappedCrossEntropy: Op<BootstrapCall> = defineComposite({
     const logs = logSoftmax(x, { dim: 1 });
     const own =
       mode === 'soft'
-        ? fuseSum('bootstrappedCrossEntropy', [logs], a.exp().mul(a), [1])
+        ? fuseSum('bootstrappedCrossEntropy', [logs], a.exp().mul(a.max(-1e4)), [1]) // 0 · -∞ is 0
         : ofTarget(logs, logs.detach().argmax({ dim: 1, keepdim: true }));
     const each = a
       .mul(beta)

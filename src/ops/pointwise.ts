@@ -165,8 +165,17 @@ export const fmin: Binary = binary('fmin', {
   },
   torch: asTensor('fmin'),
 });
-/** The angle of the point (b, a) in (-π, π]: the arc tangent of a / b in the right quadrant. */
-export const atan2: Binary = binary('atan2', { expr: (a, b) => a.atan2(b), result: 'float', torch: asTensor('atan2') });
+/** The angle of the point (b, a) in (-π, π]: the arc tangent of a / b in the right quadrant. The gradient at (0, 0) is 0. */
+export const atan2: Binary = binary('atan2', {
+  expr: (a, b) => a.atan2(b),
+  grad: (g, a, b) => {
+    const square = a.mul(a).add(b.mul(b));
+    const slope = square.equal(0).select(0, g.div(square));
+    return [slope.mul(b), slope.mul(a).neg()];
+  },
+  result: 'float',
+  torch: asTensor('atan2'),
+});
 /** √(a² + b²), without overflow of the squares. The gradient at (0, 0) is 0. */
 export const hypot: Binary = binary('hypot', {
   expr: (a, b) => {

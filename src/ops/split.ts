@@ -121,6 +121,7 @@ export const unbind: Op<[x: Tensor, options?: SplitOptions], Tensor[]> = defineC
   *samples(random): Iterable<[x: Tensor, options?: SplitOptions]> {
     yield [random([3, 2])];
     yield [random([3, 2]), { dim: -1 }];
+    yield [random([0, 2])];
   },
   *errors(random): Iterable<readonly [[x: Tensor, options?: SplitOptions], string]> {
     yield [[random([3]), { dim: 2 }], 'dim 2 is out of range'];

@@ -1,4 +1,5 @@
 import { LibError } from '../core/errors.js';
+import { formatShape } from '../core/shape.js';
 import type { AnyModule, Parameter } from '../nn/module.js';
 import { SparseRows } from '../nn/sparseRows.js';
 import { stack } from '../ops/join.js';
@@ -132,7 +133,7 @@ export function clipPerSample_(
 ): Tensor {
   checkNumber('clipPerSample_', 'maxNorm', maxNorm, (v) => v >= 0, 'a finite number >= 0');
   if (losses.ndim !== 1 || losses.size === 0) {
-    throw new LibError('shape', `clipPerSample_: there must be one loss for each sample, got shape (${losses.shape.join(', ')}).`);
+    throw new LibError('shape', `clipPerSample_: there must be one loss for each sample, got shape ${formatShape(losses.shape)}.`);
   }
   const params = [...parameters].filter((p) => p.requiresGrad);
   const count = losses.size;

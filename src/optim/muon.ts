@@ -1,5 +1,6 @@
 import type { DType } from '../core/dtype.js';
 import { LibError } from '../core/errors.js';
+import { formatShape } from '../core/shape.js';
 import type { Parameter } from '../nn/module.js';
 import { emptyLike, zerosLike } from '../tensor/creation.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -104,7 +105,7 @@ export class Muon extends Optimizer<Full> {
     const other = group.params.find((p) => p.ndim !== 2);
     if (other !== undefined) {
       const hint = 'give vectors, embeddings and convolutions to another optimizer.';
-      throw new LibError('shape', `Muon: parameters must be matrices, got shape (${other.shape.join(', ')}).`, hint);
+      throw new LibError('shape', `Muon: parameters must be matrices, got shape ${formatShape(other.shape)}.`, hint);
     }
   }
 

@@ -1,20 +1,25 @@
 import { LibError } from '../core/errors.js';
+import { formatShape } from '../core/shape.js';
 import { isGradEnabled, setTangentTap } from '../ops/apply.js';
 import { stack } from '../ops/join.js';
 import { enableGrad, gradMany, noGrad } from './autograd.js';
 import { eye } from './creation.js';
 import { jvp } from './forward.js';
 import { isTensor, type Tensor } from './tensor.js';
+import { collectTensors, withTensors } from './tree.js';
 import { vmap } from './vmap.js';
 
 /** A function of tensors and plain values. */
 export type TensorFunction = (...args: never[]) => Tensor;
 type Arguments<F extends TensorFunction> = Parameters<F>;
 
-export interface ArgnumOptions {
+export interface ArgnumOptions<N extends number = number> {
   /** Position of the argument that the derivative is taken by. Default 0. */
-  readonly argnum?: number;
+  readonly argnum?: N;
 }
+
+/** The gradient by an argument: a tensor, or the argument's array, map or object with gradients in the places of its tensors. */
+export type GradientOf<A> = A extends Tensor ? Tensor : A;
 
 function argumentAt(op: string, args: readonly unknown[], argnum: number): Tensor {
   const x = args[argnum];
@@ -28,7 +33,7 @@ const carriesTangents = (): boolean => {
   return tap !== null;
 };
 
-const wantsGrad = (args: readonly unknown[]): boolean => args.some((a) => isTensor(a) && a.requiresGrad);
+const wantsGrad = (args: readonly unknown[]): boolean => collectTensors(args).some((x) => x.requiresGrad);
 
 /** The same values as a tensor of their own that gradients can be asked for; derivatives from outside pass through. */
 function fresh(x: Tensor): Tensor {
@@ -36,36 +41,42 @@ function fresh(x: Tensor): Tensor {
   return y.requiresGrad ? y : y.requiresGrad_();
 }
 
-function replaced<A extends readonly unknown[]>(args: A, at: number, x: Tensor): A {
+function replaced<A extends readonly unknown[]>(args: A, at: number, x: unknown): A {
   return args.map((arg, i) => (i === at ? x : arg)) as unknown as A;
 }
 
 /**
- * `f` becomes a function that gives its value and the gradient by one argument (PyTorch: torch.func.grad_and_value). Derivatives of any
- * order come from nesting. What `f` closes over counts as constant.
+ * `f` becomes a function that gives its value and the gradient by one argument (PyTorch: torch.func.grad_and_value), which may be an
+ * array, map or object of tensors. Derivatives of any order come from nesting. What `f` closes over counts as constant.
  */
-export function valueAndGrad<F extends TensorFunction>(
+export function valueAndGrad<F extends TensorFunction, const N extends number = 0>(
   f: F,
-  { argnum = 0 }: ArgnumOptions = {},
-): (...args: Arguments<F>) => [value: Tensor, gradient: Tensor] {
+  { argnum }: ArgnumOptions<N> = {},
+): (...args: Arguments<F>) => [value: Tensor, gradient: GradientOf<Arguments<F>[N]>] {
+  const at = argnum ?? 0;
   return (...args) => {
-    const given = argumentAt('grad', args, argnum);
+    const given = collectTensors(args[at]);
+    if (given.length === 0) argumentAt('grad', args, at);
     const createGraph = carriesTangents() || (isGradEnabled() && wantsGrad(args));
-    const x = fresh(given);
-    const y = enableGrad(() => f(...replaced(args, argnum, x)));
+    const xs = given.map(fresh);
+    const y = enableGrad(() => f(...replaced(args, at, withTensors(args[at], xs))));
     if (y.size !== 1) {
-      throw new LibError('shape', `grad: the function must give one number, got shape (${y.shape.join(', ')}).`, 'jacrev takes any shape.');
+      throw new LibError('shape', `grad: the function must give one number, got shape ${formatShape(y.shape)}.`, 'jacrev takes any shape.');
     }
-    const [g] = y.requiresGrad ? gradMany('grad', [y], [null], [x], { createGraph, allowUnused: true }) : [null];
-    return [createGraph ? y : y.detach(), g ?? x.detach().mul(0)];
+    const gs = y.requiresGrad ? gradMany('grad', [y], [null], xs, { createGraph, allowUnused: true }) : [];
+    const gradient = withTensors(
+      args[at],
+      xs.map((x, i) => gs[i] ?? x.detach().mul(0)),
+    );
+    return [createGraph ? y : y.detach(), gradient as GradientOf<Arguments<F>[N]>];
   };
 }
 
 /** The gradient by one argument, and the value: {@link valueAndGrad} in PyTorch's order (torch.func.grad_and_value). */
-export function gradAndValue<F extends TensorFunction>(
+export function gradAndValue<F extends TensorFunction, const N extends number = 0>(
   f: F,
-  options: ArgnumOptions = {},
-): (...args: Arguments<F>) => [gradient: Tensor, value: Tensor] {
+  options: ArgnumOptions<N> = {},
+): (...args: Arguments<F>) => [gradient: GradientOf<Arguments<F>[N]>, value: Tensor] {
   const both = valueAndGrad(f, options);
   return (...args) => {
     const [value, gradient] = both(...args);
@@ -86,11 +97,14 @@ export function linearize(f: (x: Tensor) => Tensor, x: Tensor): [value: Tensor, 
 export const vhp = (f: (x: Tensor) => Tensor, x: Tensor, v: Tensor): [value: Tensor, product: Tensor] => hvp(f, x, v);
 
 /**
- * The gradient of a function that gives one number, by one argument (PyTorch: torch.func.grad).
+ * The gradient of a function that gives one number, by one argument, or by each tensor in it (PyTorch: torch.func.grad).
  * @example
  * const slope = grad((x: Tensor) => x.sin())(tensor(0)); // cos 0 = 1
  */
-export function grad<F extends TensorFunction>(f: F, options: ArgnumOptions = {}): (...args: Arguments<F>) => Tensor {
+export function grad<F extends TensorFunction, const N extends number = 0>(
+  f: F,
+  options: ArgnumOptions<N> = {},
+): (...args: Arguments<F>) => GradientOf<Arguments<F>[N]> {
   const both = valueAndGrad(f, options);
   return (...args) => both(...args)[1];
 }

@@ -18,12 +18,13 @@ import { leavesOf } from './checkpoint.js';
 import { zerosLike } from './creation.js';
 import { type DrawListener, type Generator, setDrawListener } from './generator.js';
 import { type GradContext, GradNode, nextSequence } from './graph.js';
-import { isTensor, Tensor } from './tensor.js';
+import { Tensor } from './tensor.js';
+import { collectTensors, withTensors } from './tree.js';
 
 export type Randomness = 'error' | 'same' | 'different';
 
 export interface VmapOptions {
-  /** The dim of the examples, of each argument: null for arguments that all examples share. Default 0 for every tensor. */
+  /** The dim of the examples, of the tensors in each argument: null for arguments that all examples share. Default 0 for every tensor. */
   readonly inDims?: number | null | readonly (number | null)[];
   /** Where the dim of the examples goes in the results. Default 0. */
   readonly outDims?: number;
@@ -31,25 +32,26 @@ export interface VmapOptions {
   readonly randomness?: Randomness;
 }
 
-type Results = Tensor | readonly Tensor[];
-
 /**
  * `fn` for one example becomes a function of all of them: every kernel runs once over a leading dim, or example by example where it has
- * no such form. Works with grad(), jvp() and compile() inside and outside (PyTorch: torch.func.vmap).
+ * no such form. Arguments and results may be arrays, maps and plain objects of tensors. Works with grad(), jvp() and compile() inside and
+ * outside (PyTorch: torch.func.vmap).
  * @example
  * const w = randn([3, 2]);
  * const rows = vmap((x: Tensor) => x.matmul(w).tanh())(randn([5, 3])); // (5, 2)
  */
-export function vmap<Args extends readonly unknown[], R extends Results>(
+export function vmap<Args extends readonly unknown[], R>(
   fn: (...args: Args) => R,
   { inDims = 0, outDims = 0, randomness = 'error' }: VmapOptions = {},
 ): (...args: Args) => R {
   return (...args: Args): R => {
-    const dims = args.map((arg, i) =>
-      isTensor(arg) ? dimOf(arg, typeof inDims === 'object' && inDims !== null ? (inDims[i] ?? null) : inDims) : null,
-    );
-    const count = countOf(args, dims);
-    return new Mapped(fn, args, dims, count, outDims, randomness).run();
+    const dims = args.flatMap((arg, i) => {
+      const dim = typeof inDims === 'object' && inDims !== null ? (inDims[i] ?? null) : inDims;
+      return collectTensors(arg).map((x) => dimOf(x, dim));
+    });
+    const tensors = collectTensors(args);
+    const count = countOf(tensors, dims);
+    return new Mapped(fn, args, tensors, dims, count, outDims, randomness).run();
   };
 }
 
@@ -60,8 +62,8 @@ function dimOf(x: Tensor, dim: number | null): number | null {
   throw new LibError('shape', `vmap: inDims must be dims of the arguments, got ${dim} for a tensor of ${x.ndim} dimensions.`);
 }
 
-function countOf(args: readonly unknown[], dims: readonly (number | null)[]): number {
-  const counts = args.flatMap((x, i) => (isTensor(x) && dims[i] != null ? [x.sizeAt(dims[i])] : []));
+function countOf(tensors: readonly Tensor[], dims: readonly (number | null)[]): number {
+  const counts = tensors.flatMap((x, i) => (dims[i] != null ? [x.sizeAt(dims[i])] : []));
   const [count] = counts;
   if (count === undefined) throw new LibError('value', 'vmap: at least one tensor must be mapped over, got none.', 'check inDims.');
   if (counts.every((n) => n === count)) return count;
@@ -69,10 +71,12 @@ function countOf(args: readonly unknown[], dims: readonly (number | null)[]): nu
 }
 
 /** One call of a mapped function. */
-class Mapped<Args extends readonly unknown[], R extends Results> {
+class Mapped<Args extends readonly unknown[], R> {
   constructor(
     private readonly fn: (...args: Args) => R,
     private readonly args: Args,
+    /** In the arguments, and the dim of the examples in each. */
+    private readonly tensors: readonly Tensor[],
     private readonly dims: readonly (number | null)[],
     private readonly count: number,
     private readonly outDims: number,
@@ -83,24 +87,23 @@ class Mapped<Args extends readonly unknown[], R extends Results> {
     const first = nextSequence();
     const executor = new ExampleExecutor(this.count, this.randomness);
     // Gradients inside end at the examples: those of the arguments come from a rule of their own.
-    const stands = this.args.map((arg, i) => (isTensor(arg) ? executor.example(arg.detach(), this.dims[i] ?? null) : arg));
-    const tensors = this.args.filter(isTensor);
-    const examples = stands.filter(isTensor);
+    const { tensors } = this;
+    const examples = tensors.map((x, i) => executor.example(x.detach(), this.dims[i] ?? null));
     const wanted = isGradEnabled() ? tensors.filter((t) => t.requiresGrad) : [];
     tensors.forEach((t, i) => void (wanted.includes(t) && examples[i]?.requiresGrad_()));
-    const result = executor.running(() => this.fn(...(stands as unknown as Args)));
-    const outputs = isTensor(result) ? [result] : [...(result as readonly Tensor[])];
+    const result = executor.running(() => this.fn(...withTensors(this.args, examples)));
+    const outputs = collectTensors(result);
     const leaves = leavesOf('vmap', outputs, examples, first);
     const real = outputs.map((y) => executor.all(y, this.outDims));
-    if (outputs.some((y) => y.requiresGrad) && wanted.length + leaves.length > 0) this.record(real, tensors, leaves);
-    return (isTensor(result) ? real[0] : real) as R;
+    if (outputs.some((y) => y.requiresGrad) && wanted.length + leaves.length > 0) this.record(real, leaves);
+    return withTensors(result, real);
   }
 
-  private record(outputs: readonly Tensor[], tensors: readonly Tensor[], leaves: readonly Tensor[]): void {
-    const inputs = [...tensors, ...leaves];
+  private record(outputs: readonly Tensor[], leaves: readonly Tensor[]): void {
+    const inputs = [...this.tensors, ...leaves];
     const recording = {
       name: 'vmap',
-      rule: (gs: readonly (Tensor | null)[], context: GradContext<unknown>) => this.backward(gs, context, tensors.length),
+      rule: (gs: readonly (Tensor | null)[], context: GradContext<unknown>) => this.backward(gs, context),
       params: null,
       scalars: [],
       inputSpecs: inputs.map((x) => x.spec),
@@ -112,8 +115,9 @@ class Mapped<Args extends readonly unknown[], R extends Results> {
   }
 
   /** Per example, the gradient of the function; summed over the examples for what they share. */
-  private backward(gs: readonly (Tensor | null)[], { inputs, needs }: GradContext<unknown>, given: number): readonly (Tensor | null)[] {
+  private backward(gs: readonly (Tensor | null)[], { inputs, needs }: GradContext<unknown>): readonly (Tensor | null)[] {
     const createGraph = isGradEnabled();
+    const [own, given] = [this.dims, this.tensors.length];
     const present = gs.flatMap((g, i) => (g === null ? [] : [[g, i] as const]));
     const wanted = inputs.map((_, i) => i).filter((i) => needs[i]);
     const rule = (...all: Tensor[]): Tensor[] => {
@@ -123,9 +127,8 @@ class Mapped<Args extends readonly unknown[], R extends Results> {
       const seeds = present.map(([, output], k) => [output, all[given + k] as Tensor] as const);
       return this.gradientOf(examples, xs, seeds, createGraph);
     };
-    const own = this.args.flatMap((arg, i) => (isTensor(arg) ? [this.dims[i] ?? null] : []));
     const inDims = [...own, ...present.map(() => this.outDims)];
-    const mapped = vmap(rule as (...all: Tensor[]) => readonly Tensor[], { inDims, randomness: this.randomness });
+    const mapped = vmap(rule, { inDims, randomness: this.randomness });
     const found = mapped(...inputs.slice(0, given), ...present.map(([g]) => g));
     const out: (Tensor | null)[] = inputs.map(() => null);
     wanted.forEach((i, k) => {
@@ -142,10 +145,7 @@ class Mapped<Args extends readonly unknown[], R extends Results> {
     seeds: readonly (readonly [output: number, g: Tensor])[],
     createGraph: boolean,
   ): Tensor[] {
-    let next = 0;
-    const args = this.args.map((arg) => (isTensor(arg) ? examples[next++] : arg)) as unknown as Args;
-    const result = enableGrad(() => this.fn(...args));
-    const outputs = isTensor(result) ? [result] : (result as readonly Tensor[]);
+    const outputs = collectTensors(enableGrad(() => this.fn(...withTensors(this.args, examples))));
     const reached = seeds.map(([i, g]) => [outputs[i] as Tensor, g] as const).filter(([y]) => y.requiresGrad);
     if (reached.length === 0) return xs.map((x) => zerosLike(x));
     const [ys, gs] = [reached.map(([y]) => y), reached.map(([, g]) => g)];

@@ -34,10 +34,6 @@ interface Rule extends Advice {
 }
 
 const deep = (s: Situation): boolean => (s.depth ?? 0) >= 20;
-const _isActivation =
-  (...names: readonly string[]) =>
-  ({ activation = 'relu' }: Situation): boolean =>
-    names.includes(activation.toLowerCase());
 
 const optimizers: readonly Rule[] = [
   {
@@ -91,7 +87,7 @@ const activations: readonly Rule[] = [
   },
   {
     when: (s) => (s.deadUnits ?? 0) > 0.2,
-    use: 'LeakyReLU, then PReLU, then ELU',
+    use: 'LeakyReLU, then PReLU or ELU, then SiLU',
     because: 'a unit that never fires has no gradient under ReLU and cannot come back.',
   },
   {

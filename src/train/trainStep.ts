@@ -1,4 +1,5 @@
 import { LibError } from '../core/errors.js';
+import { formatShape } from '../core/shape.js';
 import type { Metric } from '../metrics/metric.js';
 import type { AnyModule } from '../nn/module.js';
 import { clipGradNorm_ } from '../optim/clip.js';
@@ -65,7 +66,7 @@ function backward<B>(group: readonly B[], { model, forward, loss, metrics, preci
       return { outcome: made, value: loss(made.output, made.target) };
     });
     if (value.size !== 1)
-      throw new LibError('shape', `fit: the loss must be one number, got shape (${value.shape.join(', ')}).`, "use reduction: 'mean'.");
+      throw new LibError('shape', `fit: the loss must be one number, got shape ${formatShape(value.shape)}.`, "use reduction: 'mean'.");
     const share = examplesIn(batch) / total;
     const part = share === 1 ? value : value.mul(share);
     (scaler === null ? part : scaler.scale(part)).backward();

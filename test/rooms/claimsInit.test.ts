@@ -123,7 +123,7 @@ provesClaims({
     ] as const;
     for (const [shape, fanIn, fanOut] of cases) assert.deepEqual(init.fans('test', [...shape]), { fanIn, fanOut });
     const depthwise = new nn.Conv2d(64, 64, 3, { groups: 64 });
-    assert.deepEqual([...depthwise.weight.shape], [64, 1, 3, 3]);
+    assert.deepEqual(init.fans('test', depthwise.weight.shape, 64), { fanIn: 9, fanOut: 9 });
     const [wide, fo] = [[400, 300], 400] as const;
     const schemes: readonly (readonly [(w: Tensor) => Tensor, number])[] = [
       [(w) => init.lecunNormal_(w), 1 / 300],

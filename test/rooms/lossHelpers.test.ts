@@ -143,6 +143,35 @@ describe('a loss of your own is tried', () => {
     assert.match(against.problems.join(), /rank correlation of -1\.00, below 0\.5/);
     assert.ok(!nn.checkLoss((x) => x.sin().sum(), p, t, { noise: 8 }).convex);
   });
+  test('a loss that walks through the batch is found', () => {
+    const [x, y] = [randn([6, 2]), randn([6, 2])];
+    const walking = (a: Tensor, b: Tensor): Tensor =>
+      a.unbind().reduce((sum, row, i) => sum.add(row.sub(b.select(0, i)).square().sum()), tensor(0, { dtype: a.dtype }));
+    assert.match(nn.checkLoss(walking, x, y).problems.join(), /computed example by example/);
+    assert.ok(nn.checkLoss((a, b) => library.mseLoss(a, b), x, y).batched);
+  });
+  test('losses at their edges: saturated logits, masked classes, ranks that do not exist', () => {
+    const slope = (loss: (z: Tensor) => Tensor, logits: number[][]): number[] => {
+      const z = tensor(logits, { requiresGrad: true });
+      loss(z).backward();
+      return values(z.grad as Tensor);
+    };
+    assert.deepEqual(
+      slope((z) => library.focalLoss(z, tensor([[1, 0]]), { gamma: 0.5 }), [[1e4, -1e4]]),
+      [0, 0],
+    );
+    assert.deepEqual(
+      slope((z) => library.focalCrossEntropy(z, t.sub(1), { gamma: 0.5 }), [[1e4, 0]]),
+      [0, 0],
+    );
+    assert.ok(slope((z) => library.bootstrappedCrossEntropy(z, t.sub(1)), [[1, Number.NEGATIVE_INFINITY]]).every((g) => g === 0));
+    assert.throws(() => library.coralLoss(tensor([[0, 0]]), t.mul(3)), /out of range/);
+  });
+  test('gradients at the origin of angles are 0', () => {
+    const [a, b] = [tensor([0], { requiresGrad: true }), tensor([0], { requiresGrad: true })];
+    library.atan2(a, b).sum().backward();
+    assert.deepEqual([values(a.grad as Tensor), values(b.grad as Tensor)], [[0], [-0]]);
+  });
 });
 
 test('the mean of targets that are all ignored is NaN, with a warning', () => {

@@ -2,7 +2,23 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { empty, manualSeed, randn, type Tensor, tensor } from '../../dist/index.js';
-import { Embedding, GELU, init, LayerNorm, Linear, LSTM, ReLU, SELU, Sequential, Tanh } from '../../dist/nn/index.js';
+import {
+  Embedding,
+  FeedForward,
+  GELU,
+  init,
+  LayerNorm,
+  Linear,
+  LSTM,
+  type Module,
+  ReLU,
+  SELU,
+  Sequential,
+  SwiGLU,
+  Tanh,
+  TransformerBlock,
+  TransformerEncoderLayer,
+} from '../../dist/nn/index.js';
 
 const values = (x: Tensor | null): number[] => [...(x as Tensor).detach().reshape([-1]).toArray()].map(Number);
 function std(x: Tensor): number {
@@ -81,12 +97,25 @@ test('GPT-2: 0.02, residual writers smaller by √(2 nLayer), biases 0, norms 1 
   close(std(block.outProj.weight), 0.02 / 4, 0.05);
   close(std(block.inner.weight), 0.02, 0.05);
   assert.ok(values(block.inner.bias).every((b) => b === 0) && values(block.norm.weight).every((w) => w === 1));
+  const writers = (model: Module): string[] =>
+    init.gpt2Init(model, { nLayer: 8 }).flatMap((r) => (r.rule.includes('0.005') ? [r.name] : []));
+  assert.deepEqual(writers(new TransformerBlock(8, 2)), ['attention.out.weight', 'feedForward.linear2.weight']);
+  assert.deepEqual(writers(new TransformerEncoderLayer(8, 2)), ['selfAttn.outProj.weight', 'linear2.weight']);
+});
+
+test('initialize knows the activation inside feed-forward blocks, and starts biases where asked', () => {
+  const rules = (model: Module): string[] => init.initialize(model, { bias: 0.01 }).map((r) => r.rule);
+  const he = 'kaimingNormal fanIn relu';
+  assert.deepEqual(rules(new FeedForward(4, { activation: 'relu' })), [he, 'constant 0.01', 'xavierNormal', 'constant 0.01']);
+  assert.deepEqual(rules(new FeedForward(4, { activation: 'sigmoid' }))[0], 'xavierUniform');
+  assert.deepEqual(rules(new SwiGLU(4)), [he, 'xavierNormal', 'xavierNormal']);
 });
 
 test('biases of priors and base rates; branches that start at 0', () => {
   close(values(init.priorBias_(empty([1])))[0] as number, -4.59512, 1e-5);
   const rates = values(init.baseRateBias_(empty([2]), [30, 10]));
   close(rates[0] as number, Math.log(0.75), 1e-6);
+  close(values(init.baseRateBias_(empty([1]), [0.1]))[0] as number, Math.log(1 / 9), 1e-6);
   const branch = new Sequential(new Linear(3, 3), new GELU(), new Linear(3, 3));
   init.zeroBranch_(branch);
   assert.ok(values(branch.forward(randn([2, 3]))).every((v) => v === 0));
@@ -128,6 +157,7 @@ describe('audit', () => {
     assert.ok(!init.auditInit(model, loss(model, x)).healthy);
     init.initialize(model);
     const { healthy, problems, layers } = init.auditInit(model, loss(model, x));
+    for (const { zeroFraction } of layers) close(zeroFraction, 0.5, 0.2);
     assert.ok(healthy, problems.join('; '));
     assert.equal(layers.length, 8);
     init.constant_((model[2] as Linear).weight, 0.1);

@@ -30,6 +30,14 @@ const direct: readonly Case[] = [
   { batch: 2, channels: [3, 20], size: [14, 15], kernel: [5, 4], padding: [2, 1] },
 ];
 
+/** No pictures, or no pixels: weight gradients are sums of nothing. */
+const empty: readonly Case[] = [
+  { batch: 0, channels: [3, 2], size: [4, 4] },
+  { batch: 0, channels: [16, 16], size: [8, 8], groups: 16 },
+  { batch: 0, channels: [4, 6], size: [4, 4], kernel: [1, 1], padding: [0, 0], stride: 2 },
+  { batch: 2, channels: [4, 6], size: [2, 4], padding: [0, 0] },
+];
+
 function geometryOf({ batch, channels, size, kernel = [3, 3], stride = 1, padding = [1, 1], groups = 1 }: Case): ConvGeometry {
   const out = (d: 0 | 1): number => Math.floor((size[d] + 2 * padding[d] - kernel[d]) / stride) + 1;
   return {
@@ -49,7 +57,7 @@ function geometryOf({ batch, channels, size, kernel = [3, 3], stride = 1, paddin
 const backends = cpuBackends();
 
 describe('kernels: convolutions', { skip: backends.length === 0 && 'no native engine' }, () => {
-  for (const [what, cases] of Object.entries({ tiled, direct })) {
+  for (const [what, cases] of Object.entries({ tiled, direct, empty })) {
     test(what, () => {
       const r = new Random(what.length);
       for (const one of cases) {
