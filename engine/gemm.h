@@ -63,7 +63,13 @@ constexpr int KC = 256;                            // rows of a B panel: it fits
 constexpr int KC = 384;
 #endif
 constexpr int MC = 240, NC = 4096;                 // packed A block in L2 with room to spare, packed B in L3
-constexpr int TASKS = 8;                           // for every thread: enough to even out, few enough to pack little twice
+constexpr int TASKS = 8, ROW_TASKS = 4;            // for every thread: enough to even out, few enough to pack little twice
+#ifdef __wasm__
+constexpr int NEAR = 0;
+#else
+constexpr int NEAR = 800 * 1024;                   // packed B beside which the next rows of A stay in L2 too
+#endif
+constexpr int PAGE_BYTES = 4096;
 constexpr int PACK = 8;                            // panels of B packed together: memory is read in runs that it is good at
 
 // Rounds up to whole cache lines of T.
@@ -75,6 +81,13 @@ template <class Body> INLINE void spread(bool alone, int worker, int64_t tasks, 
   else parallel(tasks, body);
 }
 
+// Of A, what is packed after this: its rows, or its columns where those lie side by side. Fetched one by one.
+template <class T> struct NextRows {
+  const T* data = nullptr;
+  int64_t step = 0;
+  int lines = 0, length = 0;
+};
+
 // One pass over a slice of k: which operands are packed, and where.
 template <class T> struct Pass {
   const MatMul<T>& job;
@@ -84,6 +97,7 @@ template <class T> struct Pass {
   T* packedB;
   int top, j0, nc, k0, kc;                         // top: the first row in packedA
   bool last;
+  NextRows<T>& ahead;
   bool* there;                                     // which panels of B are packed: the others are when they are first needed
 
   // Some panels of columns of B from j on. The last of a B that is not packed otherwise lies alone.
@@ -112,13 +126,13 @@ template <class T> struct Pass {
   NOINLINE void compute(const RowPanels& panels, int first, int end, int left, int right) const {
     for (int j = left; j < right; j += panelWidth<T>) {
       const int cols = min(panelWidth<T>, right - j);
-      if (!there[j / panelWidth<T>]) pack_columns(j);
 #ifndef __wasm__
       if (packA && packB) {
         packed_strip(panels, first, end, j, cols);
         continue;
       }
 #endif
+      if (!there[j / panelWidth<T>]) pack_columns(j);
       strip(panels, first, end, j, cols);
     }
     if constexpr (sizeof(T) == 4)
@@ -163,23 +177,34 @@ template <class T> struct Pass {
   }
 
 #ifndef __wasm__
-  // The same where both are packed. Every tile fetches the next one of C and its share of the next panel of B.
+  // The same where both are packed. Every tile fetches the next one of C, its share of the next panel of B and a row of A that is packed
+  // later. The first tile that needs a panel of B packs it, unless it has to be turned.
   void packed_strip(const RowPanels& panels, int first, int end, int j, int cols) const {
     constexpr int L = lanes<T>, W = panelWidth<T>, LINE = 64 / int(sizeof(T));
     const int vectors = (cols + L - 1) / L, sum = panels.start(end) - panels.start(first);
     const bool straight = plain(cols), more = j + W < nc;
+    // Not where every row is on a page of its own: those are read in long runs.
+    const bool raw = b.col == 1 && b.row * int64_t(sizeof(T)) < PAGE_BYTES;
+    bool& packed = there[j / W];
+    if (!packed && !(raw && cols == W)) pack_columns(j);
     alignas(64) T tile[KERNEL_ROWS * W];
     PackedFeed<T> feed;
     feed.b = packedB + int64_t(j) * kc, feed.k = kc, feed.add = straight && adds(), feed.bias = straight ? col_bias(j) : nullptr;
-    feed.nextB = feed.b + W * kc, feed.nextLines = more ? (W * kc / LINE + sum - 1) / sum : 0;
+    feed.raw = b.data + k0 * b.row + j0 + j, feed.rawStep = b.row;
+    const bool lies = raw && more && !there[j / W + 1];
+    feed.nextB = lies ? feed.raw + W : feed.b + W * kc, feed.nextStep = lies ? b.row : W;
+    feed.nextRows = more ? (kc + sum - 1) / sum : 0;
     for (int panel = first; panel < end; ++panel) {
       const int i = panels.start(panel), rows = panels.rows(panel), next = panel + 1 < end ? panel + 1 : first;
       feed.a = packedA + int64_t(i - top) * kc;
       feed.nextC = tile_of_c(panels.start(next), next == first && more ? j + W : j);
+      feed.nextA = ahead.data, feed.nextLines = ahead.lines > 0 ? (ahead.length / LINE + rows) / rows : 0;
+      --ahead.lines, ahead.data += ahead.step;
       T* c = tile_of_c(i, j);
-      packed_kernel_for<T, KERNEL_ROWS, NV>(rows, vectors)(feed, straight ? c : tile, straight ? job.ld : W);
+      packed_kernel_for<T, KERNEL_ROWS, NV>(rows, vectors, !packed)(feed, straight ? c : tile, straight ? job.ld : W);
+      packed = true;
       if (!straight) place(tile, W, c, job.ld, rows, cols, adds(), row_bias(i), col_bias(j));
-      feed.nextB += feed.nextLines * rows * LINE;
+      feed.nextB += int64_t(feed.nextRows) * rows * feed.nextStep;
     }
   }
 #endif
@@ -194,6 +219,18 @@ struct Cuts {
   int panel(int part) const { return int(int64_t(panels) * part / down); }
   int column(int part) const { return int(int64_t(columns) * part / across); }
 };
+
+// The rows of A behind [first, end), or the first ones of the next slice.
+template <class T>
+NextRows<T> what_follows(const MatMul<T>& job, Strided<T> a, const RowPanels& panels, int first, int end, int k0, int kc) {
+  const bool over = end == panels.count;
+  const int i = over ? 0 : panels.start(end), rows = min(panels.start(end) - panels.start(first), job.m - i);
+  if (over) k0 += kc;
+  if (k0 == job.k) return {};
+  const T* const from = a.data + i * a.row + k0 * a.col;
+  kc = min(kc, job.k - k0);
+  return a.col == 1 ? NextRows<T>{from, a.row, rows, kc} : NextRows<T>{from, a.col, kc, rows};
+}
 
 // What a worker has packed for itself: nothing that a core writes has to travel to another one.
 struct alignas(64) Own {
@@ -215,7 +252,7 @@ template <class T> NOINLINE void multiply(const MatMul<T>& job, Strided<T> a, St
   const int most = min(n, NC), threads = alone ? 1 : pool_threads(), blocks = (panels.count + MC / MR - 1) / (MC / MR);
   const bool edge = !packB && n % W % L != 0;       // the last columns are packed alone: a load must not pass the end
   const bool byRows = m >= n || (blocks > 1 && 4 * int64_t(m) >= n);    // which operand every worker packs for itself, the other is shared out
-  const int down = alone || !byRows ? blocks : max(blocks, min(panels.count / 2, TASKS * threads));
+  const int down = alone || !byRows ? blocks : max(blocks, min(panels.count / 2, ROW_TASKS * threads));
   const int height = (panels.count + down - 1) / down * (panels.height + 1);
   const int64_t sizeA = packA ? lines<T>(int64_t(min(m, height)) * depth) + 64 : 0;
   const int64_t sizeB = packB ? int64_t((most + W - 1) / W) * W * depth : edge ? W * depth : 0;
@@ -231,7 +268,10 @@ template <class T> NOINLINE void multiply(const MatMul<T>& job, Strided<T> a, St
         const int part = int(byRows ? task / cuts.across : task % cuts.down), column = int(byRows ? task % cuts.across : task / cuts.down);
         const int first = cuts.panel(part), end = cuts.panel(part + 1);
         T* const packed = static_cast<T*>(pool_scratch(who, size_t(sizeA + sizeB) * sizeof(T) + size_t(columns), SHARED));
-        const Pass<T> pass{job, a, b, packA, packB, packed, packed + sizeA, panels.start(first), j0, nc, k0, kc, k0 + kc == k,
+        NextRows<T> ahead;
+        if constexpr (NEAR > 0)
+          if (packA && packB && int64_t(nc) * kc * sizeof(T) <= NEAR) ahead = what_follows(job, a, panels, first, end, k0, kc);
+        const Pass<T> pass{job, a, b, packA, packB, packed, packed + sizeA, panels.start(first), j0, nc, k0, kc, k0 + kc == k, ahead,
                            reinterpret_cast<bool*>(packed + sizeA + sizeB)};
         Own& mine = own[alone ? 0 : who];
         if (!mine.begun)
