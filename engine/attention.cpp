@@ -27,10 +27,8 @@ struct Ahead {
   int64_t row;
   int rows, cols;
   INLINE void fetch(int i) const {
-#ifndef __wasm__
-    if (i < rows)
+    if (PREFETCHES && i < rows)
       for (int j = 0; j < cols; j += 16) __builtin_prefetch(data + i * row + j, 0, 2);
-#endif
   }
 };
 

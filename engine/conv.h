@@ -49,7 +49,7 @@ template <class T> struct Ahead {
   int width, at = 0;
 
   template <int WRITE> INLINE void fetch(int lines) {
-    for (; lines > 0 && rows > 0; --lines) {
+    for (; PREFETCHES && lines > 0 && rows > 0; --lines) {
       __builtin_prefetch(row + at, WRITE, WRITE ? 3 : 2);
       if ((at += 64 / int(sizeof(T))) < width) continue;
       at = 0, row += next, --rows;
@@ -213,7 +213,7 @@ template <class T> struct Correlation {
     const T* result = to + (item * rows + start) * resultSize + (int64_t(z) * sweep.count[1] + y0) * sweep.count[2] + x0;
     for (int v = 0; v < vectors; v += NV) {
       const int part = min(NV, vectors - v);
-      if (sweep.step[2] == 1)                      // the results' lines come from far away: ask for them in time
+      if (PREFETCHES && sweep.step[2] == 1)        // the results' lines come from far away: ask for them in time
         for (int r = 0; r < count; ++r)
           for (int i = 0; i < part; ++i) __builtin_prefetch(result + r * resultSize + (v + i) * LANES_OF, 1);
       for (int i = 0; i < part; ++i)

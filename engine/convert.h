@@ -136,7 +136,7 @@ template <class S> NOINLINE void transpose_patch(const S* x, S* out, int64_t x_c
           for (int i = 0; i < rows - r && i < 16; ++i) to[i * out_row + j] = from[j * x_column + i];
         continue;
       }
-      if (columns - c >= 32)
+      if (PREFETCHES && columns - c >= 32)
         for (int j = 16; j < 32; ++j) __builtin_prefetch(from + j * x_column);
       for (int j = 0; j < 16; ++j) __builtin_memcpy(square + 16 * j, from + j * x_column, sizeof(S) * 16);
       transpose_square(square, to, out_row);

@@ -32,10 +32,10 @@ NOINLINE void place(const T* tile, int64_t tileLd, T* c, int64_t ld, int rows, i
   }
 }
 
-// Rows cut into panels of at most MR, all within one row of the same height.
+// Rows cut into panels of at most MR, or `most`, all within one row of the same height.
 struct RowPanels {
   int count, height, taller;                       // the first `taller` panels have one row more
-  explicit RowPanels(int m) : count((m + MR - 1) / MR), height(m / max(count, 1)), taller(m - height * count) {}
+  explicit RowPanels(int m, int most = MR) : count((m + most - 1) / most), height(m / max(count, 1)), taller(m - height * count) {}
   int start(int panel) const { return panel * height + min(panel, taller); }
   int rows(int panel) const { return height + (panel < taller); }
 };
@@ -116,6 +116,12 @@ template <class T> struct Pass {
 
   // Rows [first, end) of row panels of A.
   void pack_rows(const RowPanels& panels, int first, int end) const {
+    for (; MR <= lanes<T> && a.row == 1 && a.col >= lanes<T> && first < end; first += min(PACK, end - first)) {
+      const int i = panels.start(first), count = min(PACK, end - first);
+      int rows[PACK];
+      for (int q = 0; q < count; ++q) rows[q] = panels.rows(first + q);
+      pack_beside(a.data + i + k0 * a.col, a.col, rows, count, kc, packedA + int64_t(i - top) * kc);
+    }
     for (int panel = first; panel < end; ++panel) {
       const int i = panels.start(panel), rows = panels.rows(panel);
       pack_panel(a.data + i * a.row + k0 * a.col, a.row, a.col, rows, kc, packedA + int64_t(i - top) * kc, rows);
@@ -148,7 +154,7 @@ template <class T> struct Pass {
   const T* col_bias(int j) const { return last && job.perCol ? job.perCol + j0 + j : nullptr; }
   bool adds() const { return k0 > 0 || job.accumulate; }
   // Whether a kernel writes straight to C; otherwise its tile is placed.
-  bool plain(int cols) const { return cols % lanes<T> == 0 && !(last && (job.perRow || (!BIAS_IN_KERNEL && job.perCol))); }
+  bool plain(int cols) const { return cols % lanes<T> == 0 && !(last && job.perRow); }
 
   // The columns from j on, at most a panel of them, whatever way A and B are read.
   void strip(const RowPanels& panels, int first, int end, int j, int cols) const {
@@ -168,7 +174,7 @@ template <class T> struct Pass {
       const T* from = packA ? packedA + int64_t(i - top) * kc : a.data + i * a.row + k0 * a.col;
       for (int g = 0; g * GROUP < rows; ++g) feed.a[g] = from + g * GROUP * feed.aRow;
       T* c = tile_of_c(i, j);
-      if (kc > 64)                                 // C comes from far away: fetch it while the tile is computed
+      if (PREFETCHES && kc > 64)                   // C comes from far away: fetch it while the tile is computed
         for (int r = 0; r < rows; ++r)
           for (int v = 0; v < vectors; ++v) __builtin_prefetch(c + r * job.ld + v * L, 1);
       product_kernel_for(feed, rows, vectors)(feed, straight ? c : tile, straight ? job.ld : W);

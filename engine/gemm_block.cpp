@@ -17,12 +17,12 @@ struct Stretch {
 }  // namespace
 
 void multiply_block(const BlockProduct& p) {
-  const RowPanels panels(p.m);
+  const RowPanels panels(p.m, BLOCK_ROWS);
   const int slices = max(1, (p.k + KC - 1) / KC), depth = (p.k + slices - 1) / slices;
   Feed<float> feed;
   feed.aRow = p.aRow, feed.aNext = p.aCol, feed.bNext = p.bRow;
   for (int j = 0; j < p.n; j += BLOCK_WIDTH) {
-    const int vectors = min(NV, (p.n - j + LANES - 1) / LANES);
+    const int vectors = min(BLOCK_VECTORS, (p.n - j + LANES - 1) / LANES);
     for (int slice = 0; slice < slices; ++slice) {
       for (int panel = 0; panel < panels.count; ++panel) {
         const int i = panels.start(panel), rows = panels.rows(panel);

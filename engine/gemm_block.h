@@ -29,7 +29,7 @@ struct BlockProduct {
   int diagonal = 0;
 };
 
-constexpr int BLOCK_WIDTH = panelWidth<float>;
+constexpr int BLOCK_WIDTH = BLOCK_VECTORS * LANES;
 
 // Columns rounded up to whole vectors, and to whole panels.
 INLINE int whole_vectors(int n) { return (n + LANES - 1) / LANES * LANES; }

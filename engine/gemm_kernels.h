@@ -10,13 +10,18 @@ constexpr int MR = 12, NV = 2;                     // 24 accumulators of 32 regi
 constexpr int MR = 6, NV = 2;                      // 12 of 16
 #elif defined(__ARM_NEON)
 constexpr int MR = 6, NV = 4;                      // 24 of 32
-#elif defined(__wasm__)
-constexpr int MR = 4, NV = 2;                      // 8 of 16: V8 may load all of A and B first, and keeps one for itself
+#elif defined(__wasm_relaxed_simd__)
+constexpr int MR = 3, NV = 3;                      // 9 of 16, and 6 for A and B: V8 loads all of them first, and keeps one for itself
 #else
-constexpr int MR = 4, NV = 2;
+constexpr int MR = 4, NV = 2;                      // 8 of 16: a separate multiplication needs one more
+#endif
+#ifdef __wasm__
+constexpr int BLOCK_ROWS = 4, BLOCK_VECTORS = 2;   // of gemm_block.h: files that know no relaxed SIMD lay out its panels
+#else
+constexpr int BLOCK_ROWS = MR, BLOCK_VECTORS = NV;
 #endif
 constexpr int GROUP = 3;                           // rows of A that share a pointer
-constexpr int KERNEL_ROWS = MR < GROUP ? GROUP : MR;
+constexpr int KERNEL_ROWS = max(max(MR, BLOCK_ROWS), GROUP), KERNEL_VECTORS = max(NV, BLOCK_VECTORS);
 constexpr int GROUPS = (KERNEL_ROWS + GROUP - 1) / GROUP;
 
 // What a kernel reads: row r of A starts at a[r / GROUP] + r % GROUP * aRow, its next element lies aNext further; B's
@@ -27,12 +32,12 @@ enum Reading { STRIDED, INDEXED, STEPPED, CONTIGUOUS };
 template <class T> struct Feed {
   const T* a[GROUPS];
   int64_t aRow, aNext, aSkip = 0, aJump = 0;
-  const T* b[NV];
+  const T* b[KERNEL_VECTORS];
   int64_t bNext = 0;
   const int32_t* offsets = nullptr;
   int k, repeat = 1, images = 1;
   bool add = false;                                // to what C holds
-  const T* bias = nullptr;                         // of strided and contiguous kernels where BIAS_IN_KERNEL
+  const T* bias = nullptr;                         // of strided and contiguous kernels
 };
 
 // Keeps the compiler from computing one address for every row beforehand: it has too few registers for that.
@@ -61,17 +66,11 @@ template <class V, class T> INLINE V fma_from(const T* scalar, V x, V acc) {
 #endif
 }
 
-#ifdef __wasm__
-constexpr bool BIAS_IN_KERNEL = false;             // smaller: tiles with a bias are placed
-#else
-constexpr bool BIAS_IN_KERNEL = true;
-#endif
-
 // c[r * ld + v * lanes] = the tile, plus a bias for each column if there is one; with `add`, += that.
 template <class T, int ROWS, int VECTORS>
 INLINE void finish_tile(Vec<T> (&acc)[ROWS][VECTORS], T* c, int64_t ld, bool add, const T* bias) {
   constexpr int L = lanes<T>;
-  if (BIAS_IN_KERNEL && bias) {
+  if (bias) {
 #pragma GCC unroll 4
     for (int v = 0; v < VECTORS; ++v) {
       const Vec<T> more = load(bias + v * L);
@@ -189,14 +188,15 @@ template <class T> using Kernel = void (*)(const Feed<T>&, T*, int64_t);
 
 // All kernels of a kind, by rows and vectors.
 template <class T, Reading READING> struct KernelTable {
-  Kernel<T> at[KERNEL_ROWS][NV];
+  Kernel<T> at[KERNEL_ROWS][KERNEL_VECTORS];
   template <int ROWS, int VECTORS> constexpr void fill() {
+    constexpr bool used = (ROWS <= max(MR, GROUP) && VECTORS <= NV) || (ROWS <= BLOCK_ROWS && VECTORS <= BLOCK_VECTORS);
 #if CHAINRULE_AVX512
     if constexpr (READING == CONTIGUOUS) at[ROWS - 1][VECTORS - 1] = row_kernel<T, ROWS, VECTORS>;
     else
 #endif
-      at[ROWS - 1][VECTORS - 1] = kernel<T, READING, ROWS, VECTORS>;
-    if constexpr (VECTORS < NV) fill<ROWS, VECTORS + 1>();
+    if constexpr (used) at[ROWS - 1][VECTORS - 1] = kernel<T, READING, ROWS, VECTORS>;
+    if constexpr (VECTORS < KERNEL_VECTORS) fill<ROWS, VECTORS + 1>();
     else if constexpr (ROWS < KERNEL_ROWS) fill<ROWS + 1, 1>();
   }
   constexpr KernelTable() : at{} { fill<1, 1>(); }

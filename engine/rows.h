@@ -7,10 +7,8 @@ namespace chainrule::VARIANT {
 
 // Memory that will be read soon, after a jump that the processor does not foresee: it goes on from there by itself.
 template <class T> INLINE void prefetch(const T* p, int64_t count) {
-#ifndef __wasm__
   constexpr int64_t LINE = 64 / sizeof(T), MOST = 12 * LINE;
-  for (int64_t i = 0; i < (count < MOST ? count : MOST); i += LINE) __builtin_prefetch(p + i);
-#endif
+  for (int64_t i = 0; PREFETCHES && i < (count < MOST ? count : MOST); i += LINE) __builtin_prefetch(p + i);
 }
 
 // How many rows of so many bytes should be on their way.

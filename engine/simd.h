@@ -48,6 +48,12 @@ constexpr bool MASKED = false;
 constexpr int VECTOR_BYTES = 16;
 #endif
 
+#if defined(__wasm__)
+constexpr bool PREFETCHES = false;                 // __builtin_prefetch is nothing, but a loop of it is a loop
+#else
+constexpr bool PREFETCHES = true;
+#endif
+
 constexpr int LANES = VECTOR_BYTES / 4;
 constexpr int LANES_D = VECTOR_BYTES / 8;
 
@@ -84,6 +90,14 @@ INLINE vf broadcast(float x) { return x - vf{}; }
 INLINE vd broadcast(double x) { return x - vd{}; }
 INLINE vi broadcast(int32_t x) { return x + vi{}; }
 INLINE vl broadcast(int64_t x) { return x + vl{}; }
+
+// 0, 1, 2, ..
+INLINE vi lane_numbers() {
+  vi lane;
+#pragma GCC unroll 16
+  for (int i = 0; i < LANES; ++i) lane[i] = i;
+  return lane;
+}
 
 // The first n lanes of p, the others zero; memory beyond is not touched. 0 <= n <= lanes.
 template <class T> INLINE Vec<T> load_first(const T* p, int n) {

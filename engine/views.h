@@ -14,9 +14,7 @@ template <class T> INLINE void store_part(T* p, Vec<T> v, int count) {
 
 // The lanes of a row's vector at j that lie before `count`.
 INLINE vi lanes_below(int j, int count) {
-  vi lane;
-  for (int i = 0; i < LANES; ++i) lane[i] = i;
-  return lane < broadcast(count - j);
+  return lane_numbers() < broadcast(count - j);
 }
 
 template <class T> INLINE void copy(const T* from, T* to, int64_t count) {
@@ -117,6 +115,21 @@ NOINLINE void pack_panel(const T* from, int64_t across, int64_t along, int count
   for (int i = 0; i < width; i += L) {
     const int part = max(0, min(L, count - i)), room = min(L, width - i);
     pack_vector(from + i * across, across, along, part, room, k, to + i, width, i == 0, to + int64_t(width) * k);
+  }
+}
+
+// Panels of rows that lie side by side, panel q rows[q] <= lanes high and directly behind panel q - 1, in `from` and in `to`:
+// to[p * rows[q] + r] = from[p * along + r]. Every line of memory is read once for all of them. Vectors reach into what comes next.
+template <class T> NOINLINE void pack_beside(const T* from, int64_t along, const int* rows, int panels, int k, T* to) {
+  for (int p = 0; p < k; ++p, from += along) {
+    const T* x = from;
+    T* panel = to;
+    for (int q = 0; q < panels; ++q) {
+      const int count = rows[q];
+      if (p + lanes<T> <= k) store(panel + p * count, load(x));
+      else store_part<T>(panel + p * count, load_part(x, count), count);
+      x += count, panel += int64_t(count) * k;
+    }
   }
 }
 

@@ -38,12 +38,6 @@ INLINE void put(float* to, vf v, int lanes) {
 }
 INLINE void put(int32_t* to, vi v, int lanes) { put(reinterpret_cast<float*>(to), (vf)v, lanes); }
 
-INLINE vi iota() {
-  vi out;
-  for (int i = 0; i < LANES; ++i) out[i] = i;
-  return out;
-}
-
 struct Row {
   const float* plane;
   const float* end;                    // of all planes: nothing is read from here on
@@ -55,7 +49,7 @@ struct Row {
 // Outputs [from, from + lanes) whose windows lie within the row.
 template <int STRIDE> void max_lanes(const Window& w, const Row& row, int32_t from, int lanes) {
   const int32_t start = from * STRIDE - w.padding[2];
-  const vi offsets = iota() * STRIDE;
+  const vi offsets = lane_numbers() * STRIDE;
   vf best = {};
   vi at = {};
   bool first = true;
@@ -152,7 +146,7 @@ INLINE Pick better(Pick a, Pick b) {
 inline void max_two_by_two(const Window& w, const float* plane, const float* end, float* values, int32_t* winners, int64_t first,
                            int64_t last) {
   const int32_t wide = w.output[2], line = w.input[2];
-  const vi doubled = iota() * 2;
+  const vi doubled = lane_numbers() * 2;
   for (int64_t y = first; y < last; ++y) {
     for (int32_t x = 0; x < wide; x += LANES) {
       const int32_t place = int32_t(2 * y) * line + 2 * x;
@@ -173,7 +167,7 @@ inline void max_two_by_two(const Window& w, const float* plane, const float* end
 // Every element of the plane lies in one window: two rows at a time are written from a row of windows.
 inline void give_two_by_two(const Window& w, const float* gradients, const int32_t* winners, float* plane) {
   const int32_t wide = w.output[2], line = 2 * wide;
-  const vi doubled = iota() * 2;
+  const vi doubled = lane_numbers() * 2;
   for (int32_t y = 0; y < w.output[1]; ++y) {
     for (int32_t x = 0; x < wide; x += LANES) {
       const int64_t window = int64_t(y) * wide + x, room = w.outputs - window;

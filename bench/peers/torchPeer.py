@@ -1,6 +1,7 @@
 # Times the same workloads in PyTorch. Reads one JSON line per request {"case", "seconds"}, answers {"ms"}; {"case", "steps"} is answered
-# by {"grownMb"}: how far the resident set rose at most over that of the fresh process, model included.
-import json, os, sys, time
+# by {"grownMb"}: how far the resident set rose at most over that of the fresh process, model included; {"case", "train"} by {"losses"} of a
+# training on given weights and batches.
+import array, json, os, sys, time
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
@@ -23,6 +24,7 @@ def step(model, opt, x, y, loss):
         l = loss(model(x), y)
         l.backward()
         opt.step()
+    run.parts = model, opt, loss
     return run
 
 
@@ -161,12 +163,45 @@ def grown(name, steps):
     return resident('VmHWM') - base
 
 
+def floats(path, kind, torch_type, shape):
+    values = array.array(kind)
+    with open(path, 'rb') as file:
+        values.frombytes(file.read())
+    return torch.frombuffer(values, dtype=torch_type).clone().reshape(shape)
+
+
+def train(name, files, dtype):
+    """The loss of each step from the weights in files['weights'] (names and shapes beside them), in float32 or under autocast."""
+    model, opt, loss = makers[name]().parts
+    weights = floats(files['weights'], 'f', torch.float32, [-1])
+    with torch.no_grad():
+        named, at = dict(model.named_parameters()), 0
+        for key, shape in files['names']:
+            count = named[key].numel()
+            named[key].copy_(weights[at:at + count].reshape(shape))
+            at += count
+    kind = ('i', torch.int32) if files['integers'] else ('f', torch.float32)
+    xs, ys = floats(files['x'], *kind, files['xShape']), floats(files['y'], 'i', torch.int32, files['yShape']).long()
+    losses = []
+    for x, y in zip(xs.long() if files['integers'] else xs, ys):
+        opt.zero_grad(set_to_none=True)
+        with torch.autocast('cpu', getattr(torch, dtype or 'bfloat16'), enabled=dtype is not None):
+            l = loss(model(x), y)
+        l.backward()
+        opt.step()
+        losses.append(l.item())
+    return losses
+
+
 print(json.dumps({'version': torch.__version__}), flush=True)
 for line in sys.stdin:
     request = json.loads(line)
     name = request['case']
     if name not in makers and 'torch' not in request:
         print(json.dumps({'error': f'no case {name}'}), flush=True)
+        continue
+    if 'train' in request:
+        print(json.dumps({'losses': train(name, request['train'], request.get('dtype'))}), flush=True)
         continue
     if 'steps' in request:
         print(json.dumps({'grownMb': grown(name, request['steps'])}), flush=True)
