@@ -4,6 +4,7 @@ import type { Tensor } from '../tensor/tensor.js';
 
 /** As functions, fold and unfold are torch.nn.functional's; the method x.unfold(dim, size, step) is Tensor's. */
 export { im2col as unfold } from './columns.js';
+export * from './countDraws.js';
 export * from './einsum.js';
 export * from './join.js';
 export * from './joinForms.js';
@@ -11,6 +12,7 @@ export { chainMatmul } from './linalgProducts.js';
 export * from './lossTasks.js';
 export * from './numeric.js';
 export { bernoulli, dropout, multinomial, normal, randintLike, randLike, randnLike } from './random.js';
+export * from './segments.js';
 export * from './structural.js';
 export * from './typeFacts.js';
 export * from './windowForms.js';
