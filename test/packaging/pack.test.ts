@@ -12,7 +12,7 @@ const platform = `${process.platform}-${process.arch}`;
 const hasAddon = existsSync(join(root, 'dist', 'native', `chainrule-${platform}.node`));
 const programs = readmePrograms();
 const project = emptyProject();
-const rooms = ['nn', 'optim', 'data', 'func', 'metrics', 'models', 'train', 'io', 'testing'];
+const rooms = ['nn', 'init', 'optim', 'data', 'func', 'metrics', 'models', 'train', 'io', 'testing'];
 const installed = (...path: readonly string[]): string => join(project.folder, 'node_modules', ...path);
 
 interface Packed {

@@ -6,6 +6,7 @@ import { describe, test } from 'node:test';
 import * as checked from '../../dist/checked/signatures.js';
 import * as data from '../../dist/entries/data.js';
 import * as func from '../../dist/entries/func.js';
+import * as init from '../../dist/entries/init.js';
 import * as io from '../../dist/entries/io.js';
 import * as metrics from '../../dist/entries/metrics.js';
 import * as models from '../../dist/entries/models.js';
@@ -24,7 +25,19 @@ type Call = (...args: readonly unknown[]) => unknown;
 type Class = new (...args: readonly unknown[]) => unknown;
 
 const tables: Readonly<Record<keyof typeof checked, Signatures>> = checked;
-const entries: Readonly<Record<keyof typeof checked, Exports>> = { index, data, func, io, metrics, models, nn, optim, testing, train };
+const entries: Readonly<Record<keyof typeof checked, Exports>> = {
+  index,
+  data,
+  func,
+  init,
+  io,
+  metrics,
+  models,
+  nn,
+  optim,
+  testing,
+  train,
+};
 const isClass = (value: unknown): value is Class =>
   typeof value === 'function' && Object.getOwnPropertyDescriptor(value, 'prototype')?.writable === false;
 
