@@ -154,13 +154,23 @@ function traceOf(steps: readonly (Step & { readonly name: string })[], stepMs: r
 }
 
 const measured = new WeakMap<Device, MachineLimits>();
+/** Elements: more than caches hold. A device that copies below 1 GB/s does not wait for memory, and is asked for less. */
 const COPIED = 2 ** 24;
+const COPIED_SLOWLY = 2 ** 16;
 
 /** Measured once per device: some 200 ms. */
 function limitsOf(device: Device): MachineLimits {
   const known = measured.get(device);
   if (known !== undefined) return known;
-  const spec = specOf('float32', [COPIED]);
+  const slow = copyRate(device, COPIED_SLOWLY);
+  const limits = { gflops: device.maxGflops?.() ?? 0, gbps: slow < 1 ? slow : copyRate(device, COPIED) };
+  measured.set(device, limits);
+  return limits;
+}
+
+/** GB/s, read and written. */
+function copyRate(device: Device, elements: number): number {
+  const spec = specOf('float32', [elements]);
   const [from, to] = [device.allocate(spec.bytes), device.allocate(spec.bytes)];
   const operand = (buffer: number) => ({ buffer, spec, offset: 0 });
   const steps = [{ kernel: { family: 'copy' as const }, inputs: [operand(0)], outputs: [operand(1)], scalarBase: 0 }];
@@ -171,9 +181,7 @@ function limitsOf(device: Device): MachineLimits {
     return performance.now() - started;
   });
   for (const s of [from, to]) device.release(s);
-  const limits = { gflops: device.maxGflops?.() ?? 0, gbps: (2 * spec.bytes) / Math.min(...times.slice(1)) / 1e6 };
-  measured.set(device, limits);
-  return limits;
+  return (2 * spec.bytes) / Math.min(...times.slice(1)) / 1e6;
 }
 
 function median(values: readonly number[]): number {
