@@ -142,6 +142,25 @@ INLINE Pick better(Pick a, Pick b) {
   return {select(wins, b.value, a.value), select(wins, b.at, a.at)};
 }
 
+// The best of four, in the order of their places, by as few compares as numbers need.
+INLINE Pick best_of(vf a, vf b, vf c, vf d, vi at, int32_t line) {
+#if CHAINRULE_AVX512
+  const vf all = (a + b) + (c + d);
+  if (_mm512_cmp_ps_mask((__m512)all, (__m512)all, _CMP_UNORD_Q) == 0) [[likely]] {
+    const auto pick = [](Pick x, vf value, auto at_of) -> Pick {
+      const __mmask16 wins = _mm512_cmp_ps_mask((__m512)value, (__m512)x.value, _CMP_GT_OQ);
+      return {(vf)_mm512_max_ps((__m512)value, (__m512)x.value), at_of(wins)};     // of equals the second operand, which is the first
+    };
+    const auto next = [](vi at) {
+      return [at](__mmask16 wins) { return (vi)_mm512_mask_add_epi32((__m512i)at, wins, (__m512i)at, _mm512_set1_epi32(1)); };
+    };
+    const Pick upper = pick({a, at}, b, next(at)), lower = pick({c, at + line}, d, next(at + line));
+    return pick(upper, lower.value, [&](__mmask16 wins) { return (vi)_mm512_mask_mov_epi32((__m512i)upper.at, wins, (__m512i)lower.at); });
+  }
+#endif
+  return better(better({a, at}, {b, at + 1}), better({c, at + line}, {d, at + line + 1}));
+}
+
 // Rows [first, last) of a plane's outputs; nothing is read from `end` on.
 inline void max_two_by_two(const Window& w, const float* plane, const float* end, float* values, int32_t* winners, int64_t first,
                            int64_t last) {
@@ -155,9 +174,7 @@ inline void max_two_by_two(const Window& w, const float* plane, const float* end
       const float* const bottom = top + line;
       const vf a = load_within(top, end - top), b = load_within(top + LANES, end - top - LANES);
       const vf c = load_within(bottom, end - bottom), d = load_within(bottom + LANES, end - bottom - LANES);
-      const vi at = doubled + place;
-      const Pick upper = better({evens(a, b), at}, {odds(a, b), at + 1});
-      const Pick best = better(upper, better({evens(c, d), at + line}, {odds(c, d), at + line + 1}));
+      const Pick best = best_of(evens(a, b), odds(a, b), evens(c, d), odds(c, d), doubled + place, line);
       store_within(values + out, best.value, room, wide - x);
       if (winners != nullptr) store_within(winners + out, best.at, room, wide - x);
     }

@@ -10,7 +10,7 @@ import { batchUpdates } from '../program/passes/batch.js';
 import { shareCommon } from '../program/passes/common.js';
 import { removeDeadCode } from '../program/passes/deadCode.js';
 import { attachEpilogues } from '../program/passes/epilogues.js';
-import { type BufferFacts, fusePointwise } from '../program/passes/fuse.js';
+import { type BufferFacts, fusePointwise, repeatCheap } from '../program/passes/fuse.js';
 import { gatherLoops } from '../program/passes/loops.js';
 import { writeInPlace } from '../program/passes/place.js';
 import { rematerialize } from '../program/passes/rematerialize.js';
@@ -323,7 +323,7 @@ function optimized(
     return [region, ...scalars.slice(scalarBase, scalarBase + count)];
   };
   const shared = shareCommon(steps, { ...facts, onDropped, scalarsOf: (step) => numbers(step as TracedStep) });
-  return batchUpdates(fusePointwise(shared, facts), facts);
+  return batchUpdates(fusePointwise(repeatCheap(fusePointwise(shared, facts), facts), facts), facts);
 }
 
 const leafIn = (leaf: Leaf, tensors: readonly Tensor[]): Tensor => (typeof leaf === 'number' ? (tensors[leaf] as Tensor) : leaf);

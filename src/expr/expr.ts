@@ -81,6 +81,10 @@ function simplify(op: InstructionName, args: readonly Expr[]): Expr | undefined 
   if (op === 'div' && y === 1) return a;
   if (op === 'neg' && a?.node.kind === 'apply' && a.node.op === 'neg') return a.node.args[0];
   if (op === 'select' && b === c) return b;
+  if (op === 'lessEqual' && y === 0 && a?.node.kind === 'apply') {
+    const z = a.node.args[2]; // ReLU(z) <= 0 is z <= 0
+    if (z?.lessEqual(0).select(0, z) === a) return z.lessEqual(0);
+  }
   if (args.every((e) => constOf(e) !== undefined))
     return constant(
       evaluateOne(

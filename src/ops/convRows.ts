@@ -49,21 +49,13 @@ export const conv: ConvOp = defineOp({
   saves: (_, [x, w]) => [...(x ? [1] : []), ...(w ? [0] : [])],
   grad: ([g], { inputs: [x, w, bias], params: { geometry, rank }, needs }) => {
     if (!g || !x || !w) return [];
+    const pixels = g.shape.flatMap((_, d) => (d === 1 ? [] : [d]));
+    // First of all: right behind what makes g it joins a loop over channels.
+    const ofBias = bias && needs[2] ? fuseSum('convBackward', [g], input(0), pixels) : null;
     return [
       needs[0] ? convInput(g, w, geometry, rank) : null,
       needs[1] ? convWeight(g, x, geometry, rank) : null,
-      ...(bias
-        ? [
-            needs[2]
-              ? fuseSum(
-                  'convBackward',
-                  [g],
-                  input(0),
-                  g.shape.flatMap((_, d) => (d === 1 ? [] : [d])),
-                )
-              : null,
-          ]
-        : []),
+      ...(bias ? [ofBias] : []),
     ];
   },
   *samples(random) {

@@ -12,6 +12,43 @@ const steps = (fn: (x: Tensor) => unknown, x: Tensor, fuse = true): number => {
   return f.programs[0]?.steps ?? 0;
 };
 
+describe('cheap values that are read again far away', () => {
+  const [x, scale] = [randn([64, 48]), randn([1, 48])];
+  /** A ReLU and, many steps later, its mask; `last` is read with it. */
+  const far =
+    (last: 'x' | 'another') =>
+    (t: Tensor): Tensor[] => {
+      const y = t.mul(scale).relu();
+      let z = y.cumsum(0);
+      for (let i = 0; i < 12; i++) z = z.cumsum(i % 2);
+      return [y.cumsum(1), z.mul(y.le(0)).add(last === 'x' ? t : z)];
+    };
+  const maskReads = (fn: (t: Tensor) => Tensor[]): number => {
+    const f = compile(fn);
+    f(x);
+    return f.replayOf(x)?.steps.find(({ name }) => name === 'le')?.inputs.length ?? 0;
+  };
+
+  test('are computed again where their inputs are at hand, with the same bits', () => {
+    const bits = (fuse: boolean): unknown => compile(far('x'), { fuse })(x).map((t) => t.toArray());
+    assert.deepEqual(bits(true), bits(false));
+    assert.deepEqual([maskReads(far('x')), maskReads(far('another'))], [2, 1]);
+  });
+
+  test('not where something in between writes over an input', () => {
+    const fn = (t: Tensor): Tensor[] => {
+      const inside = t.mul(1.5);
+      const y = inside.mul(scale).relu();
+      let z = y.cumsum(0);
+      for (let i = 0; i < 12; i++) z = z.cumsum(i % 2);
+      inside.add_(z);
+      return [y.cumsum(1), z.mul(y.le(0)).add(inside)];
+    };
+    const [found, expected] = [true, false].map((fuse) => compile(fn, { fuse })(x).map((t) => t.toArray()));
+    assert.deepEqual(found, expected);
+  });
+});
+
 describe('common subexpressions', () => {
   const x = randn([6, 5]);
   test('equal work is done once', () => {

@@ -1,5 +1,6 @@
 import { sameShape } from '../../core/shape.js';
 import { arity, type Expr, input, scalar, substitute, topological } from '../../expr/expr.js';
+import type { InstructionName } from '../../expr/instructions.js';
 import type { MapKernel, ReduceKernel } from '../kernel.js';
 import type { ProgramOperand, Step } from '../program.js';
 
@@ -56,6 +57,61 @@ export function fusePointwise<S extends Step>(steps: readonly S[], facts: Buffer
   return out.filter((step) => step !== null);
 }
 
+/** What a value may cost that is computed again rather than read from far away. */
+const CHEAP = new Set<InstructionName>([
+  'add',
+  'sub',
+  'mul',
+  'neg',
+  'abs',
+  'max',
+  'min',
+  'select',
+  'less',
+  'lessEqual',
+  'equal',
+  'notEqual',
+]);
+const MAX_REPEATED = 8;
+/** Steps: what is read so soon afterwards is at hand anyway. */
+const AT_HAND = 8;
+
+/**
+ * Computes a cheap pointwise value again where it is read long after it was made, if all that it is made of is read there too: the mask of
+ * a ReLU from the input of the norm before it. The value need not come from far away, or is not kept at all. The same bits.
+ */
+export function repeatCheap<S extends Step>(steps: readonly S[], facts: BufferFacts): S[] {
+  const out = [...steps];
+  const makers = new Map<number, number>();
+  const written = new Set<number>();
+  steps.forEach((step, at) => {
+    for (const { buffer } of step.inputs) {
+      const reader = out[at] as S;
+      const from = makers.get(buffer) ?? -1;
+      const maker = out[from];
+      if (maker === undefined || at - from <= AT_HAND || !isConsumer(reader) || !isPointwise(maker) || !isCheap(maker)) continue;
+      const near = out.slice(at, at + AT_HAND).flatMap(({ inputs }) => inputs);
+      const isNear = (x: ProgramOperand): boolean => isSmall(x, maker) || near.some((y) => isSame(x, y));
+      if (!maker.inputs.every(isNear) || !fits(maker, reader) || !isUndisturbed(out, from, at, facts)) continue;
+      out[at] = { ...reader, ...merge(maker, reader) };
+    }
+    for (const { buffer } of step.outputs) if (facts.isTemporary(buffer)) makers.set(buffer, written.has(buffer) ? -1 : at);
+    for (const { buffer } of step.outputs) written.add(buffer);
+  });
+  return out;
+}
+
+function isCheap({ kernel: { exprs } }: Pointwise): boolean {
+  const applied = topological(exprs).flatMap(({ node }) => (node.kind === 'apply' ? [node.op] : []));
+  return applied.length <= MAX_REPEATED && applied.every((op) => CHEAP.has(op));
+}
+
+/** Few numbers that are repeated all over the result. */
+const isSmall = ({ spec: { shape, strides } }: ProgramOperand, { outputs }: Step): boolean =>
+  16 * shape.reduce((n, size, d) => (strides[d] === 0 ? n : n * size), 1) <= (outputs[0]?.spec.size ?? 0);
+
+const isSame = (x: ProgramOperand, y: ProgramOperand): boolean => x.buffer === y.buffer && x.spec === y.spec && x.offset === y.offset;
+
 const isPointwise = (step: Step): step is Pointwise =>
   step.kernel.family === 'map' && step.outputs.length === 1 && step.outputs[0]?.spec.dtype === step.kernel.compute;
 
@@ -98,7 +154,7 @@ function merge(maker: Pointwise, reader: Consumer): Pick<Step, 'kernel' | 'input
   const carried = (maker.outputs[0] as ProgramOperand).buffer;
   const inputs: ProgramOperand[] = [];
   const place = (x: ProgramOperand): number => {
-    const known = inputs.findIndex((y) => y.buffer === x.buffer && y.spec === x.spec && y.offset === x.offset);
+    const known = inputs.findIndex((y) => isSame(x, y));
     return known >= 0 ? known : inputs.push(x) - 1;
   };
   const bases = [maker, reader].filter((s) => readsScalars(exprsOf(s))).map((s) => s.scalarBase);
@@ -111,7 +167,7 @@ function merge(maker: Pointwise, reader: Consumer): Pick<Step, 'kernel' | 'input
     });
   const value = moved(maker.kernel.exprs[0] as Expr, maker, null);
   const exprs = (reader.kernel.family === 'map' ? reader.kernel.exprs : [reader.kernel.expr]).map((e) => moved(e, reader, value));
-  if (!isSmall(exprs, inputs.length)) return null;
+  if (!hasRoom(exprs, inputs.length)) return null;
   if (reader.kernel.family === 'map') return { kernel: { ...reader.kernel, exprs }, inputs, scalarBase: base };
   const { finish } = reader.kernel;
   if (finish !== undefined && readsScalars([finish])) return null;
@@ -121,5 +177,5 @@ function merge(maker: Pointwise, reader: Consumer): Pick<Step, 'kernel' | 'input
 const exprsOf = ({ kernel }: Pointwise | Consumer): readonly Expr[] => (kernel.family === 'map' ? kernel.exprs : [kernel.expr]);
 const readsScalars = (exprs: readonly Expr[]): boolean => arity(exprs).scalars > 0;
 
-const isSmall = (exprs: readonly Expr[], inputs: number): boolean =>
+const hasRoom = (exprs: readonly Expr[], inputs: number): boolean =>
   inputs <= MAX_INPUTS && arity(exprs).scalars <= MAX_SCALARS && topological(exprs).length <= MAX_INSTRUCTIONS;
