@@ -1,6 +1,5 @@
 // The import diagram of docs/architecture.md: the table below is the diagram.
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, posix } from 'node:path';
 import { test } from 'node:test';
@@ -101,12 +100,4 @@ test('layers: no file is longer than 400 lines (tables of rows: 700)', () => {
     .map((file) => ({ file, lines: readFileSync(join(source, file), 'utf8').split('\n').length }))
     .filter(({ file, lines }) => lines > limit(file) + 1);
   assert.deepEqual(long, []);
-});
-
-test('src/ops/signatures.ts says what the types of the ops say', () => {
-  const { status, stderr } = spawnSync(process.execPath, ['scripts/signatures.mjs', '--check'], {
-    cwd: join(source, '..'),
-    encoding: 'utf8',
-  });
-  assert.equal(status, 0, stderr);
 });
