@@ -4,7 +4,8 @@ import type { Tensor } from '../tensor/tensor.js';
 import { defineComposite, type Op } from './define.js';
 import { roll } from './rearrange.js';
 
-/** What torch.fft has for real tensors; transforms need complex types, which there are none of. */
+/** torch.fft: transforms, and what helps to read them. */
+export * from './fourier.js';
 
 export interface ShiftOptions {
   /** Default: all dims. */
