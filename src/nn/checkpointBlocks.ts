@@ -7,15 +7,17 @@ import type { AnyModule, Module } from './module.js';
 import { summary } from './summary.js';
 
 export interface CheckpointBlocksOptions {
-  /** Which modules keep nothing but their inputs. Default: the children of the model, opened up where one is a list or a sequence. */
+  /** Which modules keep nothing but their inputs. Default: the model's children of several layers; lists and sequences of such count as theirs. */
   readonly blocks?: readonly AnyModule[];
 }
 
 type Forward = (...inputs: readonly unknown[]) => Tensor | readonly Tensor[];
 
-/** The model's layers from top to bottom, as its containers list them. */
-function layersOf(model: AnyModule): AnyModule[] {
-  return model.children().flatMap((m) => (/^(Sequential|ModuleList)$/.test(m.constructor.name) ? layersOf(m) : [m]));
+/** The model's blocks from top to bottom. A single layer is none: its inputs and outputs would be kept instead of its inputs. */
+function blocksOf(model: AnyModule): AnyModule[] {
+  const blocks = model.children().filter((m) => m.children().length > 0);
+  const lists = (m: AnyModule): boolean => /^(Sequential|ModuleList)$/.test(m.constructor.name) && blocksOf(m).length > 0;
+  return blocks.flatMap((m) => (lists(m) ? blocksOf(m) : [m]));
 }
 
 /**
@@ -27,12 +29,12 @@ function layersOf(model: AnyModule): AnyModule[] {
  * net.forward(randn([2, 8])).sum().backward();
  * off();
  */
-export function checkpointBlocks(model: AnyModule, { blocks = layersOf(model) }: CheckpointBlocksOptions = {}): () => void {
+export function checkpointBlocks(model: AnyModule, { blocks = blocksOf(model) }: CheckpointBlocksOptions = {}): () => void {
   const inside = new Set(model.modules());
   const stranger = blocks.find((block) => !inside.has(block));
   if (blocks.length === 0 || stranger !== undefined) {
     const got = stranger === undefined ? 'none' : `a ${stranger.constructor.name} from elsewhere`;
-    throw new LibError('value', `checkpointBlocks: blocks must be modules inside the model, got ${got}.`);
+    throw new LibError('value', `checkpointBlocks: blocks must be modules inside the model, got ${got}.`, 'say which: { blocks }.');
   }
   const undo = [...new Set(blocks)].map((block) => {
     const own = Object.getOwnPropertyDescriptor(block, 'forward');

@@ -103,6 +103,10 @@ describe('blocks that compute again', () => {
     assert.ok(kept < nn.summary(b, [20, 6]).activationBytes);
     assert.ok(!Object.hasOwn(b.children()[0] as object, 'forward'));
     assert.deepEqual(run(b, x), run(a, x));
+    assert.throws(
+      () => nn.checkpointBlocks(new nn.Sequential(new nn.Linear(2, 2), new nn.ReLU())),
+      /inside the model, got none\.\n {2}Hint: say which/,
+    );
     assert.throws(() => nn.checkpointBlocks(b, { blocks: [new nn.Linear(1, 1)] }), /inside the model, got a Linear from elsewhere/);
   });
 

@@ -107,6 +107,19 @@ provesClaims({
       const rows = range(n).map((i) => value(gradient((v) => g(v).select(0, i), t)));
       near(jvp(g, [t], [ones([])])[1] as Tensor, rows, 1e-10);
     }
+    // One pass is as many steps for any size; the other mode needs a pass for each input, or output.
+    const steps = (body: () => unknown): number =>
+      dryRun((counts) => {
+        body();
+        return counts().steps;
+      });
+    const passes = [1, 16, 256].map((n) => {
+      const [w, x, t] = [ones([n]), ones([n]), ones([])];
+      const down = (v: Tensor): Tensor => v.mul(w).sin().sum();
+      const up = (v: Tensor): Tensor => w.mul(v).cos();
+      return [steps(() => gradient(down, x)), steps(() => jvp(up, [t], [t])), steps(() => range(n).map(() => jvp(down, [x], [x]))) / n];
+    });
+    for (const counted of passes) assert.deepEqual(counted, passes[0]);
   },
   'CLM-69 ⟨u, J v⟩ = ⟨Jᵀ u, v⟩': () => {
     for (let i = 0; i < 10; i++) {
@@ -171,6 +184,17 @@ provesClaims({
         return counts().flops;
       });
     within(work(false) / work(true), 1.25, 1.37);
+    const forwards = (keep: boolean): number =>
+      dryRun((counts) => {
+        loss(x, keep);
+        return counts().flops;
+      });
+    const again = (work(false) - work(true)) / forwards(true); // what is computed twice, in forward passes
+    within(1 + again, 1.8, 2);
+    const model = new nn.Sequential(
+      ...range(8).map((i) => new nn.Sequential(...layers.slice(8 * i, 8 * i + 8).flatMap((l) => [l, new nn.Tanh()]))),
+    );
+    within(nn.checkpointReport(model, [x]).memoryRatio, 0, 0.35);
   },
   'CLM-75 saved values that were changed are noticed; outputs that nobody saved may be changed': () => {
     const x = randn([5]).requiresGrad_();
