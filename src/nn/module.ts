@@ -1,5 +1,6 @@
 import { dtypes, isFloat } from '../core/dtype.js';
 import { LibError } from '../core/errors.js';
+import { printBy } from '../core/inspect.js';
 import { formatShape, sameShape } from '../core/shape.js';
 import { type ToTarget, wishes } from '../ops/cast.js';
 import { noGrad } from '../tensor/autograd.js';
@@ -259,6 +260,8 @@ export abstract class Module<Inputs extends readonly unknown[] = readonly [Tenso
     return lines.length === 0 ? `${name}(${this.extraRepr()})` : `${name}(\n${lines.join('\n')}\n)`;
   }
 }
+
+printBy(Module.prototype, String);
 
 /** Own public fields, with arrays opened up: { layers: [a, b] } reads as layers.0, layers.1. */
 function* fields(module: object): Generator<readonly [key: string, value: unknown]> {

@@ -106,6 +106,11 @@ abstract class Recurrent<Hx, Out> extends Module<readonly [x: Sequence, hx?: Hx]
 
   /** Runs `net` with a batch dim and with states, zero if they are left out; takes the dim away again. */
   protected run(x: Sequence, states: readonly (Tensor | undefined)[], net: RunNet): readonly [output: Sequence, ...last: Tensor[]] {
+    const { data } = x instanceof PackedSequence ? x : { data: x };
+    if (data.ndim > 0 && data.sizeAt(-1) !== this.inputSize) {
+      const rule = `the input must be (…, ${this.inputSize})`;
+      throw new LibError('shape', `${this.constructor.name}: ${rule}, got shape ${formatShape(data.shape)}.`);
+    }
     if (x instanceof PackedSequence) return this.runPacked(x, states, net);
     if (x.ndim !== 2 && x.ndim !== 3) {
       const name = this.constructor.name;

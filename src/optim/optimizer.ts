@@ -1,4 +1,5 @@
 import { LibError, unknownOption } from '../core/errors.js';
+import { printBy } from '../core/inspect.js';
 import type { Parameter } from '../nn/module.js';
 import { checkOwn, type SparseRows } from '../nn/sparseRows.js';
 import { eagerly } from '../ops/apply.js';
@@ -68,6 +69,7 @@ export abstract class Optimizer<Options extends CommonOptions = CommonOptions> {
     readonly defaults: Options,
   ) {
     this.name = name;
+    printBy(this as object, String);
     const list = listOf<Parameter | ParamGroup<Options>>(name, params);
     if (list.length === 0) throw new LibError('value', `${name}: there must be parameters to optimize, got an empty list.`);
     const groups =
@@ -209,6 +211,17 @@ export abstract class Optimizer<Options extends CommonOptions = CommonOptions> {
     const fresh = eagerly(init); // it outlives a capture
     this.state.set(p, fresh);
     return fresh;
+  }
+
+  /** The options of each group of parameters. */
+  toString(): string {
+    const groups = this.paramGroups.map(({ params, paramNames: _, ...options }, i) => {
+      const lines = Object.entries(options).map(
+        ([name, value]) => `    ${name}: ${Array.isArray(value) ? `[${value.join(', ')}]` : String(value)}`,
+      );
+      return [`Parameter Group ${i}: ${params.length} tensors`, ...lines].join('\n');
+    });
+    return `${this.name} (\n${groups.join('\n')}\n)`;
   }
 
   private everyParam(): Parameter[] {

@@ -31,15 +31,25 @@ export function backward(root: Tensor, options: BackwardOptions = {}): void {
 }
 
 export interface GradOptions extends BackwardOptions {
+  /** The gradient that arrives at each result: one tensor, or a list with null for those of one element. Default: 1 at each of one element. */
+  readonly gradOutputs?: Tensor | readonly (Tensor | null)[];
   /** Give null for inputs that the result does not depend on, instead of an error. Default false. */
   readonly allowUnused?: boolean;
 }
 
-/** Gradients of `y` by each of `xs`, without touching `.grad` (PyTorch: torch.autograd.grad). */
-export function grad(y: Tensor, xs: readonly Tensor[], options?: GradOptions & { readonly allowUnused?: false }): Tensor[];
-export function grad(y: Tensor, xs: readonly Tensor[], options: GradOptions): (Tensor | null)[];
-export function grad(y: Tensor, xs: readonly Tensor[], options: GradOptions = {}): (Tensor | null)[] {
-  return gradMany('grad', [y], [options.gradient ?? null], xs, options);
+/** Gradients of `y`, or of the sum of several results, by each of `xs`, without touching `.grad` (PyTorch: torch.autograd.grad). */
+export function grad(
+  y: Tensor | readonly Tensor[],
+  xs: readonly Tensor[],
+  options?: GradOptions & { readonly allowUnused?: false },
+): Tensor[];
+export function grad(y: Tensor | readonly Tensor[], xs: readonly Tensor[], options: GradOptions): (Tensor | null)[];
+export function grad(y: Tensor | readonly Tensor[], xs: readonly Tensor[], options: GradOptions = {}): (Tensor | null)[] {
+  const { gradOutputs = options.gradient ?? [] } = options;
+  const [ys, seeds] = [[y].flat() as Tensor[], [gradOutputs].flat() as (Tensor | null)[]];
+  if (seeds.length !== 0 && seeds.length !== ys.length)
+    throw new LibError('value', `grad: there must be as many gradOutputs as results, got ${seeds.length} for ${ys.length}.`);
+  return gradMany('grad', ys, seeds, xs, options);
 }
 
 /** @internal Gradients of several results at once, each weighted by its own output gradient. */

@@ -1,4 +1,5 @@
 import { isFloat } from '../core/dtype.js';
+import { printBy } from '../core/inspect.js';
 import { getDefaultDtype } from './creation.js';
 import { Tensor } from './tensor.js';
 
@@ -135,12 +136,11 @@ function nested(values: Values, dim: number, at: number, indent: number, cell: C
 
 /** @internal Makes console.log, template strings and Node's inspect print tensors. */
 export function installFormat(): void {
-  for (const name of ['toString', Symbol.for('nodejs.util.inspect.custom')]) {
-    Object.defineProperty(Tensor.prototype, name, {
-      configurable: true,
-      value(this: Tensor) {
-        return formatTensor(this);
-      },
-    });
-  }
+  Object.defineProperty(Tensor.prototype, 'toString', {
+    configurable: true,
+    value(this: Tensor) {
+      return formatTensor(this);
+    },
+  });
+  printBy(Tensor.prototype, (x) => formatTensor(x));
 }

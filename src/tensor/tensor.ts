@@ -181,6 +181,11 @@ export class Tensor {
     return nest(this.toArray(), this.shape);
   }
 
+  /** What JSON.stringify writes: {@link tolist}. */
+  toJSON(): NestedNumbers {
+    return this.tolist();
+  }
+
   private checkOneElement(op: string): void {
     if (this.size !== 1) throw new LibError('shape', `${op}: the tensor must have one element, got shape ${formatShape(this.shape)}.`);
   }

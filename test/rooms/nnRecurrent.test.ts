@@ -274,7 +274,7 @@ describe('errors of sequence layers', () => {
     ['LSTM: projSize must be an integer from 0 to below hiddenSize, got 4 for 4', () => new nn.LSTM(2, 4, { projSize: 4 })],
     ["RNN: nonlinearity must be 'relu' or 'tanh', got 'gelu'", () => new nn.RNN(2, 2, { nonlinearity: 'gelu' as 'relu' })],
     ['LSTM: the input must have 2 (unbatched) or 3 dimensions, got shape (4,)', () => new nn.LSTM(4, 2).forward(randn([4]))],
-    ['weightIh must be (8, 4), got (8, 5)', () => new nn.LSTM(5, 2).forward(x)],
+    ['LSTM: the input must be (…, 5), got shape (3, 2, 4)', () => new nn.LSTM(5, 2).forward(x)],
     [
       'states must be (layers · directions = 2, batch, hidden), got (1, 2, 2)',
       () => new nn.GRU(4, 2, { bidirectional: true }).forward(x, randn([1, 2, 2])),

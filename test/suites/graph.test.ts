@@ -249,3 +249,14 @@ test('tensors made under a graph do not keep it alive once detached', () => {
   for (let i = 0; i < 2_000; i++) w = w.sub(w.mul(0.001)).detach().requiresGrad_();
   assert.ok(w.isLeaf);
 });
+
+test('grad of several results is that of their sum, each weighted by what arrives there', () => {
+  const x = leaf([1, 2]);
+  const results = [x.square(), x.mul(3)];
+  const [weighted] = grad(results, [x], { gradOutputs: [tensor([1, 1]), tensor([1, 10])], retainGraph: true });
+  expectClose((weighted as Tensor).toArray(), [5, 34], tolerances.float32);
+  const sums = results.map((y) => y.sum());
+  expectClose((grad(sums, [x], { retainGraph: true })[0] as Tensor).toArray(), [5, 7], tolerances.float32);
+  expectClose((grad(sums, [x], { gradOutputs: [null, tensor(2)] })[0] as Tensor).toArray(), [8, 10], tolerances.float32);
+  assert.throws(() => grad(results, [x], { gradOutputs: [null] }), /as many gradOutputs as results, got 1 for 2\./);
+});
