@@ -115,14 +115,12 @@ function withoutTests(text) {
   const cuts = [];
   visit(parse(text, { ecmaVersion: 'latest', sourceType: 'module' }), (node) => {
     const surplus = isNamedRow(node) ? node.arguments.slice(forSuites[node.callee.name]) : [];
-    if (surplus.length > 0) {
-      const kept = surplus.at(-1).properties?.find((p) => p.key?.name === 'differentiable');
-      cuts.push([surplus[0].start, surplus.at(-1).end, kept ? `[], { ${text.slice(kept.start, kept.end)} }` : '[]']);
-    }
+    if (surplus.length > 0) cuts.push([surplus[0].start, surplus.at(-1).end, '[]']);
     if (node.type !== 'ObjectExpression') return;
     const names = node.properties.some(isSamples) ? testOnly : node.properties.some(isExpression) ? testOnlyRule : new Set();
     for (const p of node.properties) {
-      if (p.type === 'Property' && !p.computed && names.has(p.key.name)) cuts.push([p.start, p.end]);
+      if (p.type === 'Property' && !p.computed && (names.has(p.key.name) || (names.size > 0 && saysWhether(p))))
+        cuts.push([p.start, p.end]);
       if (p.type === 'SpreadElement' && names.size > 0 && holdsOnly(p.argument, names)) cuts.push([p.start, p.end]);
     }
   });
@@ -146,6 +144,9 @@ function edited(text, edits) {
 /** `given && { torch: given }`. */
 const holdsOnly = ({ type, right }, names) =>
   type === 'LogicalExpression' && right.type === 'ObjectExpression' && right.properties.every((p) => names.has(p.key?.name));
+
+/** `differentiable: false`, of composites: a list of outputs is for autograd. */
+const saysWhether = ({ key, value }) => key.name === 'differentiable' && typeof value.value === 'boolean';
 
 const isNamedRow = ({ type, callee, arguments: [name] = [] }) =>
   type === 'CallExpression' && Object.hasOwn(forSuites, callee.name ?? '') && typeof name?.value === 'string';

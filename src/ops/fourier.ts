@@ -23,7 +23,7 @@ export interface FftnOptions extends Pick<FftOptions, 'norm'> {
   /** Sizes for the dims that are transformed; -1 leaves one as it is. */
   readonly s?: readonly number[];
   /** Default: the last ones, as many as `s` has, or all. Of fft2 and its kin the last two. */
-  readonly dim?: readonly number[];
+  readonly dim?: number | readonly number[];
 }
 type Fft = Op<[x: Tensor, options?: FftOptions]>;
 type Fftn = Op<[x: Tensor, options?: FftnOptions]>;
@@ -73,6 +73,7 @@ function transform(
   if (!real && (x.ndim < 1 || x.sizeAt(-1) !== 2))
     throw new LibError('shape', `${name}: complex numbers must be pairs in a last dim of size 2, got shape ${formatShape(x.shape)}.`);
   const rank = real ? x.ndim : x.ndim - 1;
+  if (rank === 0) throw new LibError('shape', `${name}: the tensor must have dims to transform, got shape ${formatShape(x.shape)}.`);
   const whole = isFloat(x.dtype) ? x : x.float();
   const axes = dims.map((d, i) => {
     const dim = resolveDim(name, d, rank);
@@ -113,6 +114,7 @@ function oneDim(form: Form): Fft {
     *errors(random): Iterable<readonly [[x: Tensor, options?: FftOptions], string]> {
       yield [[random(pairs(kind, 3)), { dim: 1 }], 'out of range'];
       yield [[random(pairs(kind, 3)), { n: 0 }], 'at least 1'];
+      yield [[random(pairs(kind))], 'must have dims to transform'];
       yield [[random(pairs(kind, 3)), { norm: 'x' as 'ortho' }], "norm must be 'backward', 'forward' or 'ortho'"];
       if (kind !== 'fromReal') yield [[random([3])], 'pairs in a last dim of size 2'];
     },
@@ -127,7 +129,7 @@ function manyDims(form: Form, usual?: readonly number[]): Fftn {
     compose(x: Tensor, { s, dim = usual, norm = 'backward' }: FftnOptions = {}) {
       const rank = kind === 'fromReal' ? x.ndim : x.ndim - 1;
       const count = s?.length ?? rank;
-      const dims = dim ?? Array.from({ length: count }, (_, i) => i - count);
+      const dims = typeof dim === 'number' ? [dim] : (dim ?? Array.from({ length: count }, (_, i) => i - count));
       if (s && s.length !== dims.length)
         throw new LibError('value', `${name}: there must be a size for each of ${dims.length} dims, got ${s.length}.`);
       return transform(form, x, dims, s ?? [], norm);
@@ -135,6 +137,7 @@ function manyDims(form: Form, usual?: readonly number[]): Fftn {
     *samples(random): Iterable<[x: Tensor, options?: FftnOptions]> {
       yield [random(pairs(kind, 2, 3, 4))];
       yield [random(pairs(kind, 3, 4)), { s: [4, -1], dim: [1, 0], norm: 'ortho' }];
+      yield [random(pairs(kind, 3, 4)), { dim: 0 }];
     },
     *errors(random): Iterable<readonly [[x: Tensor, options?: FftnOptions], string]> {
       yield [[random(pairs(kind, 3, 3)), { dim: [0, 0] }], 'must be unique'];

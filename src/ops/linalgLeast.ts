@@ -104,7 +104,7 @@ function lowrank(op: string, a: Tensor, q: number, niter: number): USV {
   if (!Number.isInteger(q) || q < 0 || q > most) throw new LibError('value', `${op}: q must be in 0..${most}, got ${q}.`);
   if (!Number.isInteger(niter) || niter < 0)
     throw new LibError('value', `${op}: niter must be a whole number of at least 0, got ${niter}.`);
-  const basis = approximateBasis(a.detach(), q, niter);
+  const basis = approximateBasis(a, q, niter);
   const { u, s, vh } = svdStep(mT(basis).matmul(a));
   return { U: basis.matmul(u), S: s, V: mT(vh) };
 }

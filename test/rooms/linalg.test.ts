@@ -1,7 +1,20 @@
 // Linear algebra where samples cannot tell: singular matrices, whole bases, sizes beyond a block, errors of compiled steps.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { compile, grad, linalg, manualSeed, randn, type Tensor, tensor, withDevice, zeros } from '../../dist/index.js';
+import {
+  compile,
+  grad,
+  gradcheck,
+  linalg,
+  manualSeed,
+  pcaLowrank,
+  randn,
+  svdLowrank,
+  type Tensor,
+  tensor,
+  withDevice,
+  zeros,
+} from '../../dist/index.js';
 import { expectClose } from '../../dist/testing/compare.js';
 import { everyBackend } from '../support/backends.js';
 
@@ -83,3 +96,16 @@ for (const { name, backend } of everyBackend) {
     }),
   );
 }
+
+test('svdLowrank and pcaLowrank: gradients by factors of a matrix of rank q, where the basis that was found turns with them', () => {
+  for (const find of [svdLowrank, pcaLowrank] as const) {
+    manualSeed(3);
+    const [a, b] = [randn([5, 2], { dtype: 'float64', requiresGrad: true }), randn([4, 2], { dtype: 'float64', requiresGrad: true })];
+    const parts = (x: Tensor, y: Tensor): Tensor[] => {
+      const { U, S, V } = find(x.matmul(y.mT()), { q: 2 });
+      const sign = V.detach().select(0, 0).sign();
+      return [U.mul(sign), S, V.mul(sign)];
+    };
+    assert.ok(gradcheck(parts, [a, b]).passed, find.name);
+  }
+});
