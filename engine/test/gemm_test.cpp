@@ -1,4 +1,5 @@
-// Matrix products and convolutions against loops, and their speed. Built by hand, for one variant at a time:
+// Matrix products and convolutions against loops, and their speed. `node scripts/engineTest.mjs` builds and runs the tests; by hand, for one
+// variant at a time:
 //   g++ -std=c++20 -O3 -pthread -DVARIANT=avx2 -mavx2 -mfma -mf16c -I engine engine/{gemm,gemm_simple,pool}.cpp engine/test/gemm_test.cpp
 // Run without arguments it tests; `bench [threads] [gemm | conv]` prints GFLOP/s and milliseconds.
 #include <algorithm>
@@ -59,6 +60,11 @@ struct Buffer {
     }
   }
   size_t size() const { return bytes.size() / width_of(type); }
+  std::vector<double> values() const {
+    std::vector<double> out(size());
+    for (size_t i = 0; i < out.size(); ++i) out[i] = get(int64_t(i));
+    return out;
+  }
   void randomize() {
     std::uniform_real_distribution<double> d(-1, 1);
     for (size_t i = 0; i < size(); ++i) set(int64_t(i), type == INT32 ? uniform(-9, 9) : d(engine));
@@ -132,6 +138,7 @@ static void test_gemm(const Case& t) {
   g.a = a.bytes.data(), g.b = b.bytes.data(), g.c = c.bytes.data(), g.bias = bias.bytes.data();
   g.biasMode = t.bias, g.accumulate = t.accumulate, g.epilogue = t.epilogue ? &epilogue : nullptr;
   std::vector<double> want(c.size());
+  const std::vector<double> av = a.values(), bv = b.values();
   for (int64_t q = 0; q < t.batch; ++q)
     for (int i = 0; i < t.m; ++i)
       for (int j = 0; j < t.n; ++j) {
@@ -141,7 +148,8 @@ static void test_gemm(const Case& t) {
         };
         const int64_t ci = at(g.cs, i, j);
         double sum = t.accumulate ? c.get(ci) : 0;
-        for (int p = 0; p < t.k; ++p) sum += a.get(at(g.as, i, p)) * b.get(at(g.bs, p, j));
+        const int64_t ai = at(g.as, i, 0), bj = at(g.bs, 0, j);
+        for (int p = 0; p < t.k; ++p) sum += av[size_t(ai + p * g.as.col)] * bv[size_t(bj + p * g.bs.row)];
         sum += t.bias == 1 ? bias.get(j) : t.bias == 2 ? bias.get(i) : 0;
         want[size_t(ci)] = t.epilogue && t.type != FLOAT64 && t.type != INT32 ? 2 * sum : sum;
       }
@@ -196,21 +204,22 @@ template <class Visit> static void for_each_product(const Conv& c, const Visit& 
   for (int n = 0; n < c.n; ++n)
     for (int o = 0; o < c.o; ++o)
       for (int64_t l = 0; l < volume(c.out); ++l)
-        for (int ch = 0; ch < cg; ++ch)
-          for (int64_t t = 0; t < volume(c.kernel); ++t) {
-            const int at[3] = {int(l / (c.out[1] * c.out[2])), int(l / c.out[2] % c.out[1]), int(l % c.out[2])};
-            const int tap[3] = {int(t / (c.kernel[1] * c.kernel[2])), int(t / c.kernel[2] % c.kernel[1]), int(t % c.kernel[2])};
-            int64_t xi = 0;
-            bool inside = true;
-            for (int d = 0; d < 3; ++d) {
-              const int q = at[d] * c.stride[d] - c.pad[d] + tap[d] * c.dilation[d];
-              inside = inside && q >= 0 && q < c.in[d];
-              xi = xi * c.in[d] + q;
-            }
-            if (!inside) continue;
-            visit((int64_t(n) * c.c + o / og * cg + ch) * volume(c.in) + xi, (int64_t(o) * cg + ch) * volume(c.kernel) + t,
-                  (int64_t(n) * c.o + o) * volume(c.out) + l);
+        for (int64_t t = 0; t < volume(c.kernel); ++t) {
+          const int at[3] = {int(l / (c.out[1] * c.out[2])), int(l / c.out[2] % c.out[1]), int(l % c.out[2])};
+          const int tap[3] = {int(t / (c.kernel[1] * c.kernel[2])), int(t / c.kernel[2] % c.kernel[1]), int(t % c.kernel[2])};
+          int64_t xi = 0;
+          bool inside = true;
+          for (int d = 0; d < 3; ++d) {
+            const int q = at[d] * c.stride[d] - c.pad[d] + tap[d] * c.dilation[d];
+            inside = inside && q >= 0 && q < c.in[d];
+            xi = xi * c.in[d] + q;
           }
+          if (!inside) continue;
+          const int64_t plane = volume(c.in), taps = volume(c.kernel);
+          for (int ch = 0; ch < cg; ++ch)
+            visit((int64_t(n) * c.c + o / og * cg + ch) * plane + xi, (int64_t(o) * cg + ch) * taps + t,
+                  (int64_t(n) * c.o + o) * volume(c.out) + l);
+        }
 }
 
 static void test_conv(Conv c) {
@@ -233,10 +242,11 @@ static void test_conv(Conv c) {
     c.epilogue = direction < 2 && !strided && c.dtype == FLOAT32 && uniform(0, 3) == 0 ? &epilogue : nullptr;
     Buffer& result = direction == 0 ? y : direction == 1 ? x : w;
     std::vector<double> want(result.size(), 0.0);
+    const std::vector<double> xv = x.values(), wv = w.values(), yv = y.values();
     for_each_product(c, [&](int64_t xi, int64_t wi, int64_t yi) {
-      if (direction == 0) want[size_t(yi)] += x.get(xi) * w.get(wi);
-      else if (direction == 1) want[size_t(xi)] += y.get(yi) * w.get(wi);
-      else want[size_t(wi)] += x.get(xi) * y.get(yi);
+      if (direction == 0) want[size_t(yi)] += xv[size_t(xi)] * wv[size_t(wi)];
+      else if (direction == 1) want[size_t(xi)] += yv[size_t(yi)] * wv[size_t(wi)];
+      else want[size_t(wi)] += xv[size_t(xi)] * yv[size_t(yi)];
     });
     for (size_t i = 0; c.bias && i < want.size(); ++i) want[i] += bias.get(int64_t(i) / out % c.o);
     for (size_t i = 0; c.epilogue && i < want.size(); ++i) want[i] *= 2;
