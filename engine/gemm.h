@@ -174,7 +174,7 @@ template <class T> struct Pass {
       const T* from = packA ? packedA + int64_t(i - top) * kc : a.data + i * a.row + k0 * a.col;
       for (int g = 0; g * GROUP < rows; ++g) feed.a[g] = from + g * GROUP * feed.aRow;
       T* c = tile_of_c(i, j);
-      if (PREFETCHES && kc > 64)                   // C comes from far away: fetch it while the tile is computed
+      if (PREFETCHES && kc >= 32)                  // C comes from far away: fetch it while the tile is computed
         for (int r = 0; r < rows; ++r)
           for (int v = 0; v < vectors; ++v) __builtin_prefetch(c + r * job.ld + v * L, 1);
       product_kernel_for(feed, rows, vectors)(feed, straight ? c : tile, straight ? job.ld : W);
