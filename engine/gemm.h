@@ -59,8 +59,10 @@ template <class T> struct Strided {
 template <class T> constexpr int panelWidth = NV * lanes<T>;
 #if CHAINRULE_AVX512
 constexpr int KC = 256;                            // rows of a B panel: it fits L1 beside one of A, and C is not revisited too often
+constexpr int DIRECT = 22;                         // panels of rows that read B where it lies
 #else
 constexpr int KC = 384;
+constexpr int DIRECT = 30;
 #endif
 constexpr int MC = 240, NC = 4096;                 // packed A block in L2 with room to spare, packed B in L3
 constexpr int TASKS = 8, ROW_TASKS = 4;            // for every thread: enough to even out, few enough to pack little twice
@@ -250,7 +252,7 @@ template <class T> NOINLINE void multiply(const MatMul<T>& job, Strided<T> a, St
   const auto distant = [](int64_t row) { return row * int64_t(sizeof(T)) % 4096 == 0; };    // rows share a few lines of the cache
   const bool packA = n > 4 * W && int64_t(m) * k * sizeof(T) > (a.col != 1 ? 16 : distant(a.row) ? 48 : 256) * 1024;
   const int64_t bytesB = int64_t(n) * k * sizeof(T);
-  const int direct = (distant(b.row) || bytesB > 2048 * 1024 ? 4 : 30) * MR;  // with fewer rows, packing costs more than it saves
+  const int direct = (distant(b.row) || bytesB > 2048 * 1024 ? 4 : DIRECT) * MR;  // with fewer rows, packing costs more than it saves
   const bool packB = b.col != 1 || (m > direct && bytesB > 32 * 1024);
   const int slices = max(1, (k + KC - 1) / KC), depth = (k + slices - 1) / slices;
   alone = alone || small_work(m, n, k) || pool_threads() == 1;
