@@ -1,11 +1,13 @@
 // 3x3 convolutions of stride 1 by Winograd's F(2x2, 3x3): 16 multiplications give four results, where the sum itself takes 36.
+// With depth, a plane of results comes from `deep` planes of the source (taps in depth), whose channels lie behind each other as if
+// they were more channels of one image.
 //
 // A tile of 4x4 pixels becomes 16 numbers V (additions only), the 3x3 taps become 16 numbers U (once); then each of the 16 is a matrix
 // product over channels, M = V U, and additions make 2x2 results of 16 M. Lanes are channels throughout: the image is transposed to
 // (pixel, channel) on its way in, the result on its way out. Sums are shorter than the direct ones, so the result is as exact.
 // A tile's result does not depend on which others are computed beside it.
 #pragma once
-#include "conv.h"
+#include "conv_turned.h"
 
 namespace chainrule::VARIANT {
 
@@ -127,79 +129,6 @@ NOINLINE inline void tile_weights(const float* from, int64_t step, int count, bo
   }
 }
 
-// Keeps the compiler from making sixteen pointers of one that moves from row to row: they would not fit the registers.
-template <class P> INLINE P* moving(P* pointer) {
-  asm("" : "+r"(pointer));
-  return pointer;
-}
-
-// An image (channel, y, x) turned to (channels / LANES, y, x, LANES) with zeros around it, from line `top` on: rows x columns pixels.
-struct TurnedImage {
-  int channels, high, wide;                        // of the source
-  int rows, columns, left;                         // of the copy; zeros before a line
-
-  int64_t size() const { return int64_t(channels + LANES - 1) / LANES * rows * columns * LANES; }
-
-  // What fill() will read, of images that follow each other.
-  Ahead<float> source(const float* from, int top, int images) const {
-    const int first = max(0, top), end = max(first, min(high, top + rows));
-    return {from + int64_t(first) * wide, int64_t(high) * wide, int64_t(images) * channels, (end - first) * wide};
-  }
-
-  NOINLINE void fill(const float* from, int top, float* to) const {
-    const int first = max(0, top), end = max(first, min(high, top + rows));
-    const int64_t pixels = int64_t(high) * wide, line = int64_t(columns) * LANES;
-    for (int c = 0; c < channels; c += LANES, to += rows * line) {
-      clear(to, (first - top) * line);
-      clear(to + (end - top) * line, (top + rows - end) * line);
-      for (int y = first; y < end; ++y) {
-        clear(to + (y - top) * line, left * LANES);
-        clear(to + (y - top) * line + (left + wide) * LANES, (columns - left - wide) * LANES);
-      }
-      float* corner = to + (first - top) * line + left * LANES;
-      turn(from + c * pixels + int64_t(first) * wide, min(LANES, channels - c), (end - first) * wide, corner);
-    }
-  }
-
-  // Squares of pixels x channels, lines of the image running on.
-  void turn(const float* from, int count, int total, float* to) const {
-    const int64_t pixels = int64_t(high) * wide, gap = int64_t(columns - wide) * LANES;
-    int rest = wide;
-    for (int p = 0; p < total; p += LANES, from += LANES) {
-      const int part = min(LANES, total - p);
-      const float* row = moving(from);
-      vf v[LANES];
-      if (part == LANES && count == LANES) {
-#pragma GCC unroll 16
-        for (int i = 0; i < LANES; ++i, row += pixels) v[i] = load(row);
-      } else {
-#pragma GCC unroll 16
-        for (int i = 0; i < LANES; ++i, row += pixels) v[i] = i < count ? load_part(row, part) : vf{};
-      }
-      transpose(v);
-#pragma GCC unroll 16
-      for (int i = 0; i < LANES; ++i) {
-        if (i >= part) break;
-        store(to, v[i]);
-        to += LANES;
-        if (--rest == 0) rest = wide, to += gap;
-      }
-    }
-  }
-};
-
-// Tile number `at` of images that have `lines` lines of `across` tiles.
-struct Tile {
-  int lines, across, image, y, x;
-  Tile(int lines, int across, int at)
-      : lines(lines), across(across), image(at / (lines * across)), y(at / across % lines), x(at % across) {}
-  void advance() {
-    if (++x < across) return;
-    x = 0;
-    if (++y == lines) y = 0, ++image;
-  }
-};
-
 // The results, and the input gradient: the same with the taps reversed and channels exchanged.
 struct Winograd {
   static constexpr int L = LANES;
@@ -207,7 +136,9 @@ struct Winograd {
   bool gradient;
   int channels, made;                              // of a group: read, written
   int high, wide, tilesY, tilesX;                  // of the result
-  int blocks, vectors, panels;                     // vectors of channels read, written; panels of NV vectors
+  Depth deep;
+  int blocks, vectors, panels;                     // vectors of channels read, of all taps in depth, written; panels of NV vectors
+  int summed;                                      // channels of these, the last ones zero where there are several taps
   int slots;                                       // tiles computed together
   int imagesPer, linesPer;                         // images, or lines of tiles of one image, in a task
   TurnedImage turned;
@@ -216,57 +147,69 @@ struct Winograd {
   float* to;
   float* weights = nullptr;                        // [group][panel][point][channel read][channel written]
 
-  explicit Winograd(const Conv& c) : conv(c), gradient(c.direction == Conv::INPUT_GRADIENT) {
+  explicit Winograd(const Conv& c) : conv(c), gradient(c.direction == Conv::INPUT_GRADIENT), deep(c, gradient) {
     channels = (gradient ? c.o : c.c) / c.groups, made = (gradient ? c.c : c.o) / c.groups;
     from = static_cast<const float*>(gradient ? c.y : c.x);
     to = static_cast<float*>(gradient ? c.x : c.y);
     high = gradient ? c.in[1] : c.out[1], wide = gradient ? c.in[2] : c.out[2];
     tilesY = (high + 1) / 2, tilesX = (wide + 1) / 2;
-    blocks = (channels + L - 1) / L, vectors = (made + L - 1) / L, panels = (vectors + NV - 1) / NV;
+    blocks = (channels + L - 1) / L * deep.taps, vectors = (made + L - 1) / L, panels = (vectors + NV - 1) / NV;
+    summed = deep.taps > 1 ? blocks * L : channels;
     slots = vectors == 1 ? SLOTS_NARROW : SLOTS;
     const int most = max(2 * slots, (128 << 10) / (16 * (blocks + vectors) * L));     // tiles whose pixels stay in the cache
-    const int some = max(slots, min(most, int(min<int64_t>(1 << 20, int64_t(tilesX) * tilesY * c.n * c.groups / 8))));
+    const int some = max(slots, min(most, int(min<int64_t>(1 << 20, int64_t(tilesX) * tilesY * deep.planes * c.n * c.groups / 8))));
     linesPer = max(1, min(tilesY, some / tilesX));
-    imagesPer = linesPer < tilesY || c.groups > 1 ? 1 : max(1, min(c.n, some / (tilesY * tilesX)));
+    imagesPer = linesPer < tilesY || c.groups * deep.planes > 1 ? 1 : max(1, min(c.n, some / (tilesY * tilesX)));
     turned = {channels, gradient ? c.out[1] : c.in[1], gradient ? c.out[2] : c.in[2], 2 * linesPer + 2, 2 * tilesX + 2,
-              gradient ? 2 - c.pad[2] : c.pad[2]};
+              gradient ? 2 - c.pad[2] : c.pad[2], 0};
+    turned.apart = int64_t(deep.sourcePlanes) * turned.high * turned.wide;
     padY = gradient ? 2 - c.pad[1] : c.pad[1];
   }
 
-  static bool suits(const Conv& c) {
+  // Flat images; with taps in depth the vectors of channels have to be mostly full as well.
+  static bool suits(const Conv& c) { return c.in[0] == 1 && c.kernel[0] == 1 && c.pad[0] == 0 && suits_plane(c); }
+  static bool suits_deep(const Conv& c) {
+    const int read = (c.direction == Conv::INPUT_GRADIENT ? c.o : c.c) / c.groups, room = (read + L - 1) / L * L;
+    return c.stride[0] == 1 && read * 4 >= room * 3 && suits_plane(c);
+  }
+  static bool suits_plane(const Conv& c) {
     const bool gradient = c.direction == Conv::INPUT_GRADIENT;
     const int made = (gradient ? c.c : c.o) / c.groups, read = (gradient ? c.o : c.c) / c.groups;
     const int room = (made + L - 1) / L * L;
-    bool square = c.in[0] == 1 && c.out[0] == 1 && c.kernel[0] == 1 && c.pad[0] == 0;
+    bool square = true;
     for (int i = 1; i < 3; ++i) square = square && c.kernel[i] == 3 && c.stride[i] == 1 && c.dilation[i] == 1 && c.pad[i] <= 2;
     const bool far = int64_t(made) * read > 256 * 256 && c.direction != Conv::WEIGHT_GRADIENT;    // U does not fit the cache
-    return square && read >= 8 && made * 4 >= room * 3 && int64_t(c.n) * c.out[1] * c.out[2] >= (far ? 512 : 64);
+    return square && read >= 8 && made * 4 >= room * 3 && int64_t(c.n) * c.out[0] * c.out[1] * c.out[2] >= (far ? 512 : 64);
   }
 
   int panel_vectors(int panel) const { return min(NV, vectors - panel * NV); }
-  int64_t group_weights() const { return int64_t(POINTS) * channels * vectors * L; }
+  int64_t group_weights() const { return int64_t(POINTS) * summed * vectors * L; }
   const float* panel_weights(int group, int panel) const {
-    return weights + group * group_weights() + int64_t(POINTS) * channels * panel * NV * L;
+    return weights + group * group_weights() + int64_t(POINTS) * summed * panel * NV * L;
   }
 
   void transform_weights() {
     weights = static_cast<float*>(pool_scratch(0, size_t(conv.groups * group_weights()) * sizeof(float), SHARED));
-    const int64_t readStep = gradient ? int64_t(made) * 9 : 9, madeStep = gradient ? 9 : int64_t(channels) * 9;
+    const int64_t taps = int64_t(deep.taps) * 9;
+    const int64_t readStep = gradient ? made * taps : taps, madeStep = gradient ? taps : channels * taps;
     parallel(int64_t(conv.groups) * vectors, [&](int64_t task, int) {
       const int group = int(task / vectors), vector = int(task % vectors), panel = vector / NV, count = min(L, made - vector * L);
       const int wideL = panel_vectors(panel) * L;
-      const float* w = static_cast<const float*>(conv.w) + int64_t(group) * made * channels * 9 + vector * L * madeStep;
+      const float* w = static_cast<const float*>(conv.w) + int64_t(group) * made * channels * taps + vector * L * madeStep;
       float* u = const_cast<float*>(panel_weights(group, panel)) + vector % NV * L;
-      for (int c = 0; c < channels; ++c, u += wideL)
-        tile_weights(w + c * readStep, madeStep, count, gradient, u, int64_t(channels) * wideL);
+      for (int c = 0; c < summed; ++c, u += wideL) {
+        const int room = summed / deep.taps, tap = c / room, channel = c % room;
+        tile_weights(w + channel * readStep + tap * 9, madeStep, channel < channels ? count : 0, gradient, u, int64_t(summed) * wideL);
+      }
     });
   }
 
   // Scratch memory of a task: images turned, results before they are turned back, V and M of a block of tiles.
   struct Room { float *images, *results, *v, *m; };
+  int64_t image_size() const { return deep.taps * turned.size(); }
   int64_t result_size() const { return int64_t(vectors) * linesPer * 2 * wide * L; }
   Room room(int worker) const {
-    const int64_t images = imagesPer * turned.size(), results = imagesPer * result_size(), v = int64_t(POINTS) * blocks * slots * L;
+    const int64_t images = imagesPer * image_size(), results = imagesPer * result_size(), v = int64_t(POINTS) * blocks * slots * L;
     const int64_t all = images + results + v + POINTS * slots * NV * L;
     float* memory = static_cast<float*>(pool_scratch(worker, size_t(all) * sizeof(float), LOCAL));
     return {memory, memory + images, memory + images + results, memory + images + results + v};
@@ -278,7 +221,7 @@ struct Winograd {
     const int64_t line = int64_t(turned.columns) * L, block = turned.rows * line, next = int64_t(slots) * POINTS * L;
     Tile at = tile;
     for (int s = 0; s < count; ++s, at.advance()) {
-      const float* pixel = room.images + at.image * turned.size() + 2 * at.y * line + 2 * at.x * L;
+      const float* pixel = room.images + at.image * image_size() + 2 * at.y * line + 2 * at.x * L;
       for (int c = 0; c < blocks; ++c) tile_in(pixel + c * block, line, room.v + c * next + s * POINTS * L, L);
     }
     const int sourceLines = (blocks * count * L / 4 + panels * POINTS - 1) / (panels * POINTS);
@@ -287,9 +230,9 @@ struct Winograd {
       const int across = panel_vectors(panel), resultLines = (across * count * L / 4 + POINTS - 1) / POINTS;
       const TileKernel kernel = tile_kernel_of(count, across);
       const float* u = panel_weights(group, panel);
-      for (int point = 0; point < POINTS; ++point, u += int64_t(channels) * across * L) {
+      for (int point = 0; point < POINTS; ++point, u += int64_t(summed) * across * L) {
         source.fetch<0>(sourceLines), result.fetch<1>(resultLines);
-        kernel(room.v + point * L, next, u, channels, room.m + point * L);
+        kernel(room.v + point * L, next, u, summed, room.m + point * L);
       }
       for (int v = 0; v < across; ++v) {
         const int channel = (panel * NV + v) * L;
@@ -313,7 +256,7 @@ struct Winograd {
 
   // (vector, pixel, LANES) -> (channel, pixel), of so many channels.
   NOINLINE void turn_back(const float* results, int pixels, int channels, float* out) const {
-    const int64_t next = int64_t(high) * wide;
+    const int64_t next = int64_t(deep.planes) * high * wide;
     for (int c = 0; c < channels; c += L, out += L * next, results += int64_t(pixels) * L) {
       const int count = min(L, channels - c);
       for (int p = 0; p < pixels; p += L) {
@@ -338,38 +281,53 @@ struct Winograd {
     }
   }
 
-  // Lines of tiles [y, y + lines) of the items [first, end), which are images of one group.
+  // Lines of tiles [y, y + lines) of the items [first, end), which are images of one group, or of one plane.
   struct Unit { int64_t first, end; int y; };
   Unit unit_of(int64_t number) const {
     const int strips = (tilesY + linesPer - 1) / linesPer;
-    const int64_t first = number / strips * imagesPer, items = int64_t(conv.n) * conv.groups;
-    return {first, min(items, first + imagesPer), int(number % strips) * linesPer};
+    const int64_t first = number / strips * imagesPer;
+    return {first, min(items(), first + imagesPer), int(number % strips) * linesPer};
   }
-  int64_t units() const { return (int64_t(conv.n) * conv.groups + imagesPer - 1) / imagesPer * ((tilesY + linesPer - 1) / linesPer); }
+  int64_t items() const { return int64_t(conv.n) * conv.groups * deep.planes; }
+  int64_t units() const { return (items() + imagesPer - 1) / imagesPer * ((tilesY + linesPer - 1) / linesPer); }
 
-  const float* source_of(int64_t item) const { return from + item * channels * turned.high * turned.wide; }
+  // The plane that a tap in depth reads; null beyond the volume.
+  const float* source_of(int64_t item, int tap) const {
+    const int plane = deep.source(int(item % deep.planes), tap);
+    return plane < 0 ? nullptr : from + item / deep.planes * channels * turned.apart + int64_t(plane) * turned.high * turned.wide;
+  }
+  // Of taps in depth the last one reads what no other has read.
   Ahead<float> ahead_of(const Unit& unit) const {
-    return turned.source(source_of(unit.first), 2 * unit.y - padY, int(unit.end - unit.first));
+    const float* source = source_of(unit.first, gradient ? 0 : deep.taps - 1);
+    return source ? turned.source(source, 2 * unit.y - padY, int(unit.end - unit.first)) : Ahead<float>{};
+  }
+  void fill(int64_t item, int top, float* to) const {
+    for (int tap = 0; tap < deep.taps; ++tap, to += turned.size()) {
+      const float* source = source_of(item, tap);
+      if (source) turned.fill(source, top, to);
+      else clear(to, turned.size());
+    }
   }
 
   void run_unit(const Unit& unit, Ahead<float> source, const Room& memory) const {
     const int lines = min(linesPer, tilesY - unit.y), pixels = min(2 * lines, high - 2 * unit.y) * wide;
     const int images = int(unit.end - unit.first), total = images * lines * tilesX;
-    const int64_t plane = int64_t(high) * wide;
-    float* out = to + unit.first * made * plane + int64_t(2) * unit.y * wide;
-    Ahead<float> result = {out, plane, int64_t(images) * made, pixels};
-    for (int i = 0; i < images; ++i) turned.fill(source_of(unit.first + i), 2 * unit.y - padY, memory.images + i * turned.size());
+    const int64_t plane = int64_t(high) * wide, next = deep.planes * plane, above = unit.first / deep.planes;
+    const int64_t pixel = unit.first % deep.planes * plane + int64_t(2) * unit.y * wide;
+    float* out = to + above * made * next + pixel;
+    Ahead<float> result = {out, next, int64_t(images) * made, pixels};
+    for (int i = 0; i < images; ++i) fill(unit.first + i, 2 * unit.y - padY, memory.images + i * image_size());
     const int count = (total + slots - 1) / slots;
     for (int b = 0; b < count; ++b) {
       const int at = int(int64_t(total) * b / count), stop = int(int64_t(total) * (b + 1) / count);
-      compute(memory, int(unit.first % conv.groups), pixels, Tile(lines, tilesX, at), stop - at, source, result);
+      compute(memory, int(above % conv.groups), pixels, Tile(lines, tilesX, at), stop - at, source, result);
     }
     const int most = conv.epilogue ? max(1, (8 << 10) / (pixels * L)) * L : made;      // channels that are still in L1 afterwards
-    for (int64_t item = unit.first; item < unit.end; ++item, out += made * plane)
+    for (int i = 0; i < images; ++i, out += made * next)
       for (int c = 0; c < made; c += most) {
         const int some = min(most, made - c);
-        turn_back(memory.results + (item - unit.first) * result_size() + int64_t(c) * pixels, pixels, some, out + c * plane);
-        conv.done(item / conv.groups, int(item % conv.groups) * made + c, int64_t(2) * unit.y * wide, some, pixels, out + c * plane, plane);
+        turn_back(memory.results + i * result_size() + int64_t(c) * pixels, pixels, some, out + c * next);
+        conv.done((above + i) / conv.groups, int((above + i) % conv.groups) * made + c, pixel, some, pixels, out + c * next, next);
       }
   }
 

@@ -103,25 +103,31 @@ struct WinogradWeight {
   const Conv& conv;
   int channels, made;                              // of a group of x, of y
   int tilesY, tilesX;
-  int blocks, vectors, panels;                     // vectors of channels of x, of y; panels of NV vectors of the latter
+  Depth deep;
+  int blocks, vectors, panels;                     // vectors of channels of x (with all taps in depth), of y; panels of NV vectors
   int imagesPer, linesPer, strips;                 // images, or lines of tiles of one image, that are turned together
   int units, slices, parts;                        // of that size; sums; parts of y's channels where there are few sums
   TurnedImage x;
 
-  explicit WinogradWeight(const Conv& c) : conv(c), channels(c.c / c.groups), made(c.o / c.groups) {
+  explicit WinogradWeight(const Conv& c) : conv(c), channels(c.c / c.groups), made(c.o / c.groups), deep(c, false) {
     tilesY = (c.out[1] + 1) / 2, tilesX = (c.out[2] + 1) / 2;
-    blocks = (channels + L - 1) / L, vectors = (made + L - 1) / L, panels = (vectors + NV - 1) / NV;
+    blocks = (channels + L - 1) / L * deep.taps, vectors = (made + L - 1) / L, panels = (vectors + NV - 1) / NV;
     const int some = max(24, (128 << 10) / (16 * (blocks + vectors) * L));   // tiles whose pixels stay in the cache
     linesPer = max(1, min(tilesY, some / tilesX)), strips = (tilesY + linesPer - 1) / linesPer;
-    imagesPer = strips > 1 ? 1 : max(1, min((c.n + 7) / 8, some / (tilesY * tilesX)));
-    units = (c.n + imagesPer - 1) / imagesPer * strips;
+    imagesPer = strips > 1 || deep.planes > 1 ? 1 : max(1, min((c.n + 7) / 8, some / (tilesY * tilesX)));
+    units = (c.n * deep.planes + imagesPer - 1) / imagesPer * strips;
     const int64_t sumBytes = c.groups * sum_size() * 4;
     slices = int(max<int64_t>(1, min<int64_t>(min(sumBytes > (64 << 10) ? 4 : 8, units), (int64_t(16) << 20) / sumBytes)));
     parts = slices * c.groups >= 4 ? 1 : min(panels, 4);
-    x = {channels, c.in[1], c.in[2], 2 * linesPer + 2, 2 * tilesX + 2, c.pad[2]};
+    x = {channels, c.in[1], c.in[2], 2 * linesPer + 2, 2 * tilesX + 2, c.pad[2],
+         int64_t(c.in[0]) * c.in[1] * c.in[2]};
   }
 
-  static bool suits(const Conv& c) { return Winograd::suits(c) && c.c / c.groups >= L / 2; }
+  static bool suits(const Conv& c) {
+    const int channels = c.c / c.groups, room = (channels + L - 1) / L * L;
+    return Winograd::suits(c) ? channels >= L / 2 : Winograd::suits_deep(c) && channels * 4 >= room * 3;
+  }
+  int64_t image_size() const { return deep.taps * x.size(); }
 
   int64_t sum_size() const { return int64_t(POINTS) * blocks * vectors * L * L; }
   // Tiles that are summed before a sum is touched.
@@ -133,8 +139,9 @@ struct WinogradWeight {
   Room room(int worker, int left, int right) const {
     const int wide = min(vectors, right * NV) - left * NV;
     const int channels = min(made, right * NV * L) - left * NV * L;
-    Room room = {{channels, conv.out[1], conv.out[2], 2 * linesPer, 2 * tilesX, 0}, 0, 0, 0, 0};
-    const int64_t sizeX = imagesPer * x.size(), sizeY = imagesPer * room.y.size(), sizeV = POINTS * apart(tiles() * blocks);
+    const int64_t volume = int64_t(conv.out[0]) * conv.out[1] * conv.out[2];
+    Room room = {{channels, conv.out[1], conv.out[2], 2 * linesPer, 2 * tilesX, 0, volume}, 0, 0, 0, 0};
+    const int64_t sizeX = imagesPer * image_size(), sizeY = imagesPer * room.y.size(), sizeV = POINTS * apart(tiles() * blocks);
     const int64_t all = sizeX + sizeY + sizeV + POINTS * apart(tiles() * wide);
     room.x = static_cast<float*>(pool_scratch(worker, size_t(all) * sizeof(float), LOCAL));
     room.images = room.x + sizeX, room.v = room.images + sizeY, room.g = room.v + sizeV;
@@ -149,7 +156,7 @@ struct WinogradWeight {
     const int64_t line = int64_t(x.columns) * L, block = x.rows * line, yLine = int64_t(room.y.columns) * L, yBlock = room.y.rows * yLine;
     const int64_t vNext = apart(count * blocks), gNext = apart(count * (min(vectors, right * NV) - left * NV));
     for (int64_t tile = 0; tile < count; ++tile, at.advance()) {
-      const float* from = room.x + at.image * x.size() + 2 * at.y * line + 2 * at.x * L;
+      const float* from = room.x + at.image * image_size() + 2 * at.y * line + 2 * at.x * L;
       for (int b = 0; b < blocks; ++b) tile_in(from + b * block, line, room.v + (tile * blocks + b) * L, vNext);
       from = room.images + at.image * room.y.size() + 2 * at.y * yLine + 2 * at.x * L;
       float* g = room.g;
@@ -187,7 +194,7 @@ struct WinogradWeight {
   struct Unit { int first, images, y, lines; };
   Unit unit_of(int number) const {
     const int first = number / strips * imagesPer, y = number % strips * linesPer;
-    return {first, min(imagesPer, conv.n - first), y, min(linesPer, tilesY - y)};
+    return {first, min(imagesPer, conv.n * deep.planes - first), y, min(linesPer, tilesY - y)};
   }
 
   void run_slice(int slice, int group, int part, float* sums, int worker) const {
@@ -195,20 +202,31 @@ struct WinogradWeight {
     const int begin = int(int64_t(units) * slice / slices), end = int(int64_t(units) * (slice + 1) / slices);
     const Room memory = room(worker, left, right);
     const int64_t sizeX = int64_t(conv.in[1]) * conv.in[2], sizeY = int64_t(conv.out[1]) * conv.out[2];
-    const auto fromX = [&](int image) { return static_cast<const float*>(conv.x) + (int64_t(image) * conv.c + group * channels) * sizeX; };
-    const auto fromY = [&](int image) {
-      return static_cast<const float*>(conv.y) + (int64_t(image) * conv.o + group * made + left * NV * L) * sizeY;
+    const auto fromX = [&](int item, int tap) -> const float* {   // null beyond the volume
+      const int plane = deep.source(item % deep.planes, tap);
+      const float* image = static_cast<const float*>(conv.x) + (int64_t(item / deep.planes) * conv.c + group * channels) * x.apart;
+      return plane < 0 ? nullptr : image + plane * sizeX;
+    };
+    const auto fromY = [&](int item) {
+      const int64_t channel = int64_t(item / deep.planes) * conv.o + group * made + left * NV * L;
+      return static_cast<const float*>(conv.y) + (channel * deep.planes + item % deep.planes) * sizeY;
     };
     for (int number = begin; number < end; ++number) {
       const Unit unit = unit_of(number);
       for (int i = 0; i < unit.images; ++i) {
-        x.fill(fromX(unit.first + i), 2 * unit.y - conv.pad[1], memory.x + i * x.size());
+        for (int tap = 0; tap < deep.taps; ++tap) {
+          float* to = memory.x + i * image_size() + tap * x.size();
+          const float* from = fromX(unit.first + i, tap);
+          if (from) x.fill(from, 2 * unit.y - conv.pad[1], to);
+          else clear(to, x.size());
+        }
         memory.y.fill(fromY(unit.first + i), 2 * unit.y, memory.images + i * memory.y.size());
       }
       Ahead<float> nextX = {}, nextY = {};
       if (number + 1 < end) {
         const Unit next = unit_of(number + 1);
-        nextX = x.source(fromX(next.first), 2 * next.y - conv.pad[1], conv.groups > 1 ? 1 : next.images);
+        const float* from = fromX(next.first, deep.taps - 1);
+        if (from) nextX = x.source(from, 2 * next.y - conv.pad[1], conv.groups > 1 ? 1 : next.images);
         nextY = memory.y.source(fromY(next.first), 2 * next.y, conv.groups > 1 || parts > 1 ? 1 : next.images);
       }
       const int total = unit.images * unit.lines * tilesX, most = tiles(), blocks = (total + most - 1) / most;
@@ -232,11 +250,12 @@ struct WinogradWeight {
           float* total = corner + point * next;
           for (int i = 0; i < across * L * L; i += L) store<float>(total + i, load(total + i) + load(total + i + s * all));
         }
+      const int each = blocks / deep.taps, tap = block / each, first = block % each * L;
       for (int v = 0; v < across; ++v)
-        for (int i = 0; i < min(L, channels - block * L); ++i) {
+        for (int i = 0; i < min(L, channels - first); ++i) {
           const int64_t o = int64_t(group) * made + (panel * NV + v) * L;
-          float* dw = static_cast<float*>(conv.w) + (o * channels + block * L + i) * 9;
-          taps_to(corner + (i * across + v) * L, next, dw, int64_t(channels) * 9, min(L, made - (panel * NV + v) * L));
+          float* dw = static_cast<float*>(conv.w) + ((o * channels + first + i) * deep.taps + tap) * 9;
+          taps_to(corner + (i * across + v) * L, next, dw, int64_t(channels) * deep.taps * 9, min(L, made - (panel * NV + v) * L));
         }
     });
   }

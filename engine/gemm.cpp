@@ -320,7 +320,7 @@ template <class T> void run_conv(const Conv& given) {
 #else
   if constexpr (sizeof(T) == 4) {
     if (c.direction == Conv::WEIGHT_GRADIENT && WinogradWeight::suits(c)) return WinogradWeight(c).run();
-    if (c.direction != Conv::WEIGHT_GRADIENT && Winograd::suits(c)) return Winograd(c).run();
+    if (c.direction != Conv::WEIGHT_GRADIENT && (Winograd::suits(c) || Winograd::suits_deep(c))) return Winograd(c).run();
   }
 #endif
   if (c.direction == Conv::WEIGHT_GRADIENT) return WeightGradient<T>(c).run();

@@ -291,6 +291,12 @@ static void test_convs() {
   line.stride[2] = 1, test_conv(line);
   for (int d = 0; d < 20; ++d)                     // vectors of channels, both ways
     test_conv(square(uniform(1, 9), uniform(12, 70), uniform(12, 70), uniform(3, 14), uniform(1, 4), uniform(1, 3), uniform(0, 2)));
+  for (int d = 0; d < 12; ++d) {                   // volumes: taps in depth, groups
+    Conv c = square(uniform(1, 3), uniform(12, 36), uniform(12, 36), uniform(9, 14), 3, 1, uniform(0, 2));
+    c.in[0] = uniform(1, 7), c.kernel[0] = uniform(1, 3), c.pad[0] = uniform(0, 2), c.dilation[0] = uniform(1, 2), c.in[2] = uniform(9, 20);
+    c.groups = uniform(0, 3) ? 1 : 2, c.c *= c.groups, c.o *= c.groups;
+    test_conv(c);
+  }
   for (int d = 0; d < 12; ++d) {                   // tiles of 2x2 results: odd sizes, narrow panels, groups
     Conv c = square(uniform(1, 4), uniform(8, 36), uniform(8, 36), uniform(9, 14), 3, 1, uniform(0, 2));
     c.in[2] = uniform(9, 24), c.groups = uniform(0, 3) ? 1 : 2, c.c *= c.groups, c.o *= c.groups;

@@ -154,7 +154,10 @@ export const conv2d: Conv = defineComposite({
   torch: functional('conv2d'),
 });
 
-/** Correlates x (batch, in, depth, height, width) with weight (out, in / groups, kd, kh, kw), plus bias. The batch dim may be missing. */
+/**
+ * Correlates x (batch, in, depth, height, width) with weight (out, in / groups, kd, kh, kw), plus bias. The batch dim may be missing. Where
+ * kh and kw are 3 and the stride is 1, values that are not finite and errors are as in conv2d.
+ */
 export const conv3d: Conv = defineComposite({
   name: 'conv3d',
   compose: (x: Tensor, weight: Tensor, options: ConvOptions = {}) => convolve('conv3d', 3, x, weight, options),

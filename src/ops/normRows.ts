@@ -81,7 +81,7 @@ const normalized: Op<[x: Tensor, weight: Tensor | null, bias: Tensor | null, par
     return [
       gx,
       ...(weight ? [needs[1] ? weightGradient(g, sums, weight, saved) : null] : []),
-      ...(bias ? [needs.at(-1) ? sumToShape(sums.constant && isConstantAlong(bias, x, dims) ? sums.sum : g, bias.shape) : null] : []),
+      ...(bias ? [needs.at(-1) ? sumToShape(biasTerms(g, sums, bias, saved), bias.shape) : null] : []),
     ];
   },
   *samples() {},
@@ -124,19 +124,43 @@ interface Sums {
   readonly constant: boolean;
   readonly sum: Tensor;
   readonly along: Tensor;
+  /** The same of the gradient alone, over those dims that the weight is constant along. */
+  readonly parts?: readonly [sum: Tensor, along: Tensor];
 }
 
-/** The two reductions over the data that a gradient needs. */
+/**
+ * The two reductions over the data that a gradient needs. Where the weight varies along some of the dims only (group norm's channels),
+ * they go over the others first: what is left is small, and serves the weight's gradient too.
+ */
 function sumsOf(g: Tensor, { op, x, mean, weight, dims }: Saved): Sums {
-  const constant = weight === null || isConstantAlong(weight, x, dims);
+  const inner = dims.filter((d) => weight === null || isConstantAlong(weight, x, [d]));
+  const constant = weight === null || inner.length === dims.length;
+  if (!constant && countOf(x, inner) > 1) {
+    const parts = [total(op, [g], first, inner), total(op, [g, x, mean], first.mul(second.sub(third)), inner)] as const;
+    const [sum, along] = parts.map((part) => total(op, [part, weight], product, dims)) as [Tensor, Tensor];
+    return { constant, sum, along, parts };
+  }
   const h = constant ? [g] : [g, weight];
   const expr = constant ? first : first.mul(second);
   const off = input(h.length).sub(input(h.length + 1));
   return { constant, sum: total(op, h, expr, dims), along: total(op, [...h, x, mean], expr.mul(off), dims) };
 }
 
+/** What a bias's gradient is the sum of: the gradient, or sums of it that there are. */
+function biasTerms(g: Tensor, { constant, sum, parts }: Sums, bias: Tensor, { x, dims }: Saved): Tensor {
+  const known = constant ? sum : (parts?.[0] ?? g);
+  return isConstantAlong(
+    bias,
+    x,
+    dims.filter((d) => known.shape[d] !== x.shape[d]),
+  )
+    ? known
+    : g;
+}
+
 /** Σ g · x̂ over all that the weight was broadcast along. */
-function weightGradient(g: Tensor, { constant, along }: Sums, weight: Tensor, { op, x, mean, rstd }: Saved): Tensor {
+function weightGradient(g: Tensor, { constant, along, parts }: Sums, weight: Tensor, { op, x, mean, rstd }: Saved): Tensor {
+  if (parts) return sumOnto(op, [parts[1], rstd], product, weight);
   if (constant) return sumToShape(fuse(op, [along, rstd], first.mul(second)), weight.shape);
   return sumOnto(op, [g, x, mean, rstd], first.mul(second.sub(third)).mul(fourth), weight);
 }

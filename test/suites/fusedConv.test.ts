@@ -29,6 +29,7 @@ const geometries: Readonly<Record<string, Geometry>> = {
   'vectors of pixels, a channel each': { x: [3, 20, 28, 27], w: [20, 1, 3, 3], padding: 1, groups: 20 },
   'vectors of pixels, dilated': { x: [4, 5, 32, 33], w: [6, 5, 3, 3], padding: 2, dilation: 2 },
   'lines longer than a strip': { x: [2, 4, 1500], w: [9, 4, 5], padding: 2, alone: true },
+  '3x3 tiles of a volume': { x: [2, 16, 5, 12, 13], w: [24, 16, 3, 3, 3], padding: 1 },
   'depth, height and width': { x: [3, 6, 9, 12, 13], w: [10, 6, 3, 3, 3], padding: 1 },
 };
 

@@ -13,6 +13,8 @@ interface Case {
   readonly stride?: number;
   readonly padding?: Pair;
   readonly groups?: number;
+  /** Planes, taps in depth, zeros before the first plane, planes from tap to tap; default: a flat image. */
+  readonly depth?: readonly [planes: number, taps: number, padding: number, dilation: number];
 }
 
 /** 3x3 of stride 1 by tiles of 2x2 results: odd sizes, several images and parts of one, panels of unequal width, groups. */
@@ -22,6 +24,14 @@ const tiled: readonly Case[] = [
   { batch: 9, channels: [33, 70], size: [5, 4], padding: [2, 1] },
   { batch: 2, channels: [70, 31], size: [11, 10], padding: [0, 2] },
   { batch: 2, channels: [32, 48], size: [8, 9], groups: 2 },
+];
+/** The same with depth: planes beyond either end, taps apart, vectors of channels that are not full. */
+const volumes: readonly Case[] = [
+  { batch: 2, channels: [16, 16], size: [9, 12], depth: [5, 3, 1, 1] },
+  { batch: 1, channels: [12, 40], size: [11, 10], depth: [4, 2, 2, 2] },
+  { batch: 3, channels: [31, 15], size: [8, 9], depth: [3, 1, 1, 1] },
+  { batch: 2, channels: [32, 48], size: [8, 9], groups: 2, depth: [6, 3, 0, 1] },
+  { batch: 1, channels: [8, 6], size: [8, 9], depth: [4, 3, 1, 1] },
 ];
 const direct: readonly Case[] = [
   { batch: 3, channels: [16, 32], size: [12, 13], stride: 2 },
@@ -38,42 +48,52 @@ const empty: readonly Case[] = [
   { batch: 2, channels: [4, 6], size: [2, 4], padding: [0, 0] },
 ];
 
-function geometryOf({ batch, channels, size, kernel = [3, 3], stride = 1, padding = [1, 1], groups = 1 }: Case): ConvGeometry {
+function geometryOf({
+  batch,
+  channels,
+  size,
+  kernel = [3, 3],
+  stride = 1,
+  padding = [1, 1],
+  groups = 1,
+  depth = [1, 1, 0, 1],
+}: Case): ConvGeometry {
   const out = (d: 0 | 1): number => Math.floor((size[d] + 2 * padding[d] - kernel[d]) / stride) + 1;
+  const [planes, taps, before, apart] = depth;
   return {
     batch,
     inChannels: channels[0],
     outChannels: channels[1],
     groups,
-    input: [1, ...size],
-    kernel: [1, ...kernel],
-    output: [1, out(0), out(1)],
+    input: [planes, ...size],
+    kernel: [taps, ...kernel],
+    output: [planes + 2 * before - apart * (taps - 1), out(0), out(1)],
     stride: [1, stride, stride],
-    padding: [0, ...padding],
-    dilation: [1, 1, 1],
+    padding: [before, ...padding],
+    dilation: [apart, 1, 1],
   };
 }
 
 const backends = cpuBackends();
 
 describe('kernels: convolutions', { skip: backends.length === 0 && 'no native engine' }, () => {
-  for (const [what, cases] of Object.entries({ tiled, direct, empty })) {
+  for (const [what, cases] of Object.entries({ tiled, volumes, direct, empty })) {
     test(what, () => {
       const r = new Random(what.length);
       for (const one of cases) {
         const geometry = geometryOf(one);
         const { batch, inChannels, outChannels, groups, input, kernel, output } = geometry;
-        const [, kh, kw] = kernel;
+        const [kd, kh, kw] = kernel;
         for (const dtype of ['float32', 'float64'] as const) {
           const x = r.dense(dtype, [batch, inChannels, ...input], 'unit');
           const w = r.dense(dtype, [outChannels, inChannels / groups, ...kernel], 'unit');
           const y = r.dense(dtype, [batch, outChannels, ...output], 'unit');
           const bias = r.dense(dtype, [outChannels], 'unit');
           const of = (views: GemmKernel['views'], hasBias = false): GemmKernel => ({ family: 'gemm', views, geometry, bias: hasBias });
-          const taps = (channels: number): number => (channels / groups) * kh * kw;
+          const taps = (channels: number): number => (channels / groups) * kd * kh * kw;
           compareRuns(backends, of('conv', true), [x, w, bias], [y], { terms: taps(inChannels) });
           compareRuns(backends, of('convInput'), [y, w], [x], { terms: taps(outChannels) });
-          compareRuns(backends, of('convWeight'), [y, x], [w], { terms: batch * output[1] * output[2] });
+          compareRuns(backends, of('convWeight'), [y, x], [w], { terms: batch * output[0] * output[1] * output[2] });
         }
       }
     });
