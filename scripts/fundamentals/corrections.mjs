@@ -5,7 +5,12 @@ export const corrections = [
   has('COR-01', 'Universal approximation needs an activation that is no polynomial', '', 'rooms/claimsActivations: CLM-07'),
   has('COR-02', 'Stacked affine maps are affine, of the rank of the narrowest', '', 'rooms/claimsActivations: CLM-02'),
   has('COR-03', 'The perceptron takes real inputs', 'nn#Perceptron', 'rooms/nnUnits: the perceptron steps at each mistake in turn'),
-  wording('COR-04', 'BERT, GPT-2 and ViT use GELU; the first Transformer ReLU; later language models SwiGLU'),
+  has(
+    'COR-04',
+    'BERT, GPT-2 and ViT use GELU; the first Transformer ReLU; later language models SwiGLU',
+    'models#Bert models#Gpt models#VisionTransformer models#Llama',
+    'rooms/corrections: COR-04',
+  ),
   has('COR-05', 'A gate costs half as much again; equal at 8/3 of the width', 'nn#SwiGLU', 'rooms/claimsActivations: CLM-32'),
   wording('COR-06', 'Half of the units at zero is health: dead ones are found unit by unit'),
   wording('COR-07', 'A dead unit is dead now, not for ever'),

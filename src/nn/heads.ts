@@ -166,7 +166,10 @@ export class DetectionHead extends Head<DetectionOutput, DetectionOutput> {
     if (this.scores.bias !== null) constant_(this.scores.bias, -Math.log((1 - prior) / prior));
   }
   override forward(x: Tensor): DetectionOutput {
-    const rows = (map: Tensor, width: number): Tensor => map.permute([0, 2, 3, 1]).reshape([x.sizeAt(0), -1, width]);
+    const rows = (map: Tensor, width: number): Tensor => {
+      const [batch, channels, height, across] = map.dims(4);
+      return map.permute([0, 2, 3, 1]).reshape([batch, (channels / width) * height * across, width]);
+    };
     return { scores: rows(this.scores.forward(x), this.classes), boxes: rows(this.boxes.forward(x), 4) };
   }
   override predict({ scores, boxes }: DetectionOutput): DetectionOutput {

@@ -152,7 +152,7 @@ function compacted(e: Expr): Compacted {
  */
 export function mapOnto(target: Spec, name: string, e: Expr, tensors: readonly Tensor[], scalars: readonly number[]): Tensor {
   const { used, expr } = compacted(e);
-  const inputs = used.map((i) => tensors[i] as Tensor);
+  const inputs = (used.length === 0 ? [0] : used).map((i) => tensors[i] as Tensor); // of a constant: the device
   let shape: Shape = target.shape;
   for (const t of inputs) shape = broadcastShapes(name, shape, t.shape);
   const compute = computeType(target.dtype);

@@ -217,6 +217,7 @@ export interface InstanceNormOptions extends Omit<BatchNormOptions, 'training'> 
 /** Moves running statistics towards the mean over examples of each channel's mean and unbiased variance. */
 function updateInstances(x: Tensor, { runningMean, runningVar, momentum = 0.1 }: InstanceNormOptions): void {
   if (!runningMean && !runningVar) return;
+  if (x.size === 0) return;
   const rows = x.detach().reshape([x.sizeAt(0), x.sizeAt(1), -1]);
   if (runningMean) updateRunning(runningMean, rows.mean({ dim: [0, 2] }), momentum, 1);
   if (runningVar) updateRunning(runningVar, rows.var({ dim: 2 }).mean({ dim: 0 }), momentum, 1);

@@ -78,7 +78,7 @@ function unpool(name: string, rank: number, x: Tensor, indices: Tensor, kernelSi
   }
   const [batch = 1, channels = 1] = whole.shape;
   const planes = [batch * channels, sizeOf(size)];
-  const flat = (t: Tensor): Tensor => t.reshape([batch * channels, -1]);
+  const flat = (t: Tensor): Tensor => t.reshape([batch * channels, sizeOf(t.shape.slice(-rank))]);
   const out = scatterOnto(constantView(x.device, x.dtype, planes, 0), 1, asIndex(name, flat(indices)), flat(whole), { by: 'set' });
   return out.reshape(x.ndim === rank + 1 ? [channels, ...size] : [batch, channels, ...size]);
 }

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import {
   coralLoss,
   cumulativeLinkLoss,
+  dryRun,
   focalLoss,
   gradcheck,
   groupNorm,
@@ -13,6 +14,7 @@ import {
   type Tensor,
   tensor,
 } from '../../dist/index.js';
+import * as models from '../../dist/models/index.js';
 import * as nn from '../../dist/nn/index.js';
 import { SGD } from '../../dist/optim/index.js';
 import { near, provesClaims, range, value, values } from '../support/claims.js';
@@ -20,6 +22,27 @@ import { near, provesClaims, range, value, values } from '../support/claims.js';
 const second = (x: Tensor): number => value(x.square().mean());
 
 provesClaims({
+  'COR-04 BERT, GPT-2 and ViT use GELU, the first Transformer ReLU, Llama and Mistral SwiGLU': () => {
+    const used = (build: () => nn.AnyModule): string[] =>
+      dryRun(() =>
+        build()
+          .modules()
+          .flatMap((m) => {
+            if (m instanceof nn.GatedFeedForward) return [`gated ${m.activation}`];
+            const { activation } = m as unknown as { readonly activation?: unknown };
+            return typeof activation === 'string' ? [activation] : typeof activation === 'function' ? [activation.name] : [];
+          }),
+      );
+    for (const [build, name] of [
+      [models.bertBase, 'gelu'],
+      [models.gpt2Small, 'gelu'],
+      [models.vitB16, 'gelu'],
+      [models.transformerBase, 'relu'],
+      [models.llama2_7b, 'gated silu'],
+      [models.mistral7b, 'gated silu'],
+    ] as const)
+      assert.deepEqual([...new Set(used(build))], [name]);
+  },
   'COR-14 batch norm divides by the biased variance and stores the unbiased one': () => {
     const norm = new nn.BatchNorm1d(3, { momentum: 1, eps: 1e-30 });
     const x = randn([10, 3]);
