@@ -50,6 +50,7 @@ export function aotPrograms(): AotProgram[] {
   watchEager(rarerOps, (exprs) => add(exprs, true));
   withDevice(new Listening((exprs) => add(exprs, false)), () => enableGrad(imageTraining));
   withDevice(new Listening((exprs) => add(exprs, true)), () => enableGrad(compiledTraining));
+  withDevice(new Listening((exprs) => add(exprs, true)), () => enableGrad(compiledLayers));
   return [...found.values()];
 }
 
@@ -129,6 +130,22 @@ function rarerOps(): void {
     (x) => f.crossEntropy(x, ones([2, 3]).softmax({ dim: -1 })),
   ];
   for (const call of unary) backThrough(call);
+}
+
+/** Layers by themselves, forward and backward in one program: what their expressions become when those of neighbours are not there. */
+function compiledLayers(): void {
+  const f = functions;
+  const norm = new BatchNorm2d(3).eval();
+  const unary: readonly UnaryCall[] = [f.hardswish, f.hardsigmoid, f.relu6, f.elu, f.selu, f.logsigmoid, f.glu];
+  const calls = [...unary.map((call) => [call, [2, 4]] as const), [(x: Tensor) => norm.forward(x), [2, 3, 2, 2]] as const];
+  for (const [call, shape] of calls) {
+    const train = compile((x: Tensor, gradient: Tensor) => {
+      const y = call(x);
+      y.backward({ gradient });
+      return y;
+    });
+    train(leaf(shape), ones(call(ones(shape)).shape));
+  }
 }
 
 const backThrough = (call: UnaryCall): void =>
