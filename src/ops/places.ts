@@ -219,13 +219,23 @@ export const nonzeroStatic: Op<[x: Tensor, options: NonzeroStaticOptions]> = def
       .scatter(0, place, places)
       .narrow(0, 0, size)
       .unsqueeze(1);
-    const rows = cat([found.narrow(1, 0, 0), ...unravelIndex(found, x.shape)], { dim: 1 });
+    const rows = cat(
+      [
+        found.narrow(1, 0, 0),
+        ...unravelIndex(
+          found,
+          x.shape.map((n) => Math.max(n, 1)),
+        ),
+      ],
+      { dim: 1 },
+    );
     return found.ge(0).where(rows, fillValue);
   },
   differentiable: false,
   *samples(random): Iterable<[x: Tensor, options: NonzeroStaticOptions]> {
     yield [random.bool([3, 4]), { size: 3 }];
     yield [random.bool([5]), { size: 8, fillValue: 100 }];
+    yield [random.bool([2, 0, 3]), { size: 2 }];
   },
   *errors(random): Iterable<readonly [[x: Tensor, options: NonzeroStaticOptions], string]> {
     yield [[random([2]), { size: -1 }], 'non-negative integer'];

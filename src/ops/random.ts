@@ -221,7 +221,8 @@ export function normal(mean: Tensor | number, std: Tensor | number = 1, given: N
       `normal: size must be given for numbers and not for tensors, got ${size === undefined ? 'none' : 'both'}.`,
     );
   }
-  if (typeof s === 'number' && !(s >= 0)) throw new LibError('value', `normal: the deviation must not be negative, got ${s}.`);
+  const least = typeof s === 'number' ? s : isReadable(s) && s.size > 0 ? s.amin().itemNow() : 0;
+  if (!(least >= 0)) throw new LibError('value', `normal: the deviation must not be negative, got ${least}.`);
   const shape = size ?? tensors.reduce<Shape>((all, t) => broadcastShapes('normal', all, t.shape), []);
   const like = tensors[0] ? { dtype: promoteAll(tensors), device: tensors[0].device } : {};
   return randn(shape, { ...like, ...options })

@@ -1,7 +1,7 @@
 // Poisson and binomial numbers: their frequencies are the distribution's, and every engine draws the same ones.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { binomial, compile, full, Generator, poisson, type Tensor, tensor, withDevice } from '../../dist/index.js';
+import { binomial, compile, full, Generator, normal, poisson, type Tensor, tensor, withDevice } from '../../dist/index.js';
 import { everyBackend } from '../support/backends.js';
 
 const N = 40_000;
@@ -86,5 +86,7 @@ test('what has no distribution, and captures, are refused', () => {
   assert.throws(() => binomial(tensor([2.5]), tensor([0.5])), /whole numbers of at least 0, got 2\.5/);
   assert.throws(() => binomial(tensor([2]), tensor([1.5])), /probabilities must be in \[0, 1\], got 1\.5/);
   assert.throws(() => binomial(tensor([2]), tensor([0.5], { dtype: 'float64' })), /one floating type, got float32 and float64/);
+  assert.throws(() => normal(0, tensor([1, -2])), /normal: the deviation must not be negative, got -2/);
+  assert.throws(() => normal(tensor([0]), -1), /the deviation must not be negative, got -1/);
   assert.throws(() => compile((x: Tensor) => poisson(x))(tensor([1])), /not known while compile\(\) is capturing/);
 });
