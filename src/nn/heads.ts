@@ -104,17 +104,26 @@ export class OrdinalHead extends Head {
   }
 }
 
-/** A normal distribution for each output: the mean and the logarithm of the variance. */
+/** A normal distribution for each output: the mean and the logarithm of the variance (`gaussianNllLoss` takes its exp). */
 export class GaussianHead extends Head<readonly [mean: Tensor, logVariance: Tensor], { readonly mean: Tensor; readonly std: Tensor }> {
   readonly mean: Linear;
   readonly logVariance: Linear;
-  constructor(inFeatures: number, outFeatures: number = 1) {
+  /** Learned: the logarithm of the variance, or what softplus makes the variance of (kept above 1e-6). */
+  constructor(
+    inFeatures: number,
+    outFeatures: number = 1,
+    readonly link: 'exp' | 'softplus' = 'exp',
+  ) {
     super();
+    if (link !== 'exp' && link !== 'softplus') {
+      throw new LibError('option', `GaussianHead: link must be 'exp' or 'softplus', got '${String(link)}'.`);
+    }
     this.mean = new Linear(inFeatures, outFeatures);
     this.logVariance = new Linear(inFeatures, outFeatures);
   }
   override forward(x: Tensor): readonly [mean: Tensor, logVariance: Tensor] {
-    return [this.mean.forward(x), this.logVariance.forward(x)];
+    const raw = this.logVariance.forward(x);
+    return [this.mean.forward(x), this.link === 'exp' ? raw : raw.softplus().add(1e-6).log()];
   }
   override predict([mean, logVariance]: readonly [mean: Tensor, logVariance: Tensor]): { readonly mean: Tensor; readonly std: Tensor } {
     return { mean, std: logVariance.mul(0.5).exp() };

@@ -80,6 +80,10 @@ describe('heads', () => {
     }
     const classes = new nn.ClassHead(3, 4);
     assert.ok(all(classes.predict(classes.forward(x)).sum({ dim: -1 }), (s) => Math.abs(s - 1) < 1e-6));
+    const soft = new nn.GaussianHead(3, 2, 'softplus');
+    const [, logVariance] = soft.forward(randn([4, 3]).mul(1e3));
+    assert.ok([...logVariance.toArray()].every((v) => Number.isFinite(v) && v >= Math.log(0.99e-6)));
+    assert.throws(() => new nn.GaussianHead(3, 2, 'relu' as 'exp'), /must be 'exp' or 'softplus'/);
     const gaussian = new nn.GaussianHead(3, 2);
     assert.ok(all(gaussian.predict(gaussian.forward(x)).std, (s) => s > 0));
     const real = new nn.RegressionHead(3);

@@ -72,8 +72,12 @@ const AsyncFunction = Object.getPrototypeOf(async () => {}).constructor as new (
 ) => (...args: unknown[]) => Promise<unknown>;
 
 /** Runs an example; gives the value of its last line, where that is an expression. */
+/** `fft`, `linalg` and their like, one of whose functions may have its name. */
+const namespaces = Object.fromEntries(Object.entries(library).filter(([, value]) => typeof value === 'object'));
+
 async function evaluate({ code, file }: Example): Promise<unknown> {
-  const scope: Record<string, unknown> = { ...data, ...io, ...nn, ...optim, ...library, ...surroundings(), ...(await ownModule(file)) };
+  const own = await ownModule(file);
+  const scope: Record<string, unknown> = { ...data, ...io, ...nn, ...optim, ...library, ...surroundings(), ...own, ...namespaces };
   const { code: plain } = await transform(code, { loader: 'ts', target: 'es2022' });
   const lines = plain.trim().split('\n');
   const isExpression = !/^(const|let|for|class|if|return|import|export)\b/.test(lines.at(-1) ?? '');
