@@ -24,11 +24,19 @@ export async function startPeer(command, args, env = {}) {
 
 /** BENCH_PYTHON may name several Pythons, separated by commas. */
 export const pythons = (process.env.BENCH_PYTHON ?? 'python3').split(',');
-export const startTorch = (threads, python = pythons[0]) =>
-  startPeer(python, [here('peers/torchPeer.py'), `${threads}`], {
+export const startTorch = (threads, python = pythons[0], how = 'eager') =>
+  startPeer(python, [here('peers/torchPeer.py'), `${threads}`, how], {
     OMP_NUM_THREADS: `${threads}`,
     OPENBLAS_NUM_THREADS: `${threads}`,
     MKL_NUM_THREADS: `${threads}`,
+  });
+/** BENCH_JAX names a Python with JAX. XLA takes its number of threads from that of the processors, which NPROC stands for. */
+export const startJax = (threads) =>
+  startPeer(process.env.BENCH_JAX ?? 'python3', [here('peers/jaxPeer.py')], {
+    NPROC: `${threads}`,
+    OMP_NUM_THREADS: `${threads}`,
+    JAX_PLATFORMS: 'cpu',
+    ...(threads === 1 ? { XLA_FLAGS: '--xla_cpu_multi_thread_eigen=false' } : {}),
   });
 export const startTfjs = () => startPeer(process.execPath, [here('peers/tfjs.mjs')]);
 export const startJaxjs = () => startPeer(process.execPath, [here('peers/jaxjs.mjs')]);

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// npm run bench -- [--json] [--only matmul,workloads,overhead,memory,layers] [--engine native,wasm] [--threads 1,2] [--seconds 1] [--clock cpu] [--no-peers]
+// npm run bench -- [--json] [--only matmul,workloads,overhead,memory,layers] [--engine native,wasm] [--threads 1,2] [--seconds 1] [--clock cpu] [--peers torch,compile,jax,tfjs,jaxjs | --no-peers]
 import { cpus, totalmem } from 'node:os';
 import { parseArgs } from 'node:util';
 import * as cr from 'chainrule';
@@ -7,7 +7,7 @@ import { layers } from './layers.mjs';
 import { formatTable } from './layerTable.mjs';
 import { memoryCases } from './memory.mjs';
 import { peakCases } from './peak.mjs';
-import { pythons, startJaxjs, startTfjs, startTorch } from './peers.mjs';
+import { pythons, startJax, startJaxjs, startTfjs, startTorch } from './peers.mjs';
 import { cases } from './workloads.mjs';
 
 const { values: options } = parseArgs({
@@ -20,6 +20,8 @@ const { values: options } = parseArgs({
     seconds: { type: 'string', default: '1' },
     rounds: { type: 'string', default: '5' },
     clock: { type: 'string', default: 'wall' },
+    modes: { type: 'string', default: 'eager,compiled' },
+    peers: { type: 'string', default: 'torch,tfjs,jaxjs' },
     'no-peers': { type: 'boolean', default: false },
   },
 });
@@ -43,10 +45,24 @@ async function openEngine(engine, threads) {
 /** Rivals that stand beside this engine: native code beside PyTorch, WASM beside other JavaScript libraries too. */
 async function openPeers(engine, threads) {
   if (options['no-peers']) return {};
-  const torches = Object.fromEntries(pythons.map((python, i) => [i === 0 ? 'torch' : `torch${i + 1}`, startTorch(threads, python)]));
-  const starts = engine === 'native' || threads > 1 ? torches : { ...torches, tfjs: startTfjs(), jaxjs: startJaxjs() };
-  const entries = await Promise.all(Object.entries(starts).map(async ([name, start]) => [name, await start]));
-  return Object.fromEntries(entries.filter(([, peer]) => peer !== null));
+  const each = (how, name) => pythons.map((python, i) => [i === 0 ? name : `${name}${i + 1}`, () => startTorch(threads, python, how)]);
+  const known = {
+    torch: each('eager', 'torch'),
+    compile: each('compile', 'compile'),
+    jax: [['jax', () => startJax(threads)]],
+    tfjs: [['tfjs', startTfjs]],
+    jaxjs: [['jaxjs', startJaxjs]],
+  };
+  const isBeside = (name) => !name.endsWith('js') || (engine === 'wasm' && threads === 1);
+  const starts = options.peers.split(',').flatMap((name) => {
+    if (known[name] === undefined) throw new Error(`--peers: ${name} is none of ${Object.keys(known).join(', ')}`);
+    return isBeside(name) ? known[name] : [];
+  });
+  const entries = await Promise.all(starts.map(async ([name, start]) => [name, await start()]));
+  const there = entries.filter(([, peer]) => peer !== null);
+  const versions = entries.map(([name, peer]) => `${name} ${peer === null ? 'not installed' : peer.version}`);
+  note(`beside ${engine}, ${threads} thread${threads > 1 ? 's' : ''}: ${versions.join(', ')}`);
+  return Object.fromEntries(there);
 }
 
 /** GFLOP/s of as many cores as the engine has threads, all computing at once for some milliseconds. */
@@ -102,6 +118,7 @@ for (const engine of options.engine.split(',')) {
     for (const item of [...cases, ...layers]) {
       if (!groups.includes(item.group) || (options.case && !options.case.split(',').includes(item.name))) continue;
       for (const mode of modesOf[item.group] ?? ['eager']) {
+        if (!options.modes.split(',').includes(mode)) continue;
         const facts = await runCase(item, mode, peers, selection.backend, threads);
         results.push({ name: item.name, engine, threads, mode, ...facts });
         note(formatCase(results.at(-1)));

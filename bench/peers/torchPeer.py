@@ -8,6 +8,7 @@ import torch.nn.functional as F
 import torchLayers
 
 threads = int(sys.argv[1]) if len(sys.argv) > 1 else 1
+compiled = len(sys.argv) > 2 and sys.argv[2] == 'compile'  # forward, loss and backward by torch.compile, optimizers fused
 torch.set_num_threads(threads)
 torch.manual_seed(0)
 clock = time.process_time if os.environ.get('BENCH_CLOCK') == 'cpu' else time.perf_counter
@@ -19,22 +20,27 @@ def matmul(m, k, n):
 
 
 def step(model, opt, x, y, loss):
+    forward = lambda x, y: loss(model(x), y)
+    if compiled:
+        forward = torch.compile(forward)
     def run():
         opt.zero_grad(set_to_none=True)
-        l = loss(model(x), y)
-        l.backward()
+        forward(x, y).backward()
         opt.step()
     run.parts = model, opt, loss
     return run
 
 
+fused = {'fused': True} if compiled else {}
+
+
 def adamw(m):
-    return torch.optim.AdamW(m.parameters(), lr=1e-3)
+    return torch.optim.AdamW(m.parameters(), lr=1e-3, **fused)
 
 
 def xor_mlp():
     m = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 1))
-    return step(m, torch.optim.SGD(m.parameters(), lr=0.1), torch.randn(4, 2), torch.rand(4, 1), F.binary_cross_entropy_with_logits)
+    return step(m, torch.optim.SGD(m.parameters(), lr=0.1, **fused), torch.randn(4, 2), torch.rand(4, 1), F.binary_cross_entropy_with_logits)
 
 
 def mnist_mlp():
@@ -90,7 +96,7 @@ class Gpt(nn.Module):
 
 def gpt_mini():
     m = Gpt(96, 128, 4, 128, 4)
-    opt = torch.optim.AdamW(m.parameters(), lr=3e-4)
+    opt = torch.optim.AdamW(m.parameters(), lr=3e-4, **fused)
     loss = lambda logits, ids: F.cross_entropy(logits.reshape(-1, 96), ids.reshape(-1))
     return step(m, opt, torch.randint(0, 96, (8, 128)), torch.randint(0, 96, (8, 128)), loss)
 
@@ -106,7 +112,7 @@ class LstmClassifier(nn.Module):
 
 def lstm():
     m = LstmClassifier()
-    return step(m, torch.optim.Adam(m.parameters()), torch.randn(32, 64, 64), torch.randint(0, 10, (32,)), F.cross_entropy)
+    return step(m, torch.optim.Adam(m.parameters(), **fused), torch.randn(32, 64, 64), torch.randint(0, 10, (32,)), F.cross_entropy)
 
 
 class ResidualBlock(nn.Module):
@@ -128,7 +134,7 @@ def resnet20():
             layers.append(ResidualBlock(i, o, stride if k == 0 else 1))
             i = o
     m = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
-    opt = torch.optim.SGD(m.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
+    opt = torch.optim.SGD(m.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4, **fused)
     return step(m, opt, torch.randn(64, 3, 32, 32), torch.randint(0, 10, (64,)), F.cross_entropy)
 
 
