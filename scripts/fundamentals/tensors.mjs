@@ -1,4 +1,4 @@
-import { has, pending } from './row.mjs';
+import { has } from './row.mjs';
 
 const torch = "suites/torch: computes PyTorch's values and gradients";
 const differences = 'suites/gradients: gradients agree with finite differences';

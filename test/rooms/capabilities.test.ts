@@ -153,7 +153,7 @@ test('an experiment touches locked test data once', async () => {
     optimizer: (m) => new SGD(m.parameters(), { lr: 0.1 }),
   });
   const { test: first } = await runExperiment(exp);
-  assert.ok(Number.isFinite(first?.scores['loss']));
+  assert.ok(Number.isFinite(first?.scores.loss));
   await assert.rejects(runExperiment(exp), /may be tested once, got a further use by 'lines'/);
   await runExperiment(exp, { testOverride: 'the metric was wrong' });
   assert.equal(lock.report(), 'lines: tested 2 times (the metric was wrong)');

@@ -37,7 +37,7 @@ describe('options in PyTorch’s words', () => {
     lr.fill_(1);
     optimizer.step();
     assert.deepEqual([...(params[0] as Parameter).toArray()], [-0.5, 0.5]);
-    assert.equal(optimizer.stateDict().paramGroups[0]?.['lr'], 1);
+    assert.equal(optimizer.stateDict().paramGroups[0]?.lr, 1);
     assert.throws(() => new optim.SGD(make(), { lr: tensor([1, 2]) }), /one element, got 2/);
   });
 
@@ -69,7 +69,7 @@ describe('options in PyTorch’s words', () => {
     grow([a, b]);
     optimizer.step();
     const saved = optim.toTorchState(optimizer.stateDict());
-    assert.deepEqual(saved.param_groups[0]?.['param_names'], ['first', 'second']);
+    assert.deepEqual(saved.param_groups[0]?.param_names, ['first', 'second']);
     const other = new optim.Adam([['x', a] as const, ['y', b] as const]);
     other.loadStateDict(saved);
     assert.deepEqual(other.paramGroups[0]?.paramNames, ['first', 'second']);
