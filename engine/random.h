@@ -1,5 +1,5 @@
 // Random numbers that are a function of key and position (Philox4x32-10: Salmon, Moraes, Dror, Shaw, SC 2011), with the same
-// bits here and in src/core/philox.ts, on every variant and for any split of a range over threads.
+// bits here and in src/core/draws.ts, on every variant and for any split of a range over threads.
 //
 // Element i of a draw is made of word i % 4 of block offset + i / 4; a double uniform takes two words, so block offset + i / 2.
 // Each fill_* writes elements first .. first + count - 1 of the draw to out[0] .. out[count - 1].
@@ -131,7 +131,7 @@ inline void fill_integers(int32_t* out, int64_t first, int64_t count, Key key, u
 
 // ---- normals --------------------------------------------------------------------------------------------------------------
 
-// Plain multiplications and additions, never fused: philox.ts does just these.
+// Plain multiplications and additions, never fused: draws.ts does just these.
 INLINE vd plain_horner(vd, double c) { return broadcast(c); }
 template <class... Rest> INLINE vd plain_horner(vd x, double c, Rest... rest) { return x * plain_horner(x, rest...) + c; }
 

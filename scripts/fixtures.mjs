@@ -1,23 +1,15 @@
 // Keeps fixtures/torch.jsonl: what PyTorch computes on the samples of every row.   node scripts/fixtures.mjs [--python python3] [--all]
 // Only calls that the file lacks are made, unless --all. Any PyTorch from 1.13 on will do. The tests only read the file: they need no Python.
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { inRoot } from './build/files.mjs';
-import { buildTypescript } from './build/typescript.mjs';
 
 const { values } = parseArgs({ options: { python: { type: 'string', default: 'python3' }, all: { type: 'boolean', default: false } } });
 
-buildTypescript();
-process.env.CHAINRULE_BACKEND = 'reference';
-const library = await import('../dist/index.js');
-const { methods } = await import('../dist/ops/index.js');
-const { opsIn } = await import('../dist/testing/table.js');
+const { ops } = await import('./ops.mjs');
 const { torchCalls } = await import('../dist/testing/fixtures.js');
-
-const files = readdirSync(inRoot('dist', 'ops')).filter((file) => file.endsWith('.js'));
-const modules = await Promise.all(files.map((file) => import(`../dist/ops/${file}`)));
-const calls = opsIn(library, methods, ...modules).flatMap(({ row }) => torchCalls(row));
+const calls = ops.flatMap(({ row }) => torchCalls(row));
 
 const request = inRoot('build', 'fixtures-request.json');
 const answer = inRoot('build', 'fixtures-answer.jsonl');

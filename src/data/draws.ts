@@ -1,6 +1,7 @@
 import { fillNormal, fillUniform } from '../core/draws.js';
 import { LibError } from '../core/errors.js';
 import { type Key, splitKey } from '../core/philox.js';
+import { range } from '../core/shape.js';
 import { tensor } from '../tensor/creation.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { orderKey } from './random.js';
@@ -47,7 +48,7 @@ export class Draws {
   }
   /** The numbers 0 … count - 1 in random order. */
   order(count: number): number[] {
-    const list = Array.from({ length: count }, (_, i) => i);
+    const list = range(count);
     for (let i = count - 1; i > 0; i--) {
       const j = this.below(i + 1);
       [list[i], list[j]] = [list[j] as number, list[i] as number];

@@ -1,4 +1,5 @@
 import { LibError } from '../core/errors.js';
+import { range } from '../core/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { type Dataset, Subset } from './dataset.js';
 import { epochKey, type Key, orderKey, permutation } from './random.js';
@@ -152,7 +153,7 @@ export function kFold(items: number, { k = 5, repeats = 1, ...options }: KFoldOp
   if (!Number.isInteger(k) || k < 2 || k > items) throw new LibError('value', `kFold: k must be in 2..${items}, got ${k}.`);
   if (!Number.isInteger(repeats) || repeats < 1) throw new LibError('value', `kFold: repeats must be a positive integer, got ${repeats}.`);
   const key = orderKey('kFold', options.seed);
-  const all = Array.from({ length: items }, (_, i) => i);
+  const all = range(items);
   return Array.from({ length: repeats }, (_, repeat) => {
     const units = unitsOf('kFold', items, options, epochKey(key, 'repeat', repeat));
     if (units.length < k) throw new LibError('value', `kFold: there must be at least k = ${k} groups, got ${units.length}.`);

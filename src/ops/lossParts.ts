@@ -1,5 +1,5 @@
 import { LibError } from '../core/errors.js';
-import { formatShape, sameShape } from '../core/shape.js';
+import { formatShape, range, sameShape } from '../core/shape.js';
 import { constant, type Expr, input } from '../expr/expr.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { fuse, fuseSum, needFloat } from './fused.js';
@@ -29,7 +29,7 @@ export const softplusOfMinus = (x: Expr): Expr => {
 /** -(t log σ(x) + (1 - t) log(1 - σ(x))). */
 export const logitLoss = (x: Expr, target: Expr): Expr => constant(1).sub(target).mul(x).add(softplusOfMinus(x));
 
-export const allDims = ({ ndim }: Tensor): number[] => Array.from({ length: ndim }, (_, i) => i);
+export const allDims = ({ ndim }: Tensor): number[] => range(ndim);
 
 /** A loss that is an expression of each element, in one pass with its reduction. */
 export function elementwise(op: string, tensors: readonly Tensor[], expr: Expr, reduction: LossReduction): Tensor {

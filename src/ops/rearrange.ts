@@ -1,5 +1,5 @@
 import { LibError } from '../core/errors.js';
-import { contiguousStrides, formatShape, resolveDim, resolveDims, type Shape } from '../core/shape.js';
+import { contiguousStrides, formatShape, range, resolveDim, resolveDims, type Shape } from '../core/shape.js';
 import { type Spec, specOf } from '../core/spec.js';
 import { input } from '../expr/expr.js';
 import { isTensor, type Tensor } from '../tensor/tensor.js';
@@ -165,9 +165,7 @@ function interleave(x: Tensor, repeats: number | Tensor, dim: number): Tensor {
   }
   const counts = [...repeats.toArray()];
   if (counts.some((c) => c < 0)) throw new LibError('value', `repeatInterleave: counts must not be negative, got ${Math.min(...counts)}.`);
-  const index = Array.from({ length: size }, (_, i) => i).flatMap((i) =>
-    new Array<number>(counts[counts.length === 1 ? 0 : i] ?? 0).fill(i),
-  );
+  const index = range(size).flatMap((i) => new Array<number>(counts[counts.length === 1 ? 0 : i] ?? 0).fill(i));
   const table = constantTable(x.device, `repeat${counts.join()}`, specOf('int32', [index.length]), () => Int32Array.from(index));
   return indexSelect(x, dim, table);
 }

@@ -1,4 +1,5 @@
 import { LibError } from '../core/errors.js';
+import { range } from '../core/shape.js';
 import { input } from '../expr/expr.js';
 import { tensor } from '../tensor/creation.js';
 import { isTensor, type Tensor } from '../tensor/tensor.js';
@@ -152,16 +153,7 @@ function medianRow(name: string, skipNan: boolean): Median {
       params: null,
       saves: [0, 'output'],
       compute: () => along(x.reshape([-1]), { dim: 0 }).values,
-      grad: (g, { inputs: [of], output }) => [
-        of
-          ? shareEvenly(
-              g,
-              of,
-              output,
-              Array.from({ length: of.ndim }, (_, i) => i),
-            )
-          : null,
-      ],
+      grad: (g, { inputs: [of], output }) => [of ? shareEvenly(g, of, output, range(of.ndim)) : null],
     });
   const op = defineComposite({
     name,

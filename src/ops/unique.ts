@@ -1,5 +1,5 @@
 import type { DType } from '../core/dtype.js';
-import { resolveDim } from '../core/shape.js';
+import { range, resolveDim } from '../core/shape.js';
 import { type NestedData, tensor } from '../tensor/creation.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { defineComposite } from './define.js';
@@ -68,7 +68,7 @@ type Found = Tensor | { values: Tensor; inverseIndices?: Tensor; counts?: Tensor
 function distinct(op: string, x: Tensor, sort: boolean, options: UniqueOptions): Found {
   const { returnInverse = false, returnCounts = false, dim } = options;
   const entries = entriesOf(op, x.detach(), dim);
-  const order = Array.from({ length: entries.count }, (_, i) => i);
+  const order = range(entries.count);
   if (sort) order.sort((i, j) => compare(entries, i, j));
   const [firsts, counts, inverse] = [[] as number[], [] as number[], new Int32Array(entries.count)];
   order.forEach((i, at) => {

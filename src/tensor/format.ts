@@ -1,5 +1,6 @@
 import { isFloat } from '../core/dtype.js';
 import { printBy } from '../core/inspect.js';
+import { range } from '../core/shape.js';
 import { getDefaultDtype } from './creation.js';
 import { Tensor } from './tensor.js';
 
@@ -66,8 +67,8 @@ class Values {
   positions(dim: number): (number | null)[] {
     const size = this.tensor.shape[dim] ?? 1;
     const { edgeItems } = print;
-    if (!this.summarised || size <= 2 * edgeItems) return Array.from({ length: size }, (_, i) => i);
-    const edge = Array.from({ length: edgeItems }, (_, i) => i);
+    if (!this.summarised || size <= 2 * edgeItems) return range(size);
+    const edge = range(edgeItems);
     return [...edge, null, ...edge.map((i) => size - edgeItems + i)];
   }
 

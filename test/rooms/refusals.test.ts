@@ -3,9 +3,8 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { getDefaultDtype, LibError, setDefaultDtype, type Tensor, tensor, withDevice } from '../../dist/index.js';
-import { errorStyle } from '../../dist/testing/properties.js';
-import { reference } from '../support/backends.js';
+import { type Tensor, tensor } from '../../dist/index.js';
+import { refusal } from '../support/refusal.js';
 
 interface Row {
   readonly name: string;
@@ -67,29 +66,13 @@ function call({ name, args, options, inputs }: Row): void {
   module.forward(...inputs.map(({ shape, values, integers }) => tensor(values, { shape, dtype: integers ? 'int32' : 'float64' })));
 }
 
-/** What is said against a call, or null. */
-function refusal(row: Row): string | null {
-  const before = getDefaultDtype();
-  setDefaultDtype('float64');
-  try {
-    withDevice(reference, () => call(row));
-    return null;
-  } catch (error) {
-    assert.ok(error instanceof LibError, `no error of the library: ${error instanceof Error ? error.stack : String(error)}`);
-    assert.match(error.message, errorStyle);
-    return error.message;
-  } finally {
-    setDefaultDtype(before);
-  }
-}
-
 for (const row of rows) {
   const shapes = row.inputs.map(({ shape }) => `(${shape})`).join(', ');
   const what = `${row.name}(${[...row.args, row.options].map((a) => JSON.stringify(a)).join(', ')})`;
   const reason = Object.entries(otherwise).find(([start]) => what.startsWith(start))?.[1];
   const accepted = (row.refuses === null) === (reason === undefined);
   test(`${what} of ${shapes} is ${accepted ? 'fine' : 'refused'}${reason === undefined ? '' : `: ${reason}`}`, () => {
-    const said = refusal(row);
+    const said = refusal(() => call(row));
     if (accepted) assert.equal(said, null);
     else assert.ok(said !== null, `PyTorch: ${row.refuses}`);
   });

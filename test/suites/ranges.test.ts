@@ -4,39 +4,26 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { snakeCase } from '../../dist/core/names.js';
-import { getDefaultDtype, LibError, setDefaultDtype, withDevice } from '../../dist/index.js';
-import { errorStyle, samplesOf } from '../../dist/testing/properties.js';
+import { withDevice } from '../../dist/index.js';
+import { samplesOf } from '../../dist/testing/properties.js';
 import { castFloats } from '../../dist/testing/samples.js';
 import { type VariedCall, variedCalls } from '../../dist/testing/variants.js';
 import { reference } from '../support/backends.js';
 import { otherwise } from '../support/otherRanges.js';
+import { refusal } from '../support/refusal.js';
 import { publicOps } from '../support/table.js';
 
 const { rows } = JSON.parse(readFileSync(new URL('../../fixtures/ranges.json', import.meta.url), 'utf8')) as {
   readonly rows: Readonly<Record<string, string>>;
 };
 
+type Call = (...args: readonly unknown[]) => unknown;
+
 /** Our arguments of a varied call. */
 function argsOf(sample: readonly unknown[], { place, value }: VariedCall): readonly unknown[] {
   if (typeof place === 'number') return sample.map((v, i) => (i === place ? value : v));
   const options = sample.at(-1) as Readonly<Record<string, unknown>>;
   return [...sample.slice(0, -1), Object.fromEntries(Object.entries(options).map(([k, v]) => [k, snakeCase(k) === place ? value : v]))];
-}
-
-/** What is said against a call, or null. */
-function refusal(call: (...args: readonly unknown[]) => unknown, args: readonly unknown[]): string | null {
-  const before = getDefaultDtype();
-  setDefaultDtype('float64');
-  try {
-    withDevice(reference, () => call(...(castFloats(args, 'float64') as readonly unknown[])));
-    return null;
-  } catch (error) {
-    assert.ok(error instanceof LibError, `no error of the library: ${error instanceof Error ? error.stack : String(error)}`);
-    assert.match(error.message, errorStyle);
-    return error.message;
-  } finally {
-    setDefaultDtype(before);
-  }
 }
 
 for (const op of publicOps) {
@@ -49,10 +36,8 @@ for (const op of publicOps) {
       const theirs = known.get(call.inputs.slice(0, 8));
       assert.ok(theirs !== undefined, `${call.change}: no fixture: run \`node scripts/ranges.mjs --python <a Python with torch>\``);
       const change = `${op.row.name} ${call.change}`;
-      const said = refusal(
-        op as unknown as (...args: readonly unknown[]) => unknown,
-        argsOf(samples[call.sample] as readonly unknown[], call),
-      );
+      const args = argsOf(samples[call.sample] as readonly unknown[], call);
+      const said = refusal(() => (op as unknown as Call)(...(castFloats(args, 'float64') as readonly unknown[])));
       const agree = (theirs === '+') === (said === null);
       if (otherwise.has(change)) assert.ok(!agree, `${call.change}: both say the same now`);
       else if (!otherwise.has(change.replace(/ = .*/, '')))
