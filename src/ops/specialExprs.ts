@@ -4,7 +4,8 @@ import * as fits from './specialFits.js';
 /** Special functions as expressions: series of specialFits.ts on the parts of the line, joined. */
 
 /** Σ c[k] T_k(t) by Clenshaw's recurrence. */
-function series(t: Expr, c: readonly number[]): Expr {
+function series(t: Expr, fit: fits.Fit): Expr {
+  const c = fit();
   let [next, last]: [Expr, Expr] = [constant(0), constant(0)];
   const twice = t.mul(2);
   for (let k = c.length - 1; k > 0; k--)
@@ -21,7 +22,7 @@ function series(t: Expr, c: readonly number[]): Expr {
     .add(c[0] as number);
 }
 /** The series in u from 0 to 1. */
-const unit = (u: Expr, c: readonly number[]): Expr => series(u.mul(2).sub(1), c);
+const unit = (u: Expr, fit: fits.Fit): Expr => series(u.mul(2).sub(1), fit);
 
 /** Σ weight(k) t^k / (k! (k + order)!): of I and K near the origin, t = x² / 4. The terms fall and hardly cancel. */
 function powers(t: Expr, order: 0 | 1, count: number, weight: (k: number) => number = () => 1): Expr {
@@ -35,7 +36,7 @@ const EULER_GAMMA = 0.5772156649015329;
 const psi = (k: number): number => (k === 0 ? -EULER_GAMMA : psi(k - 1) + 1 / k);
 
 /** exp(-|x|) I(x) from its power series up to 8 and from the fit beyond, times `sign`. */
-function scaledI(a: Expr, series8: Expr, far: readonly number[], sign: Expr): Expr {
+function scaledI(a: Expr, series8: Expr, far: fits.Fit, sign: Expr): Expr {
   const u = constant(8).div(a);
   return a.lessEqual(8).select(series8.mul(a.neg().exp()), unit(u, far).mul(a.rsqrt()).mul(sign));
 }
@@ -95,7 +96,7 @@ export function k1e(x: Expr): Expr {
 }
 
 /** P and Q of order n at a > 8, over √(π a), and sin a ± cos a: what J and Y are made of far out. */
-function hankel(a: Expr, p: readonly number[], q: readonly number[]): { p: Expr; q: Expr; plus: Expr; minus: Expr } {
+function hankel(a: Expr, p: fits.Fit, q: fits.Fit): { p: Expr; q: Expr; plus: Expr; minus: Expr } {
   const u = constant(64).div(a.mul(a));
   const scale = a.mul(Math.PI).rsqrt();
   const [sin, cos] = [a.sin(), a.cos()];
