@@ -19,7 +19,7 @@ const rowIntegers = new Set(
 );
 /** The same of everything else; `-owner.name` is a fraction all the same. */
 const integers = new Set(
-  `accumulate argnum arms batchSize batchSizes beamWidth bins blank blocks bottleneck cgIterations channels classes columns components context
+  `accumulate arms batchSize batchSizes beamWidth bins blank blocks bottleneck cgIterations channels classes columns components context
   cooldown count counts cutoffs dModel depth depths dilation dim dim1 dim2 dimFeedforward dims discriminatorSteps downscaleFactor edgeItems
   embedDim embeddingDim endDim epochs everySteps features fisherSamples groups growth growthInterval heads hidden hiddenSize historySize
   identities ignoreIndex imageSize in1Features in2Features inChannels inDims inFeatures index initial innerSteps inputLengths inputSize k kdim

@@ -63,9 +63,23 @@ function editDistance(a: string, b: string): number {
   return row[b.length] ?? Number.POSITIVE_INFINITY;
 }
 
+/** What PyTorch has and is done otherwise here. */
+const otherwise: Readonly<Record<string, string>> = {
+  numWorkers: 'WorkerDataset.open(module, { workers }) reads items in other threads.',
+  pinMemory: 'leave it out: engines read the memory of tensors as it is.',
+  persistentWorkers: 'workers of a WorkerDataset live until it is closed.',
+  prefetchFactor: "it is called 'prefetch' and counts batches.",
+  collateFn: "it is called 'collate'.",
+  generator: 'give a seed, or call manualSeed().',
+  inplace: 'functions and methods whose names end in _ write in place.',
+  out: 'results are new tensors; copy_() writes them elsewhere.',
+  sizeAverage: "give reduction: 'mean' or 'sum'.",
+  argnum: "it is called 'argnums'.",
+};
+
 /** The error of an option that does not exist, with the nearest one that does; `path`: the option that it is in. */
 export function unknownOption(op: string, key: string, known: readonly string[], path = ''): LibError {
   const guess = nearest(key, known);
   const rule = `options${path && ` of ${path}`} must be among ${known.join(', ')}`;
-  return new LibError('option', `${op}: ${rule}, got '${key}'.`, guess && `did you mean '${guess}'?`);
+  return new LibError('option', `${op}: ${rule}, got '${key}'.`, guess ? `did you mean '${guess}'?` : otherwise[key]);
 }

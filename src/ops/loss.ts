@@ -2,6 +2,7 @@ import { computeType, isFloat } from '../core/dtype.js';
 import { LibError } from '../core/errors.js';
 import { broadcastShapes, formatShape, sameShape } from '../core/shape.js';
 import { constant, type Expr, input } from '../expr/expr.js';
+import { isReadable } from '../tensor/capturing.js';
 import { tensor } from '../tensor/creation.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { defineComposite, type Op } from './define.js';
@@ -155,6 +156,7 @@ export const binaryCrossEntropy: Op<[x: Tensor, target: Tensor, options?: Binary
   compose(x: Tensor, target: Tensor, { reduction = 'mean', weight = null }: BinaryOptions = {}) {
     checkShapes('binaryCrossEntropy', x, target);
     needFloat('binaryCrossEntropy', x);
+    needProbabilities('binaryCrossEntropy', x, target);
     const bounded = (p: Expr): Expr => p.log().less(-100).select(-100, p.log());
     const no = constant(1).sub(a);
     const expr = b
@@ -175,9 +177,23 @@ export const binaryCrossEntropy: Op<[x: Tensor, target: Tensor, options?: Binary
   },
   *errors(random): Iterable<readonly [[x: Tensor, target: Tensor, options?: BinaryOptions], string]> {
     yield [[random([3, 1]), random([3])], 'must have one shape'];
+    yield [[tensor([0.5, 1.5]), tensor([0, 1])], 'must hold values in [0, 1], got 1.5'];
+    yield [[tensor([0.5, 0.5]), tensor([0, -1])], 'must hold values in [0, 1], got -1'];
   },
   torch: functionalOf('binary_cross_entropy', '*a', 'weight'),
 });
+
+const [under, over] = [a.min(b).less(0), constant(1).less(a.max(b))];
+const beyondUnit = under.max(over);
+/** Looked at where values can be read at once: not in captures or mapped functions, whose losses are then NaN. */
+function needProbabilities(name: string, x: Tensor, target: Tensor): void {
+  if (!isReadable(x) || !isReadable(target) || x.size === 0) return;
+  const dims = x.shape.map((_, i) => i);
+  if (fuseSum(name, [x.detach(), target.detach()], beyondUnit, dims).itemNow() === 0) return;
+  const wrong = [...x.toArray(), ...target.toArray()].find((p) => p < 0 || p > 1);
+  const hint = 'logits are for binaryCrossEntropyWithLogits().';
+  throw new LibError('value', `${name}: x and target must hold values in [0, 1], got ${wrong}.`, hint);
+}
 
 export interface LogitsOptions extends BinaryOptions {
   /** Multiplies the loss of positive targets; broadcasts. */
@@ -367,6 +383,8 @@ export const gaussianNllLoss: Op<[x: Tensor, target: Tensor, variance: Tensor | 
     if (!broadcasts(x.shape, target.shape)) checkShapes('gaussianNllLoss', x, target);
     needFloat('gaussianNllLoss', x);
     const given = varianceFor(x, variance);
+    const least = isReadable(given) && given.size > 0 ? given.detach().amin().itemNow() : 0;
+    if (least < 0) throw new LibError('value', `gaussianNllLoss: the variance must not be negative, got ${least}.`);
     // As in PyTorch, the floor does not stop the gradient.
     const slopes = [b];
     const spread = map([given], { name: 'gaussianNllLoss', expr: a.max(eps), dtype: x.dtype, compute: computeType(x.dtype), slopes });
@@ -384,6 +402,7 @@ export const gaussianNllLoss: Op<[x: Tensor, target: Tensor, variance: Tensor | 
   *errors(random): Iterable<readonly [[x: Tensor, target: Tensor, variance: Tensor | number, options?: GaussianOptions], string]> {
     yield [[random([3]), random([4]), random([3])], 'must have one shape'];
     yield [[random([3]), random([3]), -1], 'must not be negative, got -1'];
+    yield [[random([3]), random([3]), tensor([1, -2, 1])], 'must not be negative, got -2'];
     yield [[random([2, 3]), random([2, 3]), random([2, 2])], 'variance must have the shape of x'];
   },
   torch: functional('gaussian_nll_loss'),
@@ -396,7 +415,7 @@ const broadcasts = (wide: readonly number[], shape: readonly number[]): boolean 
 /** A variance for each element, for each row (…,) or (…, 1), or one for all. */
 function varianceFor(x: Tensor, variance: Tensor | number): Tensor {
   if (typeof variance === 'number') {
-    if (!(variance >= 0)) throw new LibError('value', `gaussianNllLoss: the variance must not be negative, got ${variance}.`);
+    if (Number.isNaN(variance)) throw new LibError('value', `gaussianNllLoss: the variance must be a number, got ${variance}.`);
     return constantView(x.device, x.dtype, [], variance);
   }
   if (sameShape(x.shape.slice(0, -1), variance.shape) && x.ndim > 0) return variance.unsqueeze(-1);

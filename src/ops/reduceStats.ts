@@ -8,7 +8,7 @@ import { countOf, type DimOptions, type FoldParams, foldParams, spread } from '.
 import { needFloat } from './fused.js';
 import { reduceMap } from './map.js';
 import { mapTyped } from './mapTyped.js';
-import { mean } from './reduce.js';
+import { mean, sum } from './reduce.js';
 import { amax } from './reduceExtrema.js';
 
 export interface VarOptions extends DimOptions {
@@ -143,7 +143,8 @@ export const logsumexp: Op<[x: Tensor, options?: DimOptions]> = defineComposite(
       saves: [0, 'output'],
       compute() {
         // An infinite maximum cannot be subtracted; without it, the sum is 0 or infinite, as it should be.
-        const top = mapTyped('logsumexp', [amax(x, { dim: dims, keepdim: true })], shifting);
+        const over = { dim: dims, keepdim: true };
+        const top = mapTyped('logsumexp', [x.size > 0 ? amax(x, over) : sum(x, over)], shifting);
         const params = {
           name: 'logsumexp',
           by: 'sum',
@@ -175,6 +176,7 @@ export const logsumexp: Op<[x: Tensor, options?: DimOptions]> = defineComposite(
       { dim: 1 },
     ];
     yield [random.integers([2, 3], 0, 4), { dim: 1 }];
+    yield [random([2, 0]), { dim: 1 }];
   },
   *errors(random): Iterable<readonly [[x: Tensor, options?: DimOptions], string]> {
     yield [[random([2, 3]), { dim: 5 }], 'dim 5 is out of range'];

@@ -6,34 +6,27 @@ import { enableGrad, gradMany } from './autograd.js';
 import { zerosLike } from './creation.js';
 import type { GradNode } from './graph.js';
 import type { Tensor } from './tensor.js';
+import { collectTensors, withTensors } from './tree.js';
 
 /**
  * Forward-mode derivative: the value of `f` and J·tangents, in one pass that carries (value, tangent) through every op
- * (PyTorch: torch.func.jvp). Inputs without a tangent (null) count as constants.
+ * (PyTorch: torch.func.jvp). Inputs, their tangents and the result may be arrays, maps and objects of tensors. Inputs without a tangent
+ * (null) count as constants.
  *
  * @example const [y, dy] = jvp((x) => x.sin(), [tensor(0)], [tensor(1)]); // dy is cos 0 = 1
  */
-export function jvp(
-  f: (...inputs: Tensor[]) => Tensor,
-  inputs: readonly Tensor[],
-  tangents: readonly (Tensor | null)[],
-): [value: Tensor, tangent: Tensor] {
+export function jvp<const A extends readonly unknown[], R = Tensor>(
+  f: (...inputs: A) => R,
+  inputs: A,
+  tangents: { readonly [K in keyof A]: A[K] | null },
+): [value: R, tangent: R] {
   const carried = new Map<Tensor, Tensor>();
-  inputs.forEach((x, i) => {
-    const t = tangents[i] ?? null;
-    if (t !== null && !sameShape(t.shape, x.shape)) {
-      throw new LibError(
-        'shape',
-        `jvp: each tangent must have its input's shape, got ${formatShape(t.shape)} for ${formatShape(x.shape)}.`,
-      );
-    }
-  });
   // Fresh views, so that one tensor passed twice may carry two tangents.
-  const primals = inputs.map((x) => x.reshape(x.shape));
-  primals.forEach((x, i) => {
-    const t = tangents[i] ?? null;
-    if (t !== null) carried.set(x, t);
-  });
+  const primals = withTensors(
+    inputs,
+    collectTensors(inputs).map((x) => x.reshape(x.shape)),
+  );
+  primals.forEach((primal, i) => carry(primal, tangents[i] ?? null, carried));
   const outer = setTangentTap(null);
   const tap: TangentTap = (node, ins, outs) => {
     outer?.(node, ins, outs);
@@ -47,10 +40,26 @@ export function jvp(
   setTangentTap(tap);
   try {
     const value = f(...primals);
-    return [value, carried.get(value) ?? zerosLike(value)];
+    const moved = collectTensors(value).map((y) => carried.get(y) ?? zerosLike(y));
+    return [value, withTensors(value, moved)];
   } finally {
     setTangentTap(outer);
   }
+}
+
+function carry(primal: unknown, tangent: unknown, carried: Map<Tensor, Tensor>): void {
+  if (tangent === null) return;
+  const [xs, ts] = [collectTensors(primal), collectTensors(tangent)];
+  if (xs.length !== ts.length)
+    throw new LibError('value', `jvp: there must be a tangent for each tensor of an input, got ${ts.length} for ${xs.length}.`);
+  xs.forEach((x, i) => {
+    const t = ts[i] as Tensor;
+    if (!sameShape(t.shape, x.shape)) {
+      const facts = `${formatShape(t.shape)} for ${formatShape(x.shape)}`;
+      throw new LibError('shape', `jvp: each tangent must have its input's shape, got ${facts}.`);
+    }
+    carried.set(x, t);
+  });
 }
 
 /**
@@ -83,11 +92,26 @@ function push(node: GradNode, inputs: readonly Tensor[], outputs: readonly Tenso
   });
 }
 
-/** Reverse-mode derivative: the value of `f` and a function from v to vᵀJ, one gradient per input (PyTorch: torch.func.vjp). */
-export function vjp(f: (...inputs: Tensor[]) => Tensor, ...inputs: Tensor[]): [value: Tensor, pullback: (v: Tensor) => Tensor[]] {
-  const leaves = inputs.map((x) => x.detach().requiresGrad_());
-  const value = enableGrad(() => f(...leaves));
-  const pullback = (v: Tensor): Tensor[] =>
-    gradMany('vjp', [value], [v], leaves, { retainGraph: true, allowUnused: true }).map((g, i) => g ?? zerosLike(leaves[i] as Tensor));
+/**
+ * Reverse-mode derivative: the value of `f` and a function from v, shaped as the value, to vᵀJ: a list with the gradient by each input
+ * (PyTorch: torch.func.vjp). Inputs and the value may be arrays, maps and objects of tensors.
+ */
+export function vjp<A extends readonly unknown[], R = Tensor>(f: (...inputs: A) => R, ...inputs: A): [value: R, pullback: (v: R) => A] {
+  const leaves = collectTensors(inputs).map((x) => (isFloat(x.dtype) ? x.detach().requiresGrad_() : x));
+  const value = enableGrad(() => f(...withTensors(inputs, leaves)));
+  const outputs = collectTensors(value);
+  const pullback = (v: R): A => {
+    const vs = collectTensors(v);
+    if (vs.length !== outputs.length)
+      throw new LibError('value', `vjp: v must hold a tensor for each of the value's, got ${vs.length} for ${outputs.length}.`);
+    const kept = outputs.map((y, i) => (y.requiresGrad ? i : -1)).filter((i) => i >= 0);
+    const known = leaves.filter((x) => x.requiresGrad);
+    const [ys, seeds] = [kept.map((i) => outputs[i] as Tensor), kept.map((i) => vs[i] as Tensor)];
+    const gs = ys.length > 0 ? gradMany('vjp', ys, seeds, known, { retainGraph: true, allowUnused: true }) : [];
+    return withTensors(
+      inputs,
+      leaves.map((x) => gs[known.indexOf(x)] ?? zerosLike(x)),
+    );
+  };
   return [value, pullback];
 }

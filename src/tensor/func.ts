@@ -9,22 +9,63 @@ import { isTensor, type Tensor } from './tensor.js';
 import { collectTensors, withTensors } from './tree.js';
 import { vmap } from './vmap.js';
 
-/** A function of tensors and plain values. */
-export type TensorFunction = (...args: never[]) => Tensor;
+/** A function of tensors, of arrays, maps and plain objects of them, and of plain values. */
+export type TensorFunction = (...args: never[]) => unknown;
 type Arguments<F extends TensorFunction> = Parameters<F>;
 
-export interface ArgnumOptions<N extends number = number> {
-  /** Position of the argument that the derivative is taken by. Default 0. */
-  readonly argnum?: N;
+/** Which argument, or arguments, a derivative is taken by. */
+export type Argnums = number | readonly number[];
+
+export interface ArgnumOptions<N extends Argnums = Argnums> {
+  /** Positions of the arguments that the derivative is taken by: a number (default 0), or a list, for which there is a list of derivatives. */
+  readonly argnums?: N;
+}
+export interface AuxOptions<N extends Argnums = Argnums> extends ArgnumOptions<N> {
+  /** The function gives [what is differentiated, anything else]; the other is handed on behind the result. Default false. */
+  readonly hasAux?: boolean;
 }
 
-/** The gradient by an argument: a tensor, or the argument's array, map or object with gradients in the places of its tensors. */
-export type GradientOf<A> = A extends Tensor ? Tensor : A;
+/** What stands in the places of the tensors of S. */
+export type InPlaces<S, L> = S extends Tensor
+  ? L
+  : S extends ReadonlyMap<infer K, infer V>
+    ? Map<K, InPlaces<V, L>>
+    : S extends object
+      ? { [K in keyof S]: InPlaces<S[K], L> }
+      : S;
+/** Of each argument that was asked for, the tensors replaced by L. */
+export type OfArguments<A extends readonly unknown[], N extends Argnums, L> = N extends readonly number[]
+  ? { -readonly [K in keyof N]: InPlaces<A[N[K] & number], L> }
+  : InPlaces<A[N & number], L>;
+/** The gradients by the chosen arguments: tensors, or arrays, maps and objects with gradients in the places of their tensors. */
+export type GradientOf<F extends TensorFunction, N extends Argnums> = OfArguments<Arguments<F>, N, Tensor>;
+/** For each tensor of the result, a Jacobian by each tensor of the chosen arguments. */
+export type JacobianOf<F extends TensorFunction, N extends Argnums> = InPlaces<ReturnType<F>, GradientOf<F, N>>;
 
-function argumentAt(op: string, args: readonly unknown[], argnum: number): Tensor {
-  const x = args[argnum];
-  if (isTensor(x)) return x;
-  throw new LibError('value', `${op}: argument ${argnum} must be a tensor, got ${typeof x}.`, 'say which one with { argnum }.');
+/** The arguments that a derivative is taken by, and the call with other tensors in their places. */
+interface Chosen {
+  readonly tensors: readonly Tensor[];
+  /** The arguments, with anything in the places of their tensors: an array where a list of arguments was asked for. */
+  place(values: readonly unknown[]): unknown;
+  call(tensors: readonly Tensor[]): unknown;
+}
+function chosen(op: string, f: TensorFunction, args: readonly unknown[], argnums: Argnums = 0): Chosen {
+  const positions = (typeof argnums === 'number' ? [argnums] : argnums).map((n) => (n < 0 ? n + args.length : n));
+  if (new Set(positions).size < positions.length || positions.length === 0)
+    throw new LibError('value', `${op}: argnums must be positions that differ, got [${positions.join(', ')}].`);
+  const parts = positions.map((at) => args[at]);
+  parts.forEach((part, i) => {
+    if (collectTensors(part).length > 0) return;
+    const says = `${op}: argument ${positions[i]} must be a tensor or hold some, got ${typeof part}.`;
+    throw new LibError('value', says, 'say which one with { argnums }.');
+  });
+  const whole = typeof argnums === 'number' ? parts[0] : parts;
+  const call = (tensors: readonly Tensor[]): unknown => {
+    const others = withTensors(parts, tensors);
+    const all = args.map((arg, i) => (positions.includes(i) ? others[positions.indexOf(i)] : arg));
+    return (f as (...all: readonly unknown[]) => unknown)(...all);
+  };
+  return { tensors: collectTensors(parts), place: (values) => withTensors(whole, values), call };
 }
 
 const carriesTangents = (): boolean => {
@@ -41,43 +82,75 @@ function fresh(x: Tensor): Tensor {
   return y.requiresGrad ? y : y.requiresGrad_();
 }
 
-function replaced<A extends readonly unknown[]>(args: A, at: number, x: unknown): A {
-  return args.map((arg, i) => (i === at ? x : arg)) as unknown as A;
+/** What a function gives, in two: the result, and with `hasAux` what else. */
+function parted(op: string, result: unknown, hasAux: boolean): readonly [result: unknown, aux: readonly unknown[]] {
+  if (!hasAux) return [result, []];
+  if (Array.isArray(result) && result.length === 2) return [result[0], [result[1]]];
+  throw new LibError('value', `${op}: with hasAux the function must give [result, anything else], got ${typeof result}.`);
+}
+/** Results of inner functions: no graph, unless one is wanted outside. */
+const released = (value: unknown, keep: boolean): unknown =>
+  keep
+    ? value
+    : withTensors(
+        value,
+        collectTensors(value).map((y) => y.detach()),
+      );
+
+interface Differentiated {
+  readonly value: unknown;
+  readonly gradient: unknown;
+  readonly aux: readonly unknown[];
+}
+function differentiated(f: TensorFunction, args: readonly unknown[], { argnums, hasAux = false }: AuxOptions): Differentiated {
+  const { tensors, place, call } = chosen('grad', f, args, argnums);
+  const createGraph = carriesTangents() || (isGradEnabled() && wantsGrad(args));
+  const xs = tensors.map(fresh);
+  const [y, aux] = parted(
+    'grad',
+    enableGrad(() => call(xs)),
+    hasAux,
+  );
+  if (!isTensor(y) || y.size !== 1) {
+    const got = isTensor(y) ? `shape ${formatShape(y.shape)}` : typeof y;
+    throw new LibError('shape', `grad: the function must give one number, got ${got}.`, 'jacrev takes any shape.');
+  }
+  const gs = y.requiresGrad ? gradMany('grad', [y], [null], xs, { createGraph, allowUnused: true }) : [];
+  const gradient = place(xs.map((x, i) => gs[i] ?? x.detach().mul(0)));
+  return { value: released(y, createGraph), gradient, aux: aux.map((v) => released(v, createGraph)) };
 }
 
+type Value<F extends TensorFunction, Aux> = Aux extends true ? ReturnType<F> : Tensor;
+/** With hasAux true, the second of two that the function gives. */
+type AuxOf<F extends TensorFunction> = ReturnType<F> extends readonly [unknown, infer A] ? A : unknown;
+/** A result, or with hasAux [result, aux]. */
+type WithAux<F extends TensorFunction, R, Aux> = Aux extends true ? [result: R, aux: AuxOf<F>] : R;
+type MainOf<F extends TensorFunction, Aux> = Aux extends true
+  ? ReturnType<F> extends readonly [infer M, unknown]
+    ? (...args: Arguments<F>) => M
+    : F
+  : F;
+
 /**
- * `f` becomes a function that gives its value and the gradient by one argument (PyTorch: torch.func.grad_and_value), which may be an
- * array, map or object of tensors. Derivatives of any order come from nesting. What `f` closes over counts as constant.
+ * `f` becomes a function that gives its value and the gradient by one argument, or some; each may be an array, map or object of tensors.
+ * Derivatives of any order come from nesting. What `f` closes over counts as constant. With `hasAux` the value is what `f` gives.
  */
-export function valueAndGrad<F extends TensorFunction, const N extends number = 0>(
+export function valueAndGrad<F extends TensorFunction, const N extends Argnums = 0, const Aux extends boolean = false>(
   f: F,
-  { argnum }: ArgnumOptions<N> = {},
-): (...args: Arguments<F>) => [value: Tensor, gradient: GradientOf<Arguments<F>[N]>] {
-  const at = argnum ?? 0;
+  options: ArgnumOptions<N> & { readonly hasAux?: Aux } = {},
+): (...args: Arguments<F>) => [value: Value<F, Aux>, gradient: GradientOf<F, N>] {
   return (...args) => {
-    const given = collectTensors(args[at]);
-    if (given.length === 0) argumentAt('grad', args, at);
-    const createGraph = carriesTangents() || (isGradEnabled() && wantsGrad(args));
-    const xs = given.map(fresh);
-    const y = enableGrad(() => f(...replaced(args, at, withTensors(args[at], xs))));
-    if (y.size !== 1) {
-      throw new LibError('shape', `grad: the function must give one number, got shape ${formatShape(y.shape)}.`, 'jacrev takes any shape.');
-    }
-    const gs = y.requiresGrad ? gradMany('grad', [y], [null], xs, { createGraph, allowUnused: true }) : [];
-    const gradient = withTensors(
-      args[at],
-      xs.map((x, i) => gs[i] ?? x.detach().mul(0)),
-    );
-    return [createGraph ? y : y.detach(), gradient as GradientOf<Arguments<F>[N]>];
+    const { value, gradient, aux } = differentiated(f, args, options);
+    return [options.hasAux ? [value, ...aux] : value, gradient] as [Value<F, Aux>, GradientOf<F, N>];
   };
 }
 
-/** The gradient by one argument, and the value: {@link valueAndGrad} in PyTorch's order (torch.func.grad_and_value). */
-export function gradAndValue<F extends TensorFunction, const N extends number = 0>(
+/** The gradient, and the value: {@link valueAndGrad} in PyTorch's order (torch.func.grad_and_value); with `hasAux` [gradient, [value, aux]]. */
+export function gradAndValue<F extends TensorFunction, const N extends Argnums = 0, const Aux extends boolean = false>(
   f: F,
-  options: ArgnumOptions<N> = {},
-): (...args: Arguments<F>) => [gradient: GradientOf<Arguments<F>[N]>, value: Tensor] {
-  const both = valueAndGrad(f, options);
+  options: ArgnumOptions<N> & { readonly hasAux?: Aux } = {},
+): (...args: Arguments<F>) => [gradient: GradientOf<F, N>, value: Value<F, Aux>] {
+  const both = valueAndGrad<F, N, Aux>(f, options);
   return (...args) => {
     const [value, gradient] = both(...args);
     return [gradient, value];
@@ -97,63 +170,124 @@ export function linearize(f: (x: Tensor) => Tensor, x: Tensor): [value: Tensor, 
 export const vhp = (f: (x: Tensor) => Tensor, x: Tensor, v: Tensor): [value: Tensor, product: Tensor] => hvp(f, x, v);
 
 /**
- * The gradient of a function that gives one number, by one argument, or by each tensor in it (PyTorch: torch.func.grad).
+ * The gradient of a function that gives one number, by one argument or some, by each tensor in them (PyTorch: torch.func.grad).
  * @example
  * const slope = grad((x: Tensor) => x.sin())(tensor(0)); // cos 0 = 1
+ * const [da, db] = grad((a: Tensor, b: Tensor) => a.mul(b).sum(), { argnums: [0, 1] })(tensor([1, 2]), tensor([3, 4]));
  */
-export function grad<F extends TensorFunction, const N extends number = 0>(
+export function grad<F extends TensorFunction, const N extends Argnums = 0, const Aux extends boolean = false>(
   f: F,
-  options: ArgnumOptions<N> = {},
-): (...args: Arguments<F>) => GradientOf<Arguments<F>[N]> {
-  const both = valueAndGrad(f, options);
-  return (...args) => both(...args)[1];
-}
-
-/** The Jacobian (…output, …input) by reverse mode, one pass over all outputs at once (PyTorch: torch.func.jacrev). */
-export function jacrev<F extends TensorFunction>(f: F, { argnum = 0 }: ArgnumOptions = {}): (...args: Arguments<F>) => Tensor {
+  options: ArgnumOptions<N> & { readonly hasAux?: Aux } = {},
+): (...args: Arguments<F>) => WithAux<F, GradientOf<F, N>, Aux> {
   return (...args) => {
-    const given = argumentAt('jacrev', args, argnum);
-    const createGraph = carriesTangents() || (isGradEnabled() && wantsGrad(args));
-    const x = fresh(given);
-    const y = enableGrad(() => f(...replaced(args, argnum, x)));
-    const basis = eye(y.size, y.size, { dtype: y.dtype, device: y.device }).reshape([y.size, ...y.shape]);
-    const row = (v: Tensor): Tensor => {
-      const [g] = y.requiresGrad ? gradMany('jacrev', [y], [v], [x], { retainGraph: true, createGraph, allowUnused: true }) : [null];
-      return g ?? x.detach().mul(0);
-    };
-    // A graph of the rows belongs to the tensors outside, which mapping cannot reach: then row by row.
-    const rows = createGraph ? stack(Array.from({ length: y.size }, (_, i) => row(basis.select(0, i)))) : noGrad(() => vmap(row)(basis));
-    return rows.reshape([...y.shape, ...given.shape]);
+    const { gradient, aux } = differentiated(f, args, options);
+    return (options.hasAux ? [gradient, ...aux] : gradient) as WithAux<F, GradientOf<F, N>, Aux>;
   };
 }
 
-/** The Jacobian (…output, …input) by forward mode, one pass over all inputs at once (PyTorch: torch.func.jacfwd). */
-export function jacfwd<F extends TensorFunction>(f: F, { argnum = 0 }: ArgnumOptions = {}): (...args: Arguments<F>) => Tensor {
+/** For each tensor of a result: for each of `count` inputs, its Jacobian; in their places. */
+function assembled(result: unknown, place: Chosen['place'], jacobian: (output: number, input: number) => Tensor, count: number): unknown {
+  const perOutput = collectTensors(result).map((_, k) => place(Array.from({ length: count }, (__, i) => jacobian(k, i))));
+  return withTensors(result, perOutput);
+}
+const basisOf = ({ size, shape, dtype, device }: Tensor): Tensor => eye(size, size, { dtype, device }).reshape([size, ...shape]);
+
+type JacobianFunction<F extends TensorFunction, N extends Argnums, Aux> = (
+  ...args: Arguments<F>
+) => WithAux<F, JacobianOf<MainOf<F, Aux>, N>, Aux>;
+type JacobianOptions<N extends Argnums, Aux> = ArgnumOptions<N> & { readonly hasAux?: Aux };
+
+/** Jacobians (…output, …input) by reverse mode, one pass over all elements of an output at once (PyTorch: torch.func.jacrev). */
+export function jacrev<F extends TensorFunction, const N extends Argnums = 0, const Aux extends boolean = false>(
+  f: F,
+  { argnums, hasAux }: JacobianOptions<N, Aux> = {},
+): JacobianFunction<F, N, Aux> {
   return (...args) => {
-    const x = argumentAt('jacfwd', args, argnum);
-    const basis = eye(x.size, x.size, { dtype: x.dtype, device: x.device }).reshape([x.size, ...x.shape]);
-    const column = (v: Tensor): Tensor => jvp((t) => f(...replaced(args, argnum, t)), [x], [v])[1];
-    const columns = vmap(column)(basis); // (input elements, …output)
-    const shape = columns.shape.slice(1);
-    return columns
-      .reshape([x.size, columns.size / x.size])
-      .t()
-      .reshape([...shape, ...x.shape]);
+    const { tensors, place, call } = chosen('jacrev', f, args, argnums);
+    const createGraph = carriesTangents() || (isGradEnabled() && wantsGrad(args));
+    const xs = tensors.map(fresh);
+    const [result, aux] = parted(
+      'jacrev',
+      enableGrad(() => call(xs)),
+      hasAux === true,
+    );
+    const rows = collectTensors(result).map((y) => {
+      const row = (v: Tensor): readonly Tensor[] => {
+        const gs = y.requiresGrad ? gradMany('jacrev', [y], [v], xs, { retainGraph: true, createGraph, allowUnused: true }) : [];
+        return xs.map((x, i) => gs[i] ?? x.detach().mul(0));
+      };
+      const basis = basisOf(y);
+      // A graph of the rows belongs to the tensors outside, which mapping cannot reach: then row by row.
+      if (!createGraph) return noGrad(() => vmap(row)(basis)).map((g, i) => g.reshape([...y.shape, ...(xs[i] as Tensor).shape]));
+      const each = Array.from({ length: y.size }, (_, k) => row(basis.select(0, k)));
+      return xs.map((x, i) => stack(each.map((gs) => gs[i] as Tensor)).reshape([...y.shape, ...x.shape]));
+    });
+    const jacobians = assembled(result, place, (k, i) => rows[k]?.[i] as Tensor, xs.length);
+    return (hasAux ? [jacobians, ...aux.map((v) => released(v, createGraph))] : jacobians) as ReturnType<JacobianFunction<F, N, Aux>>;
+  };
+}
+
+/** Jacobians (…output, …input) by forward mode, one pass over all elements of an input at once (PyTorch: torch.func.jacfwd). */
+export function jacfwd<F extends TensorFunction, const N extends Argnums = 0, const Aux extends boolean = false>(
+  f: F,
+  { argnums, hasAux }: JacobianOptions<N, Aux> = {},
+): JacobianFunction<F, N, Aux> {
+  return (...args) => {
+    const { tensors, place, call } = chosen('jacfwd', f, args, argnums);
+    let [result, aux]: readonly [unknown, readonly unknown[]] = [null, []];
+    const columns = tensors.map((x, at) => {
+      const column = (v: Tensor): readonly Tensor[] => {
+        const seeds = tensors.map((_, i) => (i === at ? v : null));
+        const [, tangents] = jvp(
+          (...ts: Tensor[]) => {
+            [result, aux] = parted('jacfwd', call(ts), hasAux === true);
+            return result;
+          },
+          [...tensors],
+          seeds,
+        );
+        return collectTensors(tangents);
+      };
+      return vmap(column)(basisOf(x)).map((all) => {
+        const shape = all.shape.slice(1); // (input elements, …output)
+        return all
+          .reshape([x.size, all.size / Math.max(1, x.size)])
+          .t()
+          .reshape([...shape, ...x.shape]);
+      });
+    });
+    const jacobians = assembled(result, place, (k, i) => columns[i]?.[k] as Tensor, tensors.length);
+    // What else there is was made for one example of the basis and holds no values of its own; the function gives it once more.
+    if (hasAux)
+      aux = parted(
+        'jacfwd',
+        noGrad(() => call(tensors)),
+        true,
+      )[1];
+    return (hasAux ? [jacobians, ...aux] : jacobians) as ReturnType<JacobianFunction<F, N, Aux>>;
   };
 }
 
 /** The Jacobian by the cheaper mode: reverse when there are no more outputs than inputs, else forward. */
-export function jacobian<F extends TensorFunction>(f: F, options: ArgnumOptions = {}): (...args: Arguments<F>) => Tensor {
+export function jacobian<F extends TensorFunction, const N extends Argnums = 0>(
+  f: F,
+  options: ArgnumOptions<N> = {},
+): JacobianFunction<F, N, false> {
+  const count = (tensors: readonly Tensor[]): number => tensors.reduce((sum, { size }) => sum + size, 0);
   return (...args) => {
-    const x = argumentAt('jacobian', args, options.argnum ?? 0);
-    const outputs = noGrad(() => f(...args)).size;
-    return (outputs <= x.size ? jacrev : jacfwd)(f, options)(...args);
+    const { tensors, call } = chosen('jacobian', f, args, options.argnums);
+    const outputs = count(collectTensors(noGrad(() => call(tensors))));
+    return (outputs <= count(tensors) ? jacrev : jacfwd)<F, N>(f, options)(...args);
   };
 }
 
-/** The Hessian (…input, …input) of a function that gives one number: forward mode over reverse mode (PyTorch: torch.func.hessian). */
-export function hessian<F extends TensorFunction>(f: F, options: ArgnumOptions = {}): (...args: Arguments<F>) => Tensor {
-  return jacfwd(grad(f, options) as unknown as F, options);
+/** Hessians (…input, …input) of a function that gives one number, for each pair of inputs: forward mode over reverse mode (torch.func.hessian). */
+export function hessian<F extends TensorFunction, const N extends Argnums = 0>(
+  f: F,
+  options: ArgnumOptions<N> = {},
+): (...args: Arguments<F>) => InPlaces<GradientOf<F, N>, GradientOf<F, N>> {
+  const gradient = grad<F, N>(f, options) as TensorFunction;
+  return jacfwd(gradient, options) as (...args: Arguments<F>) => InPlaces<GradientOf<F, N>, GradientOf<F, N>>;
 }
 
 /** The Hessian times a vector, without the Hessian: forward mode over reverse mode (PyTorch: torch.autograd.functional.hvp). */

@@ -24,7 +24,7 @@ describe('derivatives', () => {
     const third = f.grad(f.grad(f.grad((x: Tensor) => x.sin())));
     const x = tensor(0.4, { dtype: 'float64' });
     assert.ok(Math.abs(third(x).itemNow() + Math.cos(0.4)) < 1e-12);
-    const [value, slope] = f.valueAndGrad((a: Tensor, b: Tensor) => a.mul(b).sum(), { argnum: 1 })(tensor([2, 3]), tensor([5, 7]));
+    const [value, slope] = f.valueAndGrad((a: Tensor, b: Tensor) => a.mul(b).sum(), { argnums: 1 })(tensor([2, 3]), tensor([5, 7]));
     assert.deepEqual([value.itemNow(), slope.tolist(), slope.requiresGrad], [31, [2, 3], false]);
   });
 
@@ -44,9 +44,50 @@ describe('derivatives', () => {
     close(f.hvp(scalar, x, v)[1], h.matmul(v), 1e-8, 1e-8);
   });
 
+  test('several arguments, containers and what else a function gives', () => {
+    const [a, b] = [f64([3]), f64([3])];
+    const [da, db] = f.grad((x: Tensor, y: Tensor) => x.square().mul(y).sum(), { argnums: [0, -1] })(a, b);
+    close(da, a.mul(b).mul(2), 1e-12);
+    close(db, a.square(), 1e-12);
+    // f((2,), { w: (2, 2) }) gives { y: (2,), all: [] }.
+    const net = (x: Tensor, p: { readonly w: Tensor }) => ({ y: p.w.matmul(x).tanh(), all: [p.w.square().sum()] as const });
+    const [x, p] = [f64([2]), { w: f64([2, 2]) }];
+    const [back, fore] = [f.jacrev(net, { argnums: [0, 1] })(x, p), f.jacfwd(net, { argnums: [0, 1] })(x, p)];
+    assert.deepEqual([back.y[1].w.shape, back.all[0][0].shape], [[2, 2, 2], [2]]);
+    for (const [r, c] of [
+      [back.y[0], fore.y[0]],
+      [back.y[1].w, fore.y[1].w],
+      [back.all[0][0], fore.all[0][0]],
+      [back.all[0][1].w, fore.all[0][1].w],
+    ] as const)
+      close(r, c, 1e-10, 1e-12);
+    close(back.all[0][1].w, p.w.mul(2), 1e-12);
+    // vᵀ(J u) both ways: jvp and vjp through containers.
+    const [v, u, n] = [{ y: f64([2]), all: [f64([])] as const }, f64([2]), { w: f64([2, 2]) }];
+    const [, t] = f.jvp(net, [x, p], [u, n]);
+    const [value, pull] = f.vjp(net, x, p);
+    const [gx, gp] = pull(v);
+    close(value.y, net(x, p).y, 1e-12);
+    close(v.y.mul(t.y).sum().add(v.all[0].mul(t.all[0])), gx.mul(u).sum().add(gp.w.mul(n.w).sum()), 1e-10);
+    const [only] = f.jvp(net, [x, p], [null, n]).slice(1) as [typeof t];
+    close(only.all[0], p.w.mul(n.w).sum().mul(2), 1e-10);
+    const blocks = f.hessian((q: { readonly w: Tensor }, z: Tensor) => net(z, q).y.sum(), { argnums: [0, 1] })(p, x);
+    close(blocks[0].w[1], blocks[1][0].w.permute([1, 2, 0]), 1e-8, 1e-10);
+    const scored = (z: Tensor): readonly [Tensor, string] => [z.square().sum(), 'said'];
+    assert.equal(f.grad(scored, { hasAux: true })(x)[1], 'said');
+    const [g, [loss, word]] = f.gradAndValue(scored, { hasAux: true })(x);
+    close(g, x.mul(2), 1e-12);
+    assert.deepEqual([loss.ndim, word], [0, 'said']);
+    close(f.jacrev(scored, { hasAux: true })(x)[0], f.jacfwd(scored, { hasAux: true })(x)[0], 1e-12);
+  });
+
   test('errors', () => {
+    assert.throws(() => f.jacrev((x: Tensor) => x, { argnums: [0, 0] })(randn([2])), says(/positions that differ/));
+    assert.throws(() => f.grad((x: Tensor) => x.sum(), { hasAux: true })(randn([2])), says(/must give \[result, anything else\]/));
+    assert.throws(() => f.jvp((x: Tensor) => x, [randn([2])], [randn([3])]), says(/its input's shape, got \(3,\) for \(2,\)/));
+    assert.throws(() => f.vjp((x: Tensor) => [x, x], randn([2]))[1]([randn([2])]), says(/a tensor for each of the value's, got 1 for 2/));
     assert.throws(() => f.grad((x: Tensor) => x)(randn([2])), says(/must give one number/));
-    assert.throws(() => f.grad((x: Tensor) => x.sum(), { argnum: 1 })(randn([2])), says(/argument 1 must be a tensor/));
+    assert.throws(() => f.grad((x: Tensor) => x.sum(), { argnums: 1 })(randn([2])), says(/argument 1 must be a tensor or hold some/));
   });
 });
 
