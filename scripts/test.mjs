@@ -1,6 +1,7 @@
 // Runs test/**/*.test.ts against dist/ with Node's own test runner.
 //   node scripts/test.mjs [files ...] [--tiny] [--backend NAME] [--name REGEXP] [--slowest N]
-// Files are given by any part of their path; --tiny runs test/tiny.test.ts alone. The last line is `N passed, N failed`.
+// Files are given by any part of their path; those for CI (*.ci.test.ts) run only then. --tiny runs test/tiny.test.ts alone. The last line
+// is `N passed, N failed`.
 import { availableParallelism } from 'node:os';
 import { relative } from 'node:path';
 import { run } from 'node:test';
@@ -8,7 +9,7 @@ import { parseArgs } from 'node:util';
 import { filesBelow, inRoot, root } from './build/files.mjs';
 import { buildSignatures } from './build/signatures.mjs';
 import { buildTypescript } from './build/typescript.mjs';
-import { bundleTests } from './test/bundle.mjs';
+import { bundleTests, inGroups } from './test/bundle.mjs';
 import { Report } from './test/report.mjs';
 
 const MINUTE = 60_000;
@@ -33,7 +34,7 @@ function testFiles(filters) {
   const all = filesBelow(inRoot('test'))
     .filter((file) => file.endsWith('.test.ts'))
     .map((file) => relative(root, file).replaceAll('\\', '/'));
-  if (filters.length === 0) return all;
+  if (filters.length === 0) return all.filter((file) => !file.endsWith('.ci.test.ts'));
   const wanted = filters.map((filter) => filter.replace(/^\.\//, ''));
   const missing = wanted.find((filter) => !all.some((file) => file.includes(filter)));
   if (missing !== undefined) stop(`no test file has '${missing}' in its path.`);
@@ -42,6 +43,8 @@ function testFiles(filters) {
 
 /** Long files first: the last one to finish then leaves a processor idle for a short time only. */
 const weights = ['pack', 'browser.test', 'cli', 'workloads', 'modelsTiny', 'capture', 'gradients', 'torch', 'backends', 'fused', 'modules'];
+/** All others share this many processes. */
+const SHARED = 8;
 const byWeight = (a, b) => rank(a) - rank(b);
 const rank = (file) => (weights.findIndex((word) => file.includes(word)) + weights.length + 1) % (weights.length + 1);
 
@@ -59,8 +62,10 @@ buildSignatures(); // dist/checked, which tests import, may be older than what t
 
 const files = testFiles(values.tiny ? ['test/tiny.test.ts'] : positionals).sort(byWeight);
 const bundles = await bundleTests(files);
+const isLong = (bundle) => rank(bundles.get(bundle)) < weights.length;
+const [long, short] = [[...bundles.keys()].filter(isLong), [...bundles.keys()].filter((bundle) => !isLong(bundle))];
 const stream = run({
-  files: [...bundles.keys()],
+  files: [...long, ...inGroups(short, SHARED)],
   concurrency: Math.min(2, availableParallelism()),
   timeout: 20 * MINUTE,
   ...(values.name !== undefined && { testNamePatterns: [new RegExp(values.name)] }),

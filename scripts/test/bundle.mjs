@@ -1,4 +1,4 @@
-import { readFileSync, rmSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, relative, resolve, sep } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { build } from 'esbuild';
@@ -62,4 +62,14 @@ export async function bundleTests(files) {
     plugins: [keepDistOutside, keepUrls],
   });
   return new Map(named.map(([name, file]) => [join(outdir, `${name}.mjs`), file]));
+}
+
+/** Bundles that run in one process each, for a process takes most of a second to load the library: gives the files to run. */
+export function inGroups(bundles, count) {
+  return Array.from({ length: Math.min(count, bundles.length) }, (_, k) => {
+    const path = join(outdir, `group${k}.mjs`);
+    const own = bundles.filter((_, i) => i % count === k);
+    writeFileSync(path, own.map((file) => `import ${JSON.stringify(pathToFileURL(file).href)};\n`).join(''));
+    return path;
+  });
 }

@@ -1,3 +1,4 @@
+import { cached } from '../core/cache.js';
 import { computeType, type DType, isFloat, promote, promoteNumber } from '../core/dtype.js';
 import { LibError } from '../core/errors.js';
 import { type Expr, input, scalar } from '../expr/expr.js';
@@ -35,22 +36,16 @@ export interface UnaryRule {
 
 /** A row of one tensor. Adds `name_` in-place methods through the table's installer. */
 export function unary(name: string, rule: UnaryRule): Pointwise<[x: Tensor]> {
-  const expr = rule.expr(input(0));
-  const slopes = rule.grad ? { slopes: [rule.grad(input(1), input(0), input(2))] } : {};
   const paramsByType = new Map<DType, MapParams>();
-  const intExpr = rule.ints?.(input(0)) ?? expr;
-  const boolExpr = rule.bools?.(input(0)) ?? intExpr;
-  const paramsFor = (dtype: DType): MapParams => {
-    let p = paramsByType.get(dtype);
-    if (p === undefined) {
+  // Built when it is first asked for: a program uses few of the rows.
+  const paramsFor = (dtype: DType): MapParams =>
+    cached(paramsByType, dtype, () => {
       if (dtype === 'bool' && rule.noBools !== undefined)
         throw new LibError('dtype', `${name}: the tensor must not be of type bool, got bool.`, rule.noBools);
-      const own = dtype === 'bool' ? boolExpr : isFloat(dtype) ? expr : intExpr;
-      p = { name, expr: own, ...typesOf(name, dtype, rule.result ?? 'float', rule.only), ...slopes };
-      paramsByType.set(dtype, p);
-    }
-    return p;
-  };
+      const form = (dtype === 'bool' ? rule.bools : undefined) ?? (isFloat(dtype) ? undefined : rule.ints) ?? rule.expr;
+      const slopes = rule.grad && { slopes: [rule.grad(input(1), input(0), input(2))] };
+      return { name, expr: form(input(0)), ...typesOf(name, dtype, rule.result ?? 'float', rule.only), ...slopes };
+    });
   const op = defineComposite({
     name,
     compose: (x: Tensor) => map([x], paramsFor(x.dtype)),
@@ -150,35 +145,30 @@ export function binary(name: string, rule: BinaryRule): Pointwise<[a: Tensor, b:
   return Object.assign(op, { inPlace: (a: Tensor, b: TensorOrNumber) => forms(a, b, [a]) });
 }
 
-/** The three forms of a binary call: tensor-tensor, and a number on the right; each with cached parameters per type. */
+/** The forms of a binary call: tensor-tensor, and a number on the right. */
 function binaryForms(name: string, rule: BinaryRule): (a: Tensor, b: TensorOrNumber, into?: readonly Tensor[]) => Tensor {
-  const result = rule.result ?? 'same';
-  const both = rule.expr(input(0), input(1));
-  const bothSlopes = rule.grad ? { slopes: rule.grad(input(2), input(0), input(1), input(3)) } : {};
-  const right = rule.expr(input(0), scalar(0));
-  const rightSlopes = rule.grad ? { slopes: [rule.grad(input(1), input(0), scalar(0), input(2))[0]] } : {};
-  const tensorParams = new Map<string, MapParams>();
-  const numberParams = new Map<string, MapParams>();
-  const bothInts = rule.ints?.(input(0), input(1)) ?? both;
-  const rightInts = rule.ints?.(input(0), scalar(0)) ?? right;
-  const cached = (cache: Map<string, MapParams>, dtype: DType, expr: Expr, slopes: object): MapParams => {
-    let p = cache.get(dtype);
-    if (p === undefined) {
-      p = { name, expr, ...typesOf(name, dtype, result, rule.only), ...slopes };
-      cache.set(dtype, p);
-    }
-    return p;
-  };
+  const both = paramsByType(name, rule, input(1));
+  const right = paramsByType(name, rule, scalar(0));
   return (a, b, into) => {
     if (!isTensor(a)) throw noTensor(name, a);
     if (typeof b === 'number') {
-      const dtype = promoteNumber(a.dtype, b);
-      return map([a], cached(numberParams, dtype, isFloat(dtype) ? right : rightInts, rightSlopes), [b], into);
+      return map([a], right(promoteNumber(a.dtype, b)), [b], into);
     }
     if (!isTensor(b)) throw noTensor(name, b, 'second', 'a tensor or a number');
-    const dtype = promoteTensors(a, b);
-    return map([a, b], cached(tensorParams, dtype, isFloat(dtype) ? both : bothInts, bothSlopes), [], into);
+    return map([a, b], both(promoteTensors(a, b)), [], into);
   };
+}
+
+/** The parameters of a binary map for each type; `b` is an input, or a scalar. */
+function paramsByType(name: string, rule: BinaryRule, b: Expr): (dtype: DType) => MapParams {
+  const known = new Map<DType, MapParams>();
+  const n = b.node.kind === 'input' ? 2 : 1;
+  return (dtype) =>
+    cached(known, dtype, () => {
+      const form = (isFloat(dtype) ? undefined : rule.ints) ?? rule.expr;
+      const slopes = rule.grad && { slopes: rule.grad(input(n), input(0), b, input(n + 1)).slice(0, n) };
+      return { name, expr: form(input(0), b), ...typesOf(name, dtype, rule.result ?? 'same', rule.only), ...slopes };
+    });
 }
 
 /** @internal The error of a call with something else where a tensor should be. */

@@ -1,3 +1,4 @@
+import { cached } from '../../core/cache.js';
 import { dtypes } from '../../core/dtype.js';
 import type { LoopKernel, LoopView, ViewHome } from '../kernel.js';
 import type { ProgramOperand, Step } from '../program.js';
@@ -19,6 +20,8 @@ interface Part<S> {
 /** Steps further on than this are not looked at, nor loops with more operands built. */
 const REACH = 48;
 const MAX_VIEWS = 64;
+/** Of shapes. */
+const MAX_RANK = 64;
 /** Bytes that one turn of a loop should touch: they stay in a core's own cache from step to step. */
 const TURN_BYTES = 384 * 1024;
 /** Turns are tasks of the engine's threads. */
@@ -36,12 +39,13 @@ export function gatherLoops<S extends Named>(steps: readonly S[], facts: BufferF
   const users = countUsers(steps);
   const taken = new Set<number>();
   const loops = new Map<number, S>();
+  const partAt = partsOf(steps);
   steps.forEach((step, at) => {
     if (taken.has(at) || !isMember(step)) return;
     const dims = dimsOf(step);
     let best: { readonly parts: readonly Part<S>[]; readonly gain: number } = { parts: [], gain: MIN_GAIN };
     for (const dim of dims) {
-      const parts = grow(steps, at, dim, taken, facts);
+      const parts = grow(steps, at, dim, taken, partAt, facts);
       const gain = parts.length > 1 ? gainOf(parts) : 0;
       if (gain > best.gain) best = { parts, gain };
     }
@@ -68,19 +72,39 @@ function partOf<S extends Named>(step: S & Member, at: number, dim: number): Par
   return { at, step, dim, reads: reads as Access[], writes: writes as Access[] };
 }
 
+/** Gives `partOf` for a step and one of its dims; each is asked for by many seeds. */
+type PartAt<S> = (at: number, dim: number) => Part<S> | null;
+
+function partsOf<S extends Named>(steps: readonly S[]): PartAt<S> {
+  const known = new Map<number, Part<S> | null>();
+  return (at, dim) => cached(known, at * MAX_RANK + dim, () => partOf(steps[at] as S & Member, at, dim));
+}
+
 /** The steps that can run turn by turn with the one at `at`, along one of its dims. */
-function grow<S extends Named>(steps: readonly S[], at: number, dim: number, taken: ReadonlySet<number>, facts: BufferFacts): Part<S>[] {
-  const seed = steps[at] as S & Member;
-  const first = partOf<S>(seed, at, dim);
-  const size = shapeOf(seed)[dim] ?? 1;
-  if (first === null || size < MIN_TURNS) return [];
+function grow<S extends Named>(
+  steps: readonly S[],
+  at: number,
+  dim: number,
+  taken: ReadonlySet<number>,
+  partAt: PartAt<S>,
+  facts: BufferFacts,
+): Part<S>[] {
+  const size = shapeOf(steps[at] as S & Member)[dim] ?? 1;
+  const first = size < MIN_TURNS ? null : partAt(at, dim);
+  if (first === null) return [];
   const parts = [first];
+  const touched = new Set<number>();
+  const touch = ({ reads, writes }: Part<S>): void => [...reads, ...writes].forEach(({ buffer }) => touched.add(buffer));
+  touch(first);
   const skipped: S[] = [];
   for (let next = at + 1; next < Math.min(steps.length, at + REACH); next++) {
     const step = steps[next] as S;
-    const part = taken.has(next) || !isMember(step) ? null : joining(step, next, size, parts, facts);
-    if (part !== null && skipped.every((other) => mayPass(step, other, facts))) parts.push(part);
-    else skipped.push(step);
+    const mayShare = !taken.has(next) && isMember(step) && step.inputs.some((x) => touched.has(x.buffer));
+    const part = mayShare ? joining(step, next, size, parts, partAt, facts) : null;
+    if (part !== null && skipped.every((other) => mayPass(step, other, facts))) {
+      parts.push(part);
+      touch(part);
+    } else skipped.push(step);
     if (viewsOf(parts) > MAX_VIEWS) return parts.slice(0, -1);
   }
   return parts;
@@ -100,12 +124,13 @@ function joining<S extends Named>(
   at: number,
   size: number,
   parts: readonly Part<S>[],
+  partAt: PartAt<S>,
   facts: BufferFacts,
 ): Part<S> | null {
   const shape = shapeOf(step);
   for (const dim of dimsOf(step)) {
     if (shape[dim] !== size) continue;
-    const part = partOf<S>(step, at, dim);
+    const part = partAt(at, dim);
     if (part !== null && shares(part, parts) && parts.every((earlier) => agree(earlier, part, facts))) return part;
   }
   return null;
