@@ -169,8 +169,10 @@ template <class T> struct Pass {
     feed.add = straight && adds(), feed.bias = straight ? col_bias(j) : nullptr;
     feed.b[0] = direct ? b.data + k0 * b.row + j0 + j : packedB + (packB ? int64_t(j) * kc : 0);
     feed.bNext = direct ? b.row : vectors * L;
-    for (int panel = first; panel < end; ++panel) {
+    for (int panel = first; panel < end; panel += feed.tiles) {
       const int i = panels.start(panel), rows = panels.rows(panel);
+      feed.tiles = MANY_TILES && straight ? (panel < panels.taller ? min(end, panels.taller) : end) - panel : 1;
+      feed.aTile = rows * (packA ? kc : a.row);
       feed.aRow = packA ? 1 : a.row;
       feed.aNext = packA ? rows : a.col;
       const T* from = packA ? packedA + int64_t(i - top) * kc : a.data + i * a.row + k0 * a.col;

@@ -38,6 +38,8 @@ template <class T> struct Feed {
   int k, repeat = 1, images = 1;
   bool add = false;                                // to what C holds
   const T* bias = nullptr;                         // of strided and contiguous kernels
+  int tiles = 1;                                   // one below the other, of a strided kernel in WASM, where a call is dear
+  int64_t aTile = 0;                               // from A's rows of one tile to those of the next
 };
 
 // Keeps the compiler from computing one address for every row beforehand: it has too few registers for that.
@@ -49,9 +51,9 @@ template <class T> INLINE void one_pointer(T*& p) {
 
 // Engines compute the address of every row again at every step, unless it has a pointer of its own.
 #ifdef __wasm__
-constexpr bool ROW_POINTERS = true;
+constexpr bool ROW_POINTERS = true, MANY_TILES = true;
 #else
-constexpr bool ROW_POINTERS = false;
+constexpr bool ROW_POINTERS = false, MANY_TILES = false;
 #endif
 
 // x * *scalar + acc. AVX-512 reads the number in the multiplication: a third less to issue than with a register in between,
@@ -96,7 +98,7 @@ INLINE void finish_tile(Vec<T> (&acc)[ROWS][VECTORS], T* c, int64_t ld, bool add
 }
 
 // c = the tile; with `add`, += the tile.
-template <class T, Reading READING, int ROWS, int VECTORS> void kernel(const Feed<T>& feed, T* c, int64_t ld) {
+template <class T, Reading READING, int ROWS, int VECTORS> INLINE void one_tile(const Feed<T>& feed, int64_t from, T* c, int64_t ld) {
   constexpr int EACH = ROW_POINTERS ? 1 : GROUP, G = (ROWS + EACH - 1) / EACH, L = lanes<T>;
   typedef Vec<T> V;
   V acc[ROWS][VECTORS] = {};
@@ -105,7 +107,7 @@ template <class T, Reading READING, int ROWS, int VECTORS> void kernel(const Fee
   const ptrdiff_t aRow = ptrdiff_t(feed.aRow), aNext = ptrdiff_t(feed.aNext), aSkip = ptrdiff_t(feed.aSkip);
   const ptrdiff_t bNext = ptrdiff_t(feed.bNext);
 #pragma GCC unroll 4
-  for (int g = 0; g < G; ++g) a[g] = ROW_POINTERS ? feed.a[g / GROUP] + g % GROUP * aRow : feed.a[g];
+  for (int g = 0; g < G; ++g) a[g] = (ROW_POINTERS ? feed.a[g / GROUP] + g % GROUP * aRow : feed.a[g]) + from;
 #pragma GCC unroll 4
   for (int v = 0; v < VECTORS; ++v) b[v] = READING == INDEXED ? feed.b[v] : feed.b[0] + v * L;
   const int32_t* offset = feed.offsets;
@@ -144,6 +146,11 @@ template <class T, Reading READING, int ROWS, int VECTORS> void kernel(const Fee
     for (int g = 0; g < G; ++g) a[g] += skip;
   }
   finish_tile<T, ROWS, VECTORS>(acc, c, ld, READING == STRIDED && feed.add, READING == STRIDED ? feed.bias : nullptr);
+}
+
+template <class T, Reading READING, int ROWS, int VECTORS> void kernel(const Feed<T>& feed, T* c, int64_t ld) {
+  if constexpr (!MANY_TILES || READING != STRIDED) return one_tile<T, READING, ROWS, VECTORS>(feed, 0, c, ld);
+  for (int tile = 0; tile < feed.tiles; ++tile, c += ROWS * ld) one_tile<T, READING, ROWS, VECTORS>(feed, tile * feed.aTile, c, ld);
 }
 
 #if CHAINRULE_AVX512
