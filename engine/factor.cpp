@@ -44,7 +44,10 @@ NOINLINE void axpy(double factor, const double* x, double* y, int n) {
 }
 
 NOINLINE void scale(double factor, double* x, int n) {
-  for (int i = 0; i < n; ++i) x[i] *= factor;
+  const vd f = broadcast(factor);
+  int i = 0;
+  for (; i + LANES_D <= n; i += LANES_D) store(x + i, f * load(x + i));
+  for (; i < n; ++i) x[i] *= factor;
 }
 
 NOINLINE void multiply(const Matrix& c, int m, int n, const Matrix& a, int k, const Matrix& b, bool accumulate) {
@@ -64,19 +67,6 @@ INLINE void copy_matrix(const Matrix& from, const Matrix& to, int rows, int cols
   load_tile(compute_of(from.dtype), from.dtype, from.data, from.row, from.col, rows, cols, to.data);
 }
 
-// X (n x cols, dense) = D^-1 X for a triangle D in rows of `ld`.
-void solve_rows(const double* d, int ld, int n, int32_t flags, double* x, int cols) {
-  const bool upper = (flags & UPPER) != 0;
-  for (int k = 0; k < n; ++k) {
-    const int i = upper ? n - 1 - k : k;
-    double* const row = x + Index(i) * cols;
-    for (int j = upper ? i + 1 : 0; j < (upper ? n : i); ++j) axpy(-d[Index(i) * ld + j], x + Index(j) * cols, row, cols);
-    if ((flags & UNIT) != 0) continue;
-    const double pivot = d[Index(i) * ld + i];
-    for (int c = 0; c < cols; ++c) row[c] /= pivot;
-  }
-}
-
 // The same on a matrix in memory, in strips of columns; `negated` becomes -X.
 void solve_strips(const double* d, int n, int32_t flags, const Matrix& x, int cols, double* room, const Matrix& negated) {
   constexpr int STRIP = 64;
@@ -84,7 +74,7 @@ void solve_strips(const double* d, int n, int32_t flags, const Matrix& x, int co
     const int first = int(task) * STRIP, width = cols - first < STRIP ? cols - first : STRIP;
     double* const strip = room + Index(first) * n;
     read(x.at(0, first), n, width, strip);
-    solve_rows(d, n, n, flags, strip, width);
+    solve_rows(d, n, n, flags, strip, width, width);
     write(strip, x.at(0, first), n, width);
     scale(-1, strip, n * width);
     write(strip, negated.at(0, first), n, width);
@@ -95,23 +85,12 @@ void solve_strips(const double* d, int n, int32_t flags, const Matrix& x, int co
 INLINE size_t strip_bytes(int width, Index rows) { return size_t(width) * size_t(width + 2 * rows) * 8; }
 INLINE Matrix dense_at(void* memory, int32_t dtype, Index cols) { return {static_cast<char*>(memory), dtype, cols, 1}; }
 
-int cholesky_block(double* d, int n) {
-  for (int i = 0; i < n; ++i) {
-    double* const row = d + Index(i) * n;
-    for (int j = 0; j < i; ++j) row[j] = (row[j] - dot(row, d + Index(j) * n, j)) / d[Index(j) * n + j];
-    const double rest = row[i] - dot(row, row, i);
-    if (!(rest > 0)) return i + 1;
-    row[i] = __builtin_sqrt(rest);
-  }
-  return 0;
-}
-
 // L L^T = A, from A's lower triangle.
 int cholesky(const Matrix* o, int n) {
   const Matrix& l = o[1];
   copy_matrix(o[0], l, n, n);
   const int width = block_size(n, BLOCK);
-  const Room room(strip_bytes(width, n));
+  const Room room(strip_bytes(width, n + NARROW));
   if (room.memory == nullptr) return OUT_OF_MEMORY;
   double* const block = room.doubles();
   double* const strip = block + Index(width) * width;
@@ -119,7 +98,7 @@ int cholesky(const Matrix* o, int n) {
   for (int j = 0; j < n && info == 0; j += width) {
     const int size = block_size(n - j, BLOCK), rest = n - j - size;
     read(l.at(j, j), size, size, block);
-    info = cholesky_block(block, size);
+    info = cholesky_block(block, size, strip);
     if (info != 0) info += j;
     write(block, l.at(j, j), size, size);
     if (!BLOCKED || info != 0 || rest == 0) continue;
@@ -144,45 +123,21 @@ void swap_rows(const Matrix& a, int r, int s, int from, int to) {
   }
 }
 
-// P L U of a panel of `cols` columns with partial pivoting; the first column without a pivot, from 1.
-int lu_panel(double* p, int rows, int cols, int32_t* pivots) {
-  int info = 0;
-  for (int c = 0; c < cols && c < rows; ++c) {
-    int best = c;
-    for (int r = c + 1; r < rows; ++r)
-      if (magnitude(p[Index(r) * cols + c]) > magnitude(p[Index(best) * cols + c])) best = r;
-    pivots[c] = best;
-    double* const row = p + Index(c) * cols;
-    double* const other = p + Index(best) * cols;
-    for (int k = 0; k < cols && best != c; ++k) {
-      const double kept = row[k];
-      row[k] = other[k], other[k] = kept;
-    }
-    if (row[c] == 0 && info == 0) info = c + 1;
-    if (row[c] == 0) continue;
-    for (int r = c + 1; r < rows; ++r) {
-      double* const to = p + Index(r) * cols;
-      to[c] /= row[c];
-      axpy(-to[c], row + c + 1, to + c + 1, cols - c - 1);
-    }
-  }
-  return info;
-}
-
 int lu(const Matrix* o, int m, int n) {
   const Matrix& w = o[1];
   copy_matrix(o[0], w, m, n);
   const int count = m < n ? m : n, width = BLOCKED ? block_size(count, BLOCK) : n;
-  const Room room(size_t(width) * size_t(Index(m) + 2 * Index(n)) * 8);
+  const Room room((size_t(width) * size_t(Index(m) + 2 * Index(n)) + size_t(NARROW) * size_t(m)) * 8);
   if (room.memory == nullptr) return OUT_OF_MEMORY;
   double* const panel = room.doubles();
-  double* const strip = panel + Index(width) * m;
+  double* const narrow = panel + Index(width) * m;
+  double* const strip = narrow + Index(NARROW) * m;
   int32_t* const pivots = reinterpret_cast<int32_t*>(o[2].data);
   int info = 0;
   for (int j = 0; j < count; j += width) {
     const int size = BLOCKED ? block_size(count - j, BLOCK) : n, rest = n - j - size;
     read(w.at(j, j), m - j, size, panel);
-    const int failed = lu_panel(panel, m - j, size, pivots + j);
+    const int failed = lu_panel(panel, m - j, size, pivots + j, narrow);
     if (failed != 0 && info == 0) info = j + failed;
     write(panel, w.at(j, j), m - j, size);
     for (int c = j; BLOCKED && c < j + size; ++c) {
@@ -207,7 +162,7 @@ int triangular(const Matrix* o, int n, int cols, int32_t flags) {
     double* const d = room.doubles();
     double* const rows = d + Index(n) * n;
     read(a, n, n, d), read(o[1], n, cols, rows);
-    solve_rows(d, n, n, flags, rows, cols);
+    solve_rows(d, n, n, flags, rows, cols, cols);
     write(rows, x, n, cols);
     return 0;
   }

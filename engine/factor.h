@@ -50,6 +50,15 @@ void scale(double factor, double* x, int n);
 // C (m x n) (+)= A (m x k) B (k x n), in C's type.
 void multiply(const Matrix& c, int m, int n, const Matrix& a, int k, const Matrix& b, bool accumulate);
 
+// Of factor_blocks.cpp. Columns that are factored one by one: NARROW.
+constexpr int NARROW = 8;
+// X (n x cols, in rows of `ldx`) = D^-1 X for a triangle D in rows of `ld`.
+void solve_rows(const double* d, int ld, int n, int32_t flags, double* x, int ldx, int cols);
+// L of a block from its lower triangle; what is above is not defined. `room`: 2 NARROW n numbers.
+int cholesky_block(double* d, int n, double* room);
+// P L U of a panel of `cols` columns by partial pivoting; the first column without a pivot, from 1. `strip`: NARROW numbers a row.
+int lu_panel(double* p, int rows, int cols, int32_t* pivots, double* strip);
+
 // Of factor_orthogonal.cpp, where they are described.
 double reflector(double* x, int n, double* tau);
 void reflect(const double* v, double tau, double* x, int n);
