@@ -59,7 +59,14 @@ int cholesky_block(double* d, int n, double* room);
 // P L U of a panel of `cols` columns by partial pivoting; the first column without a pivot, from 1. `strip`: NARROW numbers a row.
 int lu_panel(double* p, int rows, int cols, int32_t* pivots, double* strip);
 
+// Of factor_divide.cpp. Two eigensystems become that of the whole, whose matrix is theirs and rho v v^T, v with a 1 at `half` - 1 and the
+// sign of rho at `half`. d: values; z: vectors in rows of `ld`, those of a half with zeros in the other; order: rows by value, of each half.
+size_t join_room(int n);               // in numbers
+void join(double* d, double* z, int ld, int n, int half, double rho, int32_t* order, double* room);
+
 // Of factor_orthogonal.cpp, where they are described.
+constexpr int PANEL = 32;
+void block_factor(const double* vt, int count, int length, const double* tau, double* t);
 double reflector(double* x, int n, double* tau);
 void reflect(const double* v, double tau, double* x, int n);
 void qr_rows(double* p, int count, int length, double* tau, double* diagonal);

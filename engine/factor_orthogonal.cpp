@@ -4,19 +4,20 @@
 
 namespace chainrule::VARIANT {
 
-constexpr int PANEL = 32;
-
 // H = I - tau v v^T with v[0] = 1 that takes x to (beta, 0, ..): v replaces x. As LAPACK does: beta has the other sign than x[0].
 NOINLINE double reflector(double* x, int n, double* tau) {
   double largest = 0;
   for (int i = 1; i < n; ++i) largest = magnitude(x[i]) > largest || x[i] != x[i] ? magnitude(x[i]) : largest;
-  const double head = x[0];
-  x[0] = 1;
+  const double head = x[0], most = magnitude(head) > largest ? magnitude(head) : largest;
   *tau = 0;
+  if (largest != 0 && (most < 1e-140 || (most > 1e140 && most - most == 0))) {      // squares would leave the range
+    const double unit = most < 1 ? 0x1p600 : 0x1p-600;
+    scale(unit, x, n);
+    return reflector(x, n, tau) / unit;
+  }
+  x[0] = 1;
   if (largest == 0) return head;
-  double sum = head / largest * (head / largest);
-  for (int i = 1; i < n; ++i) sum += x[i] / largest * (x[i] / largest);
-  const double length = largest * __builtin_sqrt(sum), beta = head > 0 ? -length : length;
+  const double length = __builtin_sqrt(head * head + dot(x + 1, x + 1, n - 1)), beta = head > 0 ? -length : length;
   *tau = (beta - head) / beta;
   scale(1 / (head - beta), x + 1, n - 1);
   return beta;
@@ -35,8 +36,6 @@ NOINLINE void qr_rows(double* p, int count, int length, double* tau, double* dia
   }
 }
 
-namespace {
-
 // T of H1 H2 ... = I - V T V^T, upper triangular; v are rows of vt.
 void block_factor(const double* vt, int count, int length, const double* tau, double* t) {
   double products[PANEL];
@@ -49,8 +48,6 @@ void block_factor(const double* vt, int count, int length, const double* tau, do
     }
   }
 }
-
-}  // namespace
 
 // Rotates two rows: (x, y) becomes (c x - s y, s x + c y).
 NOINLINE void rotate(double* x, double* y, double c, double s, int n) {
