@@ -25,6 +25,25 @@ void plane_rows(const Window& w, const T* plane, const T* end, T* values, int32_
 #ifndef __wasm__
 constexpr int WIDEST = 512;
 
+// Flat planes and windows of one column: of each input row the gradients of all windows over it are added up.
+bool adjoint_of_columns(const Window& w, const float* gradients, float* plane) {
+  const int32_t wide = w.input[2];
+  if (w.adaptive || w.input[0] != 1 || w.output[0] != 1 || w.dilation[1] != 1) return false;
+  if (w.kernel[2] != 1 || w.padding[2] != 0 || w.stride[2] != 1 || w.output[2] != wide) return false;
+  for (int32_t r = 0; r < w.input[1]; ++r) {
+    float* const to = plane + int64_t(r) * wide;
+    fill(to, 0.0f, wide);
+    for (int32_t o = 0; o < w.output[1]; ++o) {
+      const Span& y = w.spans[1][o];
+      if (r < y.first || r >= y.first + y.count) continue;
+      const float divisor = float(divisor_of(w, w.spans[0][0], y, w.spans[2][0]));
+      const float* const from = gradients + int64_t(o) * wide;
+      for (int32_t i = 0; i < wide; ++i) to[i] += from[i] / divisor;
+    }
+  }
+  return true;
+}
+
 // Flat planes whose windows overlap a step apart: of each input row the shares of all windows over it are added up, and then, column by
 // column, those of the windows over it.
 bool adjoint_of_steps(const Window& w, const float* gradients, float* plane) {
@@ -67,7 +86,7 @@ bool adjoint_of_steps(const Window& w, const float* gradients, float* plane) {
 template <class T> void plane_adjoint(const Window& w, const T* gradients, T* plane) {
 #ifndef __wasm__
   if constexpr (__is_same(T, float))
-    if (adjoint_of_steps(w, gradients, plane)) return;
+    if (adjoint_of_columns(w, gradients, plane) || adjoint_of_steps(w, gradients, plane)) return;
 #endif
   fill(plane, T(0), w.inputs);
   const T* next = gradients;

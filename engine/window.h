@@ -128,6 +128,31 @@ template <class T> void max_at(const Window& w, const T* plane, const Span& z, c
   if (winner != nullptr) *winner = int32_t(at);
 }
 
+#if CHAINRULE_AVX512 || CHAINRULE_AVX2
+// The same of rows whose elements are neighbours: each lane keeps its best and where it was; the first of equal lanes is the answer.
+INLINE void max_of_rows(const Window& w, const float* plane, const Span& z, const Span& y, const Span& x, float* value, int32_t* winner) {
+  vf best = broadcast(LOWEST<float>);
+  vi at = broadcast(INT32_MAX);
+  each_row(w, plane, z, y, x, [&](const float* p, int32_t n) {
+    for (int32_t i = 0; i < n; i += LANES) {
+      const int part = n - i < LANES ? n - i : LANES;
+      const vi real = lane_numbers() < part;
+      const vf v = select(real, load_first(p + i, part), broadcast(LOWEST<float>));
+      const vi wins = (v > best) | ((v != v) & (best == best)) | (real & (at == INT32_MAX));
+      best = select(wins, v, best);
+      at = select(wins, lane_numbers() + int32_t(p - plane + i), at);
+    }
+  });
+  const vi nan = best != best;
+  const bool spoiled = any(nan);
+  const float most = spoiled ? __builtin_nanf("") : lane_max(best);
+  *value = most;
+  if (winner == nullptr) return;
+  const vi places = select(spoiled ? nan : best == broadcast(most), at, broadcast(INT32_MAX));
+  *winner = fold<int32_t>(places, [](auto a, auto b) { return a < b ? a : b; });
+}
+#endif
+
 // The sum of neighbours, in a few running vectors: each adds up few enough to stay exact to the last bits.
 INLINE double sum_run(const float* p, int32_t n) {
   vf total[4] = {};

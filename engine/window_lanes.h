@@ -92,6 +92,12 @@ inline Lanes lanes_for(const Window& w) {
 
 template <class T>
 INLINE void one_output(const Window& w, const T* plane, const Span& z, const Span& y, int32_t o, T* value, int32_t* winner) {
+#if CHAINRULE_AVX512 || CHAINRULE_AVX2
+  if constexpr (__is_same(T, float)) {
+    const Span& x = w.spans[2][o];
+    if (w.by == MAX && w.step(2) == 1 && x.count > 2 && y.count * x.count * z.count > 8) return max_of_rows(w, plane, z, y, x, value, winner);
+  }
+#endif
   if (w.by == MAX) max_at(w, plane, z, y, w.spans[2][o], value, winner);
   else mean_at(w, plane, z, y, w.spans[2][o], value);
 }

@@ -259,11 +259,14 @@ export const localResponseNorm: Op<[x: Tensor, size: number, options?: LocalResp
       throw new LibError('shape', `localResponseNorm: the input must be (batch, channels, …), got shape ${formatShape(x.shape)}.`);
     if (!Number.isInteger(size) || size < 1)
       throw new LibError('value', `localResponseNorm: size must be a positive integer, got ${size}.`);
-    const around = new Array<number>(2 * (x.ndim - 2)).fill(0);
-    const padded = x.square().pad([...around, Math.floor(size / 2), Math.floor((size - 1) / 2)]);
-    const mean = padded.unfold(1, size, 1).mean({ dim: -1 });
+    const [n, channels] = [x.sizeAt(0), x.sizeAt(1)];
+    const planes = x.square().reshape([n, 1, channels, x.size === 0 ? 0 : -1]); // windows of channels, of each pixel
+    const means = average('localResponseNorm', 2, planes, [size, 1], { stride: 1, padding: [Math.floor(size / 2), 0] });
+    const mean = means.narrow(2, 0, channels).reshape(x.shape); // an even size has one window more
     const base = scalar(0).mul(input(1)).add(scalar(1));
-    return fuse('localResponseNorm', [x, mean], input(0).div(base.pow(scalar(2))), [alpha, k, beta]);
+    const root = base.sqrt();
+    const power = beta === 0.75 ? root.mul(root.sqrt()) : base.pow(scalar(2)); // the usual one by two roots: a tenth of the time
+    return fuse('localResponseNorm', [x, mean], input(0).div(power), beta === 0.75 ? [alpha, k] : [alpha, k, beta]);
   },
   *samples(random): Iterable<[x: Tensor, size: number, options?: LocalResponseNormOptions]> {
     yield [random([2, 5, 3]), 3];

@@ -157,7 +157,11 @@ const slope = input(1)
 const euclidean: Op<[a: Tensor, b: Tensor]> = defineCustom({
   name: 'cdist',
   args: (a: Tensor, b: Tensor) => ({ inputs: [a, b], params: null }),
-  forward: ([a, b]) => [distances('cdist', (a as Tensor).unsqueeze(-2), (b as Tensor).unsqueeze(-3), 2)],
+  forward: ([a, b]) => {
+    // (n, width, m): what is summed are rows of b's columns, many numbers at once.
+    const sum = fuseSum('cdist', [(a as Tensor).unsqueeze(-1), (b as Tensor).t().contiguous().unsqueeze(0)], power(2), [1]);
+    return [fuse('cdist', [sum], root(2))];
+  },
   saves: [0, 1],
   keeps: [0],
   grad: ([g], { inputs, output }) => {

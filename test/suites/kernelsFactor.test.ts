@@ -72,6 +72,15 @@ const largeOblong: typeof sizes = [
   [[2], 130, 90],
 ];
 const blocked = ['cholesky', 'lu', 'qr'];
+/** Symmetric matrices whose eigenvalues coincide, nearly or wholly, or are 0 but for one: their halves leave little to join. */
+const clustered: readonly (readonly [name: string, entry: (i: number, j: number) => number])[] = [
+  ['all ones', () => 1],
+  ['the identity', (i, j) => (i === j ? 1 : 0)],
+  ['zero', () => 0],
+  ['tiny numbers', (i, j) => 1e-300 * Math.cos(i * j + i + j)],
+  ['a chain', (i, j) => (Math.abs(i - j) === 1 ? -1 : i === j ? 2 : 0)],
+  ["Wilkinson's, whose largest come in pairs", (i, j) => (i === j ? Math.abs(i - 36) : Math.abs(i - j) === 1 ? 1 : 0)],
+];
 
 const backends = cpuBackends();
 const skip = backends.length === 0 && 'no native engine';
@@ -139,6 +148,20 @@ describe('kernels: factor', { skip }, () => {
     const kernel: FactorKernel = { family: 'factor', by: 'svd', strict: true };
     check(kernel, [ones], [r.dense('float64', [3])], 9); // a zero is one up to roundings of the largest, as in LAPACK
     check({ ...kernel, vectors: true }, [zero], outputsOf(r, 'float64', { ...kernel, vectors: true }, [], 3, 2), 1);
+  });
+
+  test('eigenvalues and singular values that coincide', () => {
+    const r = new Random(9);
+    const n = 73;
+    const eigh: FactorKernel = { family: 'factor', by: 'eigh', strict: true };
+    const svd: FactorKernel = { family: 'factor', by: 'svd', strict: true };
+    for (const dtype of ['float64', 'float32'] as const) {
+      for (const [name, entry] of clustered) {
+        if (dtype === 'float32' && name === 'tiny numbers') continue;
+        const a = r.values(dtype, [n, n], Array.from({ length: n * n }, (_, k) => entry(Math.floor(k / n), k % n)));
+        for (const kernel of [eigh, svd]) check(kernel, [a], outputsOf(r, dtype, kernel, [], n, n), 20 * n ** 2);
+      }
+    }
   });
 
   test('failures say which matrix, and where', () => {
