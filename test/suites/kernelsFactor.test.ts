@@ -158,7 +158,11 @@ describe('kernels: factor', { skip }, () => {
     for (const dtype of ['float64', 'float32'] as const) {
       for (const [name, entry] of clustered) {
         if (dtype === 'float32' && name === 'tiny numbers') continue;
-        const a = r.values(dtype, [n, n], Array.from({ length: n * n }, (_, k) => entry(Math.floor(k / n), k % n)));
+        const a = r.values(
+          dtype,
+          [n, n],
+          Array.from({ length: n * n }, (_, k) => entry(Math.floor(k / n), k % n)),
+        );
         for (const kernel of [eigh, svd]) check(kernel, [a], outputsOf(r, dtype, kernel, [], n, n), 20 * n ** 2);
       }
     }
