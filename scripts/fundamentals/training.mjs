@@ -221,7 +221,14 @@ export const schedules = {
     has('SCH-07', 'Warm-up, then a cosine to a tenth', 'optim#WarmupCosineLR', 'rooms/schedules: warm-up, then a cosine to a tenth'),
     has('SCH-08', 'Inverse square root', 'optim#InverseSqrtLR', 'rooms/schedules: inverse square root'),
     has('SCH-09', 'One cycle', 'optim#OneCycleLR', rates, 'rooms/claimsOptim: CLM-129'),
-    has('SCH-10', 'Warm restarts', 'optim#CosineAnnealingWarmRestarts', rates, 'rooms/optim: warm restarts at fractions of epochs'),
+    has(
+      'SCH-10',
+      'Warm restarts',
+      'optim#CosineAnnealingWarmRestarts',
+      rates,
+      'rooms/optim: warm restarts at fractions of epochs',
+      'rooms/procedures: warm restarts are noted',
+    ),
     has(
       'SCH-11',
       'On a plateau',
@@ -248,8 +255,9 @@ export const training = {
     has(
       'TRN-01',
       'The order of a step',
-      'train#fit',
+      'train#fit train#referencePreset',
       'rooms/train: does zero, forward, loss, backward, clip, step, schedule in this order',
+      'rooms/train: the reference preset',
     ),
     has('TRN-02', 'Modes come back', 'train#withMode train#fit', 'rooms/train: modes come back, also after an error'),
     has('TRN-03', 'Validation without gradients', 'train#evaluate', 'rooms/train: validation is in evaluation mode without gradients'),
@@ -322,6 +330,7 @@ export const training = {
       'What happens when training diverges',
       'train#divergence train#fit',
       'rooms/procedures: stops at NaN and after several losses far above the median, not after one',
+      'rooms/procedures: by default warns once a level and goes on',
       'rooms/procedures: goes back to good weights with smaller rates, and says so',
     ),
     has(

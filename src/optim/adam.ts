@@ -1,3 +1,4 @@
+import { warnOnce } from '../core/warning.js';
 import type { Expr } from '../expr/expr.js';
 import type { Parameter } from '../nn/module.js';
 import type { LiveScalars } from '../ops/define.js';
@@ -133,11 +134,13 @@ const adamDefaults: Full = {
   biasCorrection: true,
 };
 
-/** Adam (Kingma & Ba 2015), with PyTorch's defaults and order of operations. */
+/** Adam (Kingma & Ba 2015), with PyTorch's defaults and order of operations: `weightDecay` goes into the gradient (see {@link AdamW}). */
 export class Adam extends AdamFamily {
   protected override readonly decoupled: boolean = false;
   constructor(params: Params<Full>, options: Given<AdamOptions> = {}) {
     super('Adam', params, withDefaults('Adam', adamDefaults, options));
+    if (this.paramGroups.some((g) => g.weightDecay !== 0))
+      warnOnce('Adam', "Adam: weightDecay is divided by the gradients' size with everything else; AdamW decays weights beside them.");
   }
 }
 

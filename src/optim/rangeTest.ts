@@ -1,7 +1,8 @@
 import { LibError } from '../core/errors.js';
 import type { Parameter } from '../nn/module.js';
 import { noGrad } from '../tensor/autograd.js';
-import { checkNumber } from './optimizer.js';
+import { collectTensors, withTensors } from '../tensor/tree.js';
+import { checkNumber, type OptimizerState } from './optimizer.js';
 import type { ScheduledGroup } from './scheduler.js';
 
 export interface RangeTestOptions {
@@ -28,11 +29,24 @@ export interface RangeTestResult {
 
 interface Tested {
   readonly paramGroups: readonly (ScheduledGroup & { readonly params: readonly Parameter[] })[];
+  stateDict?(): OptimizerState;
+  loadStateDict?(state: OptimizerState): void;
+}
+
+/** As it is now: a state dict shares its tensors with the optimizer, whose steps write them. */
+function copied({ state, paramGroups }: OptimizerState): OptimizerState {
+  return {
+    state: withTensors(
+      state,
+      collectTensors(state).map((t) => t.clone()),
+    ),
+    paramGroups,
+  };
 }
 
 /**
  * Trains for a few steps while the learning rate rises from almost nothing until the loss diverges (Smith 2017). `trainStep` does one
- * step and gives its loss. Rates and parameters are as before when it is done; buffers and the optimizer's state are not.
+ * step and gives its loss. Rates, parameters and the optimizer's state are as before when it is done; buffers (running statistics) are not.
  */
 export async function lrRangeTest(
   optimizer: Tested,
@@ -45,6 +59,7 @@ export async function lrRangeTest(
   checkNumber('lrRangeTest', 'divergence', divergence, (v) => v > 1, 'a finite number > 1');
   if (!(maxLr > minLr)) throw new LibError('value', `lrRangeTest: maxLr must be above minLr, got ${maxLr} and ${minLr}.`);
   const saved = optimizer.paramGroups.map((g) => ({ group: g, lr: g.lr, values: noGrad(() => g.params.map((p) => p.clone())) }));
+  const state = optimizer.stateDict && noGrad(() => copied(optimizer.stateDict?.() as OptimizerState));
   const [lrs, losses]: [number[], number[]] = [[], []];
   let [average, best, diverged]: [number, number, number | null] = [0, Number.POSITIVE_INFINITY, null];
   try {
@@ -60,6 +75,7 @@ export async function lrRangeTest(
       if (!Number.isFinite(loss) || (i > 0 && smooth > divergence * Math.abs(best))) diverged = lr;
     }
   } finally {
+    if (state) optimizer.loadStateDict?.(state);
     for (const { group, lr, values } of saved) {
       group.lr = lr;
       noGrad(() => {

@@ -203,6 +203,8 @@ export class CosineAnnealingWarmRestarts extends Scheduler {
   readonly etaMin: number;
   /** Where the schedule stands: `lastEpoch` and a fraction. */
   private position = 0;
+  /** Whether the last step began a new period. `fit` notes it: losses rise there. */
+  restarted = false;
 
   constructor(
     optimizer: Schedulable,
@@ -217,14 +219,22 @@ export class CosineAnnealingWarmRestarts extends Scheduler {
     this.set();
   }
 
+  /** The number of the period that a time is in, where in it, and how long it is. */
+  private place(t: number): readonly [index: number, within: number, length: number] {
+    if (this.tMult === 1) return [Math.floor(t / this.t0), t % this.t0, this.t0];
+    let [index, within, length] = [0, t, this.t0];
+    for (; within >= length; index++) {
+      within -= length;
+      length *= this.tMult;
+    }
+    return [index, within, length];
+  }
+  private period(): number {
+    return this.place(this.position)[0];
+  }
+
   override lrAt(t: number, baseLr: number): number {
-    let [within, period] = [t, this.t0];
-    if (this.tMult === 1) within = t % period;
-    else
-      while (within >= period) {
-        within -= period;
-        period *= this.tMult;
-      }
+    const [, within, period] = this.place(t);
     return this.etaMin + ((baseLr - this.etaMin) * (1 + Math.cos((Math.PI * within) / period))) / 2;
   }
   protected override advance(_lr: number, _t: number, baseLr: number): number {
@@ -234,8 +244,10 @@ export class CosineAnnealingWarmRestarts extends Scheduler {
   /** By one; or to `epoch`, which may be fractional: epoch + batch / batches. */
   override step(epoch?: number): void {
     if (epoch !== undefined) checkNumber('CosineAnnealingWarmRestarts', 'epoch', epoch, (v) => v >= 0, 'a finite number >= 0');
+    const before = this.period();
     this.position = epoch ?? this.position + 1;
     this.lastEpoch = Math.floor(this.position);
+    this.restarted = this.period() > before;
     this.set();
   }
   override begin(): void {

@@ -2,9 +2,12 @@ import { LibError } from '../core/errors.js';
 import type { Callback, RunSnapshot } from './callbacks.js';
 
 export interface DivergenceOptions {
-  /** 'stop' (default) ends the run; 'restore' goes back to the last good weights and optimizer state and cuts the learning rate. */
-  readonly action?: 'stop' | 'restore';
-  /** A loss above this many times the running median is bad. Default 10. */
+  /**
+   * 'stop' (default) ends the run; 'restore' goes back to the last good weights and optimizer state and cuts the learning rate; 'note'
+   * warns and goes on, and stops at NaN and Infinity only.
+   */
+  readonly action?: 'stop' | 'restore' | 'note';
+  /** A loss above this many times the running median is bad (of negative losses: as far above it). Default 10. */
   readonly factor?: number;
   /** Bad losses in a row that are divergence; NaN and Infinity are at once. Default 3. */
   readonly patience?: number;
@@ -31,7 +34,7 @@ const defaults: Required<DivergenceOptions> = {
 function checked(options: DivergenceOptions): Required<DivergenceOptions> {
   const all = { ...defaults, ...options };
   const rules: Record<string, readonly [ok: boolean, rule: string]> = {
-    action: [all.action === 'stop' || all.action === 'restore', "'stop' or 'restore'"],
+    action: [['stop', 'restore', 'note'].includes(all.action), "'stop', 'restore' or 'note'"],
     factor: [all.factor > 1 && Number.isFinite(all.factor), 'a finite number > 1'],
     lrFactor: [all.lrFactor > 0 && all.lrFactor < 1, 'in (0, 1)'],
   };
@@ -50,9 +53,16 @@ function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? (sorted[middle] as number) : ((sorted[middle - 1] as number) + (sorted[middle] as number)) / 2;
 }
 
+/** Whether a loss is above `factor` times the median of earlier ones, or as far above a negative one. */
+function isFar(loss: number, losses: readonly number[], factor: number): boolean {
+  if (losses.length < 3 || loss <= (losses.at(-1) as number)) return false;
+  const middle = median(losses);
+  return loss - middle > (factor - 1) * Math.abs(middle);
+}
+
 /**
  * Watches for divergence: a loss that is NaN or infinite, or far above its running median several times in a row. The run is stopped, or
- * goes on from the last good state with lower learning rates; it never goes on silently. `fit({ divergence: 'restore' })` has one.
+ * goes on from the last good state with lower learning rates; it never goes on silently. `fit` has one that notes; `fit({ divergence: 'restore' })` another.
  */
 export function divergence(options: DivergenceOptions = {}): Callback {
   const { action, factor, patience, window, lrFactor, every, maxRestores } = checked(options);
@@ -68,7 +78,7 @@ export function divergence(options: DivergenceOptions = {}): Callback {
     },
     onStep({ loss, step }, run) {
       if (step <= restoredAt) return; // of steps that were undone
-      const far = losses.length >= 3 && loss > factor * median(losses);
+      const far = isFar(loss, losses, factor);
       if (Number.isFinite(loss) && !far) {
         bad = 0;
         losses.push(loss);
@@ -82,7 +92,13 @@ export function divergence(options: DivergenceOptions = {}): Callback {
       const what = Number.isFinite(loss)
         ? `the loss was above ${factor} times its median for ${patience} steps (${loss.toPrecision(4)} in step ${step})`
         : `the loss became ${loss} in step ${step}`;
-      if (action === 'stop' || good === null || restores >= maxRestores) {
+      if (action === 'note' && Number.isFinite(loss)) {
+        run.note(what, 'warning');
+        losses.splice(0, losses.length, loss); // the level from here on: it is said once
+        bad = 0;
+        return;
+      }
+      if (action !== 'restore' || good === null || restores >= maxRestores) {
         run.note(what, 'warning');
         run.stop(what, { keep: false });
         return;

@@ -4,7 +4,7 @@ import { GradScaler } from '../optim/gradScaler.js';
 import { defaultDevice } from '../tensor/device.js';
 import { manualSeed } from '../tensor/random.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { type Callback, nanStop } from './callbacks.js';
+import type { Callback } from './callbacks.js';
 import { divergence } from './divergence.js';
 import { forwardPair } from './evaluate.js';
 import { batchesFrom, checkFitOptions, type FitOptions, type RunLength, type TrainSchedule } from './options.js';
@@ -76,10 +76,10 @@ function whenToStep(schedule: TrainSchedule | null, asked: 'step' | 'epoch' | un
   );
 }
 
-/** What watches the loss: a policy, or a stop at the first loss that is not finite. */
+/** What watches the loss: a policy; by default, a note of losses that are far too high and a stop at the first that is not finite. */
 function guards<B>({ divergence: policy }: FitOptions<B>, stopOnNonFinite: boolean): Callback[] {
   if (policy !== undefined) return [divergence(typeof policy === 'string' ? { action: policy } : policy)];
-  return stopOnNonFinite ? [nanStop()] : [];
+  return stopOnNonFinite ? [divergence({ action: 'note' })] : [];
 }
 
 /** Fills in what was left open. */

@@ -46,6 +46,7 @@ export { type FitResult, fit } from './fit.js';
 export { expectedImprovement, GaussianProcess, type Posterior } from './gaussianProcess.js';
 export { withMode } from './modes.js';
 export type { Batches, DataSource, FitOptions, RunLength, TrainOptimizer, TrainSchedule } from './options.js';
+export { referencePreset } from './presets.js';
 export { type DataWaiting, type ExperimentProfile, type ProfileExperimentOptions, profileExperiment } from './profileExperiment.js';
 export type { Recorder, RunConfig, SavedRun } from './recorder.js';
 export { type ExperimentResult, type RunExperimentOptions, runExperiment } from './runExperiment.js';

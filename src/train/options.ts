@@ -28,6 +28,8 @@ export interface TrainOptimizer extends Schedulable {
 export interface TrainSchedule {
   /** What one step of the schedule stands for. */
   readonly unit: 'epoch' | 'batch';
+  /** Whether the last step began the rates anew (warm restarts). */
+  readonly restarted?: boolean;
   step(): void;
   stateDict(): SchedulerState;
   loadStateDict(state: SchedulerState): void;
@@ -98,8 +100,8 @@ export interface FitOptions<B = readonly [Tensor, Tensor]> {
   readonly precision?: Precision;
   /** How losses are scaled in float16. */
   readonly gradScaler?: GradScalerOptions;
-  /** What to do when the loss diverges: see {@link divergence}. Default: only NaN and Infinity stop the run. */
-  readonly divergence?: 'stop' | 'restore' | DivergenceOptions;
+  /** What to do when the loss diverges: see {@link divergence}. Default 'note': a warning, and NaN and Infinity stop the run. */
+  readonly divergence?: 'stop' | 'restore' | 'note' | DivergenceOptions;
   /** Run each step under {@link detectAnomaly}, eagerly: slow, for finding the first NaN. Default false. */
   readonly detectAnomaly?: boolean;
   /** Folder for the run's log, weights and checkpoint. Default: nothing is written. */

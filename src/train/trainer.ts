@@ -170,13 +170,8 @@ export class Trainer<B> implements RunControl {
     if (this.unsaved && this.keep) await this.saveLast();
     if (this.stopped !== 'interrupted' && this.setup.restoreBest && this.bestWeights !== null) this.model.loadStateDict(this.bestWeights);
     for (const c of this.setup.callbacks) await c.onEnd?.(this);
-    this.emit({
-      type: 'end',
-      stopped: this.stopped ?? 'finished',
-      epoch: this.progress.epoch,
-      step: this.progress.step,
-      seconds: this.seconds(),
-    });
+    const { epoch, step } = this.progress;
+    this.emit({ type: 'end', stopped: this.stopped ?? 'finished', epoch, step, seconds: this.seconds() });
   }
 
   /** The first event of a run. */
@@ -229,11 +224,11 @@ export class Trainer<B> implements RunControl {
 
   /** One step of the optimizer and of the schedule, and what is told of it. */
   private async stepOn(group: readonly B[]): Promise<void> {
-    const { optimizer, schedule, scheduleEvery } = this.setup;
+    const { optimizer } = this.setup;
     const { lrScale = 1 } = this.progress;
     const lr = optimizer.paramGroups.map((g) => g.lr * lrScale);
     const { parts, norm } = withRates(optimizer, lrScale, () => this.runStep(group));
-    if (scheduleEvery === 'step') schedule?.step();
+    this.stepSchedule('step');
     this.unsaved = true;
     this.progress.step++;
     this.progress.batch += group.length;
@@ -241,6 +236,13 @@ export class Trainer<B> implements RunControl {
     if (this.wantsCheckpoint && this.keep) await this.saveLast();
     await pause();
     if (this.setup.signal?.aborted) this.stop('interrupted');
+  }
+
+  private stepSchedule(after: 'step' | 'epoch'): void {
+    const { schedule, scheduleEvery } = this.setup;
+    if (scheduleEvery !== after) return;
+    schedule?.step();
+    if (schedule?.restarted) this.note('the learning rate begins anew: the loss will rise for a while');
   }
 
   /** A step, with what of it must run outside of compiled programs. */
@@ -285,7 +287,7 @@ export class Trainer<B> implements RunControl {
   }
 
   private async endEpoch(): Promise<void> {
-    const { train, schedule, scheduleEvery, callbacks, evaluateTrain } = this.setup;
+    const { train, callbacks, evaluateTrain } = this.setup;
     const { progress } = this;
     const { epoch, step } = progress;
     const seconds = (performance.now() - this.epochStarted) / 1000;
@@ -303,7 +305,7 @@ export class Trainer<B> implements RunControl {
     const lr = this.optimizer.paramGroups.map((g) => g.lr);
     progress.history.push({ epoch, step, train: scores, validation: validation?.scores ?? null, lr, seconds: event.seconds });
     await this.keepBest(validation?.scores ?? (evaluateTrain ? scores : null));
-    if (scheduleEvery === 'epoch') schedule?.step();
+    this.stepSchedule('epoch');
     for (const c of callbacks) await c.onEpoch?.(event, validation, this);
     progress.epoch++;
     progress.batch = 0;

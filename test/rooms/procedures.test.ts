@@ -4,7 +4,7 @@ import { describe, test } from 'node:test';
 import { blobs, fewShotSines, TensorDataset } from '../../dist/data/index.js';
 import { crossEntropy, manualSeed, mseLoss, randn, type Tensor, tensor } from '../../dist/index.js';
 import { applyLoRA, BatchNorm1d, Linear, type Module, Parameter, ReLU, Sequential, Tanh } from '../../dist/nn/index.js';
-import { Adam, SGD, StepLR } from '../../dist/optim/index.js';
+import { Adam, CosineAnnealingWarmRestarts, SGD, StepLR } from '../../dist/optim/index.js';
 import { formatMlpTrace, type MlpLayer, mlpStep, mlpTrace } from '../../dist/testing/index.js';
 import {
   adapt,
@@ -89,6 +89,28 @@ describe('divergence', () => {
       );
     });
   }
+  test('by default warns once a level and goes on; losses below zero are judged by their distance', async () => {
+    const [events, quiet]: TrainEvent[][] = [[], []];
+    const warnings = (of: readonly TrainEvent[] = []): number => of.filter((e) => e.type === 'note' && e.level === 'warning').length;
+    const range = Array.from({ length: 29 }, (_, i) => 20 + i);
+    const model = net();
+    const optimizer = new SGD(model.parameters(), { lr: 1e-4 });
+    const result = await fit(options(model, events as TrainEvent[], { loss: broken(range, 1e3), optimizer, compile: false }));
+    assert.deepEqual([result.stopped, warnings(events)], ['finished', 1]);
+    const below = (y: Tensor, t: Tensor): Tensor => crossEntropy(y, t).sub(5);
+    const other = new SGD(model.parameters(), { lr: 1e-4 });
+    const calm = await fit(options(model, quiet as TrainEvent[], { loss: below, optimizer: other, divergence: 'stop' }));
+    assert.deepEqual([calm.stopped, warnings(quiet)], ['finished', 0]);
+  });
+  test('warm restarts are noted', async () => {
+    const events: TrainEvent[] = [];
+    const model = net();
+    const optimizer = new SGD(model.parameters(), { lr: 1e-3 });
+    const schedule = new CosineAnnealingWarmRestarts(optimizer, 10, { tMult: 2 }).per('batch');
+    await fit(options(model, events, { optimizer, schedule }));
+    const at = events.flatMap((e) => (e.type === 'note' && /begins anew/.test(e.text) ? [e.step] : []));
+    assert.deepEqual(at.length, 2, `${at}`);
+  });
   test('gives up after so many returns; options are checked', async () => {
     const events: TrainEvent[] = [];
     const model = net();
@@ -99,7 +121,7 @@ describe('divergence', () => {
     await assert.rejects(fit(options(model, [], { divergence: { factor: 1 } })), says(/divergence: factor must be/));
     await assert.rejects(
       fit(options(model, [], { divergence: 'go on' as never })),
-      says(/divergence must be 'restore' or 'stop' or options/),
+      says(/divergence must be 'note', 'restore' or 'stop' or options/),
     );
   });
 });

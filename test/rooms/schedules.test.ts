@@ -136,4 +136,16 @@ test('the range test finds where a loss diverges, and puts things back', async (
   assert.equal(result.suggested, (result.diverged as number) / 10);
   assert.deepEqual([...w.detach().toArray()], was);
   assert.equal(optimizer.paramGroups[0]?.lr, 0.01);
+  const adam = new optim.Adam([w], { lr: 0.01 });
+  const step = (): number => {
+    adam.zeroGrad();
+    const loss = w.square().sum();
+    loss.backward();
+    adam.step();
+    return loss.itemNow();
+  };
+  step();
+  const [before, after] = [JSON.stringify(adam.stateDict()), () => JSON.stringify(adam.stateDict())];
+  await optim.lrRangeTest(adam, step, { steps: 8 });
+  assert.equal(after(), before, 'state of the optimizer');
 });

@@ -20,6 +20,7 @@ import {
   lrLogging,
   plateau,
   readEvents,
+  referencePreset,
   runningMean,
   type TrainEvent,
 } from '../../dist/train/index.js';
@@ -377,4 +378,21 @@ describe('wrong options', () => {
     assert.deepEqual(readFileSync(join(runDir, 'last.safetensors')), before);
     assert.equal((await loadRun(runDir)).config.made, undefined);
   });
+});
+
+test('the reference preset: AdamW, decay, clipping, a cosine by epochs, the best weights', async () => {
+  const events: TrainEvent[] = [];
+  const preset = referencePreset({ epochs: 4 });
+  const [model, train, validation] = [network(), points(64), points(20, 2)];
+  const result = await fit({ ...preset, model, train, validation, onEvent: (e) => events.push(e) });
+  const rates = result.history.map(({ lr }) => lr[0] as number);
+  close(
+    rates,
+    [0, 1, 2, 3].map((t) => (1e-3 * (1 + Math.cos((Math.PI * t) / 4))) / 2),
+    1e-9,
+  );
+  assert.ok(events.every((e) => e.type !== 'step' || e.gradNorm !== undefined));
+  assert.equal(result.best?.monitor, 'loss');
+  const { weightDecay } = (preset.optimizer as (m: Module) => AdamW)(model).defaults;
+  assert.deepEqual([referencePreset().epochs, weightDecay], [50, 0.01]);
 });
