@@ -53,7 +53,7 @@ const other = {
   pca_lowrank: (a, b, options) => cr.pcaLowrank(a.matmul(b.mT()), withoutNull(options)),
   // Their samples are real; ours are pairs.
   ...Object.fromEntries(
-    ['hfft', 'hfft2', 'hfftn', 'irfft', 'irfft2', 'irfftn'].map((name) => [
+    ['hfft', 'irfft', 'fft', 'ifft'].flatMap((kind) => [kind, `${kind}2`, `${kind}n`]).map((name) => [
       `fft.${name}`,
       (x, options) => cr.fft[name](isTensor(x) ? cr.stack([x, x.mul(0)], { dim: -1 }) : x, withoutNull(options)),
     ]),

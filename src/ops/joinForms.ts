@@ -1,9 +1,10 @@
+import { isFloat } from '../core/dtype.js';
 import { LibError } from '../core/errors.js';
 import { broadcastShapes, contiguousStrides, formatShape, type Shape, sameShape } from '../core/shape.js';
 import { type Spec, specOf } from '../core/spec.js';
 import { meshgrid } from '../tensor/creation.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { defineOp, type Op } from './define.js';
+import { defineOp, type Op, type Random } from './define.js';
 import { cat, needTensors, stack, vstack } from './join.js';
 import { promoteAll } from './mapTyped.js';
 import { composed } from './shortRows.js';
@@ -100,4 +101,35 @@ export const blockDiag: Join = composed(
   },
   (random) => [[[random([2, 3]), random([2]), random([])]], [[random([2, 1]), random([1, 2])]]],
   { torch: 'torch.block_diag(*a[0])', errors: (random) => [[[[random([2, 2, 2])]], 'at most 2 dims']] },
+);
+
+/** Pairs (…, 2) of the broadcast parts, as {@link fft} takes them. */
+const paired =
+  (name: string, parts: (a: Tensor, b: Tensor) => readonly [Tensor, Tensor]) =>
+  (a: Tensor, b: Tensor): Tensor => {
+    if (a.dtype !== b.dtype || !isFloat(a.dtype))
+      throw new LibError('dtype', `${name}: both tensors must be of one floating type, got ${a.dtype} and ${b.dtype}.`);
+    return stack(broadcastTensors(parts(a, b)), { dim: -1 });
+  };
+const pairSamples = (random: Random): [Tensor, Tensor][] => [
+  [random([3], { low: 0.5, high: 2 }), random([2, 1])],
+  [random([], { low: 0.5, high: 2 }), random([])],
+];
+const pairErrors = (random: Random): [[Tensor, Tensor], string][] => [[[random([2]), random.integers([2], 0, 3)], 'of one floating type']];
+/** Complex numbers by their parts: pairs (…, 2). */
+export const complex: Op<[real: Tensor, imag: Tensor]> = composed(
+  'complex',
+  paired('complex', (a, b) => [a, b]),
+  pairSamples,
+  {
+    errors: pairErrors,
+    torch: 'torch.view_as_real(torch.complex(a[0], a[1]))',
+  },
+);
+/** Complex numbers by size and angle: pairs (…, 2). */
+export const polar: Op<[abs: Tensor, angle: Tensor]> = composed(
+  'polar',
+  paired('polar', (abs, angle) => [abs.mul(angle.cos()), abs.mul(angle.sin())]),
+  pairSamples,
+  { errors: pairErrors, torch: 'torch.view_as_real(torch.polar(a[0], a[1]))' },
 );

@@ -32,6 +32,7 @@ export * from './rearrange.js';
 export * from './recurrent.js';
 export * from './shuffle.js';
 export * from './softmax.js';
+export * from './spectra.js';
 export * from './split.js';
 export { chunk as unsafeChunk, split as unsafeSplit } from './split.js';
 export * from './view.js';
