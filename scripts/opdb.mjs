@@ -53,10 +53,12 @@ const other = {
   pca_lowrank: (a, b, options) => cr.pcaLowrank(a.matmul(b.mT()), withoutNull(options)),
   // Their samples are real; ours are pairs.
   ...Object.fromEntries(
-    ['hfft', 'irfft', 'fft', 'ifft'].flatMap((kind) => [kind, `${kind}2`, `${kind}n`]).map((name) => [
-      `fft.${name}`,
-      (x, options) => cr.fft[name](isTensor(x) ? cr.stack([x, x.mul(0)], { dim: -1 }) : x, withoutNull(options)),
-    ]),
+    ['hfft', 'irfft', 'fft', 'ifft']
+      .flatMap((kind) => [kind, `${kind}2`, `${kind}n`])
+      .map((name) => [
+        `fft.${name}`,
+        (x, options) => cr.fft[name](isTensor(x) ? cr.stack([x, x.mul(0)], { dim: -1 }) : x, withoutNull(options)),
+      ]),
   ),
   _segment_reduce: (x, reduce, options) => cr.segmentReduce(x, reduce, withoutNull(options)),
   where: (x, mask, y) => cr.where(mask, x, y),

@@ -95,7 +95,7 @@ close();
 const entry = ([name, signature]) => {
   const key = /^\w+$/.test(name) ? name : `'${name}'`;
   const line = `  ${key}: '${signature}',\n`;
-  return line.length <= 141 || key.length <= 2 ? line : `  ${key}:\n    '${signature}',\n`;
+  return line.length <= 141 || key.length <= 4 ? line : `  ${key}:\n    '${signature}',\n`;
 };
 const text = `/** Made by scripts/signatures.mjs from the types of the ops: what each takes, in the language of kinds.ts. */
 export const signatures: Readonly<Record<string, string>> = {

@@ -14,7 +14,7 @@ const rowIntegers = new Set(
   `ranges dim dims dim0 dim1 dim2 dimA dimB axis start end step index length size sizes shape diagonal offset k n num steps stride dilation
   groups kernelSize padding outputPadding outputSize numClasses repeats shifts split chunks sections unfoldDim startDim endDim blankIdx
   ignoreIndex paddingIdx factor decimals N axis0 axis1 batchSizes bins blank destination source divisorOverride edgeOrder embedDimToCheck ind
-  inputLengths targetLengths minlength niter normalizedShape numGroups numHeads numLayers pads r storageOffset strides pcaLowrank.q
+  inputLengths targetLengths minlength niter normalizedShape numGroups numHeads numLayers nFft hopLength winLength pads r storageOffset strides pcaLowrank.q
   svdLowrank.q mvlgamma.p`.split(/\s+/),
 );
 /** The same of everything else; `-owner.name` is a fraction all the same. */

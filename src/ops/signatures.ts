@@ -315,7 +315,7 @@ export const signatures: Readonly<Record<string, string>> = {
   isneginf: 'x:T',
   isposinf: 'x:T',
   isreal: 'x:T',
-  istft: 'spectra:T nFft:n options?:{length:i hopLength:r winLength:r window:T|z center:b normalized:b onesided:b}',
+  istft: 'spectra:T nFft:i options?:{length:i hopLength:i winLength:i window:T|z center:b normalized:b onesided:b}',
   klDiv: 'x:T target:T options?:{reduction:<batchmean,mean,none,sum> logTarget:b}',
   kron: 'a:T b:T',
   kthvalue: 'x:T k:i options?:{dim:i keepdim:b}',
@@ -628,8 +628,7 @@ export const signatures: Readonly<Record<string, string>> = {
   stack: 'tensors:[T] options?:{dim:i}',
   std: 'x:T options?:{correction:r dim:[i]|i keepdim:b}',
   stdMean: 'x:T options?:{correction:r dim:[i]|i keepdim:b}',
-  stft:
-    'x:T nFft:n options?:{padMode:<circular,constant,reflect,replicate> alignToWindow:b returnComplex:b hopLength:r winLength:r window:T|z center:b normalized:b onesided:b}',
+  stft: 'x:T nFft:i options?:{padMode:<circular,constant,reflect,replicate> alignToWindow:b returnComplex:b hopLength:i winLength:i window:T|z center:b normalized:b onesided:b}',
   storageOffset: 'x:T',
   sub: 'a:T b:T|n options?:{alpha:n}',
   sum: 'x:T options?:{keepdim:b dtype:<bfloat16,bool,float16,float32,float64,int32,uint8> dim:[i]|i}',
