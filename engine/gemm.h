@@ -98,6 +98,7 @@ template <class T> struct Pass {
   T* packedA;
   T* packedB;
   int top, j0, nc, k0, kc;                         // top: the first row in packedA
+  int mine;                                        // columns from here on are another worker's
   bool last;
   NextRows<T>& ahead;
   bool* there;                                     // which panels of B are packed: the others are when they are first needed
@@ -107,7 +108,7 @@ template <class T> struct Pass {
     constexpr int L = lanes<T>, W = panelWidth<T>;
     const T* from = b.data + k0 * b.row + j0 * b.col;
     T* const to = packedB - (packB ? 0 : int64_t(j) * kc);
-    const int end = min(nc, j + PACK * W), whole = b.col == 1 ? (end - j) / W : 0;
+    const int end = min(j < mine ? mine : nc, j + PACK * W), whole = b.col == 1 ? (end - j) / W : 0;
     pack_runs(from + j, b.row, whole, kc, to + int64_t(j) * kc, W);
     for (int i = j; i < end; i += W) {
       there[i / W] = true;
@@ -228,6 +229,11 @@ struct Cuts {
   int panels, columns, down, across;
   int panel(int part) const { return int(int64_t(panels) * part / down); }
   int column(int part) const { return int(int64_t(columns) * part / across); }
+  // The end of the columns' parts in a worker's run of tasks, as parallel() deals them out: those of one part are neighbours.
+  int mine(int64_t task, int threads) const {
+    const int64_t tasks = int64_t(down) * across, runs = min<int64_t>(threads, tasks), run = ((task + 1) * runs - 1) / tasks;
+    return int((tasks * (run + 1) / runs + down - 1) / down);
+  }
 };
 
 // The rows of A behind [first, end), or the first ones of the next slice.
@@ -252,7 +258,7 @@ template <class T> NOINLINE void multiply(const MatMul<T>& job, Strided<T> a, St
   constexpr int W = panelWidth<T>, L = lanes<T>;
   const int m = job.m, n = job.n, k = job.k;
   const auto distant = [](int64_t row) { return row * int64_t(sizeof(T)) % 4096 == 0; };    // rows share a few lines of the cache
-  const bool packA = n > 4 * W && int64_t(m) * k * sizeof(T) > (a.col != 1 ? 16 : distant(a.row) ? 48 : 256) * 1024;
+  const bool packA = n >= 4 * W + (m < 256) && int64_t(m) * k * sizeof(T) > (a.col != 1 ? 16 : distant(a.row) ? 48 : 256) * 1024;
   const int64_t bytesB = int64_t(n) * k * sizeof(T);
   const int direct = (distant(b.row) || bytesB > 2048 * 1024 ? 4 : DIRECT) * MR;  // with fewer rows, packing costs more than it saves
   const bool packB = b.col != 1 || (m > direct && bytesB > 32 * 1024);
@@ -271,17 +277,19 @@ template <class T> NOINLINE void multiply(const MatMul<T>& job, Strided<T> a, St
   for (int j0 = 0; j0 < n; j0 += NC)
     for (int slice = 0; slice < slices; ++slice) {
       const int nc = min(NC, n - j0), columns = (nc + W - 1) / W, k0 = slice * depth, kc = min(depth, k - k0);
-      const int parts = job.epilogue ? columns / (byRows || alone ? 16 : 4) : alone ? 1 : !byRows ? TASKS * threads : packA || packB ? 1 : 2;
+      const int wide = job.epilogue ? byRows || alone ? columns / 16 : max(columns / 4, threads) : 0;
+      const int parts = job.epilogue ? wide : alone ? 1 : !byRows ? TASKS * threads : packA || packB ? 1 : 2;
       const Cuts cuts{panels.count, columns, down, max(1, min(parts, columns))};
       for (int i = 0; i < threads; ++i) own[i] = {};
       spread(alone, worker, int64_t(cuts.down) * cuts.across, [&](int64_t task, int who) {
         const int part = int(byRows ? task / cuts.across : task % cuts.down), column = int(byRows ? task % cuts.across : task / cuts.down);
         const int first = cuts.panel(part), end = cuts.panel(part + 1);
         T* const packed = static_cast<T*>(pool_scratch(who, size_t(sizeA + sizeB) * sizeof(T) + size_t(columns), SHARED));
+        const int stop = byRows ? nc : min(nc, cuts.column(cuts.mine(task, threads)) * W);
         NextRows<T> ahead;
         if constexpr (NEAR > 0)
           if (packA && packB && int64_t(nc) * kc * sizeof(T) <= NEAR) ahead = what_follows(job, a, panels, first, end, k0, kc);
-        const Pass<T> pass{job, a, b, packA, packB, packed, packed + sizeA, panels.start(first), j0, nc, k0, kc, k0 + kc == k, ahead,
+        const Pass<T> pass{job, a, b, packA, packB, packed, packed + sizeA, panels.start(first), j0, nc, k0, kc, stop, k0 + kc == k, ahead,
                            reinterpret_cast<bool*>(packed + sizeA + sizeB)};
         Own& mine = own[alone ? 0 : who];
         if (!mine.begun)
