@@ -133,6 +133,45 @@ template <class T> void scan_lines(const Scan& s, By by, const int64_t* at) {
   }
 }
 
+#if CHAINRULE_AVX512 || CHAINRULE_AVX2
+constexpr bool IN_LANES = true;
+
+// Lane i + BY takes lane i; `front` comes in before them.
+template <int BY> INLINE vd behind(vd v, vd front) {
+#if CHAINRULE_AVX512
+  if constexpr (BY == 1) return __builtin_shufflevector(v, front, 8, 0, 1, 2, 3, 4, 5, 6);
+  else if constexpr (BY == 2) return __builtin_shufflevector(v, front, 8, 8, 0, 1, 2, 3, 4, 5);
+  else return __builtin_shufflevector(v, front, 8, 8, 8, 8, 0, 1, 2, 3);
+#else
+  if constexpr (BY == 1) return __builtin_shufflevector(v, front, 4, 0, 1, 2);
+  else return __builtin_shufflevector(v, front, 4, 4, 0, 1);
+#endif
+}
+
+// Sums or products of a line of float32, a vector at a time: of its lanes, then with what came before.
+template <By by> void scan_lanes(const float* x, float* y, int32_t n) {
+  typedef float Floats __attribute__((vector_size(LANES_D * 4), aligned(4), may_alias));
+  const vd none = broadcast(by == SUM ? -0.0 : 1.0);
+  const auto join = [](vd a, vd b) { return by == SUM ? a + b : a * b; };
+  vd before = none;
+  int32_t i = 0;
+  for (; i + LANES_D <= n; i += LANES_D) {
+    vd v = __builtin_convertvector(*reinterpret_cast<const Floats*>(x + i), vd);
+    v = join(v, behind<1>(v, none));
+    v = join(v, behind<2>(v, none));
+    if constexpr (LANES_D == 8) v = join(v, behind<4>(v, none));
+    v = join(v, before);
+    *reinterpret_cast<Floats*>(y + i) = __builtin_convertvector(v, Floats);
+    before = broadcast(v[LANES_D - 1]);
+  }
+  double total = before[0];
+  for (; i < n; ++i) y[i] = float(total = by == SUM ? total + x[i] : total * x[i]);
+}
+#else
+constexpr bool IN_LANES = false;
+template <By by> void scan_lanes(const float*, float*, int32_t) {}
+#endif
+
 int64_t size_of(int64_t x) { return x < 0 ? -x : x; }
 
 template <class T> void scan_all(const Scan& s, By by) {
@@ -142,7 +181,9 @@ template <class T> void scan_all(const Scan& s, By by) {
   const int64_t side = columns ? s.dims[s.rank - 1] : 1, width = side < BLOCK ? side : BLOCK, strips = (side + width - 1) / width;
   const int rank = columns ? s.rank - 1 : s.rank;
   const int64_t units = product(s.dims, rank) * strips, work = width * s.length;
-  const bool abreast = !blocks && s.rank > 0 && (by == SUM || by == PROD);
+  const bool folds = !blocks && (by == SUM || by == PROD);
+  const bool lanes = folds && IN_LANES && s.x.dtype == FLOAT32 && s.y.dtype == FLOAT32 && s.along(s.x) == 1 && s.along(s.y) == 1;
+  const bool abreast = folds && !lanes && s.rank > 0;
   const int64_t least = work >= GRAIN ? 1 : GRAIN / work + 1, grain = abreast ? quotient_up(least, ABREAST) * ABREAST : least;
   parallel((units + grain - 1) / grain, [&](int64_t task, int) {
     Walk<3> walk = {rank, s.dims, {s.x.strides, s.y.strides, s.winners ? s.indices.strides : s.y.strides}, {}, {}};
@@ -159,7 +200,10 @@ template <class T> void scan_all(const Scan& s, By by) {
       if (strip == 0 || unit == task * grain) walk.seek(unit / strips);
       const int64_t at[3] = {walk.offset[0] + first * s.across(s.x), walk.offset[1] + first * s.across(s.y),
                              walk.offset[2] + (s.winners ? first * s.across(s.indices) : 0)};
-      if (blocks) scan_columns<T>(s, by, at, int(side - first < width ? side - first : width));
+      if (lanes) {
+        const auto scan_of = by == SUM ? scan_lanes<SUM> : scan_lanes<PROD>;
+        scan_of(reinterpret_cast<const float*>(element(s.x, at[0])), reinterpret_cast<float*>(element(s.y, at[1])), s.length);
+      } else if (blocks) scan_columns<T>(s, by, at, int(side - first < width ? side - first : width));
       else scan_line<T>(s, by, at);
     }
   });

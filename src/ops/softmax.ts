@@ -24,10 +24,9 @@ const prepared = (op: string, x: Tensor, { dim = -1, dtype }: SoftmaxOptions = {
   return { inputs: [from], params: { dim: resolveDim(op, dim, x.ndim) } };
 };
 
-/** Expressions over (x, max, Σ e^(x - max)) and over (gradient, result, sum). */
+/** Expressions over (x, max) and over (gradient, result, sum). */
 const shifted = input(0).sub(input(1));
 const power = shifted.exp();
-const forward = { softmax: power.div(input(2)), logSoftmax: shifted.sub(input(2).log()) } as const;
 const backward = { softmax: input(1).mul(input(0).sub(input(2))), logSoftmax: input(0).sub(input(1).exp().mul(input(2))) } as const;
 const product = input(0).mul(input(1));
 
@@ -52,8 +51,9 @@ export const softmax: Softmax = defineCustom({
     const a = x as Tensor;
     const dims = a.ndim === 0 ? [] : [dim];
     const most = maxOver(a, dims);
-    const total = fuseSum('softmax', [a, most], power, dims, { keepdim: true });
-    return [fuse('softmax', [a, most, total], forward.softmax)];
+    const powers = fuse('softmax', [a, most], power);
+    const total = fuseSum('softmax', [powers], input(0), dims, { keepdim: true });
+    return [fuse('softmax', [powers, fuse('softmax', [total], input(0).reciprocal())], product)];
   },
   keeps: [0],
   grad: ([g], { output: y, params: { dim } }) => {
@@ -77,7 +77,7 @@ export const logSoftmax: Softmax = defineCustom({
     const dims = a.ndim === 0 ? [] : [dim];
     const most = maxOver(a, dims);
     const total = fuseSum('logSoftmax', [a, most], power, dims, { keepdim: true });
-    return [fuse('logSoftmax', [a, most, total], forward.logSoftmax)];
+    return [fuse('logSoftmax', [a, most, fuse('logSoftmax', [total], input(0).log())], shifted.sub(input(2)))];
   },
   keeps: [0],
   grad: ([g], { output: y, params: { dim } }) => {
