@@ -71,6 +71,28 @@ template <class S> void move_transposed(const CopyStep& c, char* out, const char
   transpose_patch(reinterpret_cast<const S*>(x), reinterpret_cast<S*>(out), c.column_stride(c.x), c.row_stride(c.out), rows, columns);
 }
 
+INLINE vi reversed(vi v) {
+#if CHAINRULE_AVX512
+  return __builtin_shufflevector(v, v, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+#elif CHAINRULE_AVX2
+  return __builtin_shufflevector(v, v, 7, 6, 5, 4, 3, 2, 1, 0);
+#else
+  return __builtin_shufflevector(v, v, 3, 2, 1, 0);
+#endif
+}
+
+// Rows that are read, or written, from their ends.
+void move_backwards(const CopyStep& c, char* out, const char* x, int rows, int columns) {
+  if (c.column_stride(c.out) == -1) out -= 4 * int64_t(columns - 1), x += 4 * int64_t(columns - 1);
+  for (int r = 0; r < rows; ++r) {
+    int32_t* const to = reinterpret_cast<int32_t*>(out) + int64_t(r) * c.row_stride(c.out);
+    const int32_t* const from = reinterpret_cast<const int32_t*>(x) + int64_t(r) * c.row_stride(c.x);
+    int i = 0;
+    for (; i + LANES <= columns; i += LANES) store(to + i, reversed(load(from - i - (LANES - 1))));
+    for (; i < columns; ++i) to[i] = from[-i];
+  }
+}
+
 template <class S> void move_strided(const CopyStep& c, char* out, const char* x, int rows, int columns) {
   const int64_t to_column = c.column_stride(c.out), from_column = c.column_stride(c.x);
   const int64_t to_row = c.row_stride(c.out), from_row = c.row_stride(c.x);
@@ -85,6 +107,7 @@ template <class S> void move_strided(const CopyStep& c, char* out, const char* x
 template <class S> void move_tiles(const CopyStep& c) {
   const bool along = c.column_stride(c.out) == 1;
   if (along && c.column_stride(c.x) == 1) for_tiles(c, c.columns < 1024 ? quotient_up(4096, c.columns) : 1, 65536, move_rows);
+  else if (sizeof(S) == 4 && c.column_stride(c.out) * c.column_stride(c.x) == -1) for_tiles(c, 16, 65536, move_backwards);
   else if (along && c.row_stride(c.x) == 1) for_tiles(c, 256, 256, move_transposed<S>);
   else for_tiles(c, 16, 1024, move_strided<S>);
 }

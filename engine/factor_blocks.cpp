@@ -110,7 +110,13 @@ void give_narrow(const double* from, int ld, int rows, int cols, double* to) {
 }
 
 void swap_numbers(double* x, double* y, int n) {
-  for (int i = 0; i < n && x != y; ++i) {
+  if (x == y) return;
+  int i = 0;
+  for (; i + LANES_D <= n; i += LANES_D) {
+    const vd kept = load(x + i);
+    store(x + i, load(y + i)), store(y + i, kept);
+  }
+  for (; i < n; ++i) {
     const double kept = x[i];
     x[i] = y[i], y[i] = kept;
   }
@@ -121,8 +127,11 @@ int lu_narrow(double* p, int rows, int cols, int32_t* pivots) {
   int info = 0;
   for (int c = 0; c < cols; ++c) {
     int best = c;
-    for (int r = c + 1; r < rows; ++r)
-      if (magnitude(p[Index(r) * NARROW + c]) > magnitude(p[Index(best) * NARROW + c])) best = r;
+    double most = magnitude(p[Index(c) * NARROW + c]);
+    for (int r = c + 1; r < rows; ++r) {
+      const double size = magnitude(p[Index(r) * NARROW + c]);
+      if (size > most) most = size, best = r;
+    }
     pivots[c] = best;
     double* const row = p + Index(c) * NARROW;
     swap_numbers(row, p + Index(best) * NARROW, NARROW);

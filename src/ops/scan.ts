@@ -90,7 +90,7 @@ export const cumprod: Scan = scanRow('cumprod', 'prod', {
     if (isRecorded([x])) return [productSlopes(g, x, dim)];
     // Before the first zero the product can be divided by the element; at it, the product without it is made anew; beyond, all is 0.
     const zero = x.detach().eq(0);
-    const first = zero.logicalAnd(zero.cumsum(dim).eq(1));
+    const first = zero.logicalAnd(zero.to(x.dtype).cumsum(dim).eq(1));
     const without = reverseSum(g.mul(first.where(1, x).cumprod(dim)), dim);
     const divided = reverseSum(g.mul(output), dim).div(zero.where(1, x));
     return [zero.where(first.where(without, 0), divided)];
