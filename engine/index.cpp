@@ -171,6 +171,23 @@ template <int by, class S, class T> int64_t put_line(const Line& line) {
   return -1;
 }
 
+#ifndef __wasm__
+// Sums of TOGETHER lines with the same indices, whose outputs and sources lie so far apart: an index is looked at once for all.
+constexpr int TOGETHER = 4;
+int64_t add_together(const Line& line, int64_t out_line, int64_t src_line) {
+  float* const out = reinterpret_cast<float*>(line.out);
+  const float* src = reinterpret_cast<const float*>(line.src);
+  for (int64_t k = 0; k < line.length; ++k, src += line.src_step) {
+    const int64_t at = place(line.index[k * line.index_step], line.size, line.wrap);
+    if (at < 0) return k;
+    float* const to = out + at * line.out_step;
+#pragma GCC unroll 4
+    for (int i = 0; i < TOGETHER; ++i) to[i * out_line] += src[i * src_line];
+  }
+  return -1;
+}
+#endif
+
 struct ScatterStep {
   int by;
   bool wrap;
@@ -220,6 +237,17 @@ void scatter_part(const ScatterStep& s, int64_t first, int64_t last, int64_t col
     const int32_t* const index = s.index.as<const int32_t>() + outer.offset[1];
     char* const to = s.out.data + (outer.offset[0] + column * out_step) * s.bytes;
     const char* const from = s.src.data + (outer.offset[2] + column * src_step) * s.bytes;
+#ifndef __wasm__
+    const int32_t lines = s.outer_rank > 0 ? s.dims[s.outer_rank - 1] : 1;
+    if (s.put == put_line<SUM, float, float> && s.inner_rank == 0 && lines >= TOGETHER && s.index.strides[s.outer_rank - 1] == 0 &&
+        last - o >= TOGETHER && remainder_of(o, lines) + TOGETHER <= lines) {
+      const int64_t k = add_together({index, index_step, s.length, s.size, s.wrap, to, s.stride, 0, from, from_step},
+                                     s.out.strides[s.outer_rank - 1], s.src.strides[s.outer_rank - 1]);
+      if (k >= 0) return s.bad->note(outer.offset[2] + k * from_step, index[k * index_step]);
+      for (int i = 1; i < TOGETHER; ++i) ++o, outer.advance();
+      continue;
+    }
+#endif
     if (s.inner_rank == 0) {
       const int64_t k = s.put({index, index_step, s.length, s.size, s.wrap, to, s.stride, 0, from, from_step});
       if (k >= 0) return s.bad->note(outer.offset[2] + k * from_step, index[k * index_step]);
