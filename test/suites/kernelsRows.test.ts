@@ -21,6 +21,10 @@ const windows: readonly (readonly [number, number, number, number, number])[] = 
   ...[2, 3, 4, 9].map((height) => [height, 12, 2, 2, 0] as const),
   ...[7, 28, 33, 70].map((width) => [9, width, 3, 2, 1] as const),
   ...[5, 40].map((width) => [7, width, 2, 1, 1] as const),
+  [24, 40, 8, 8, 0], // so wide that a window is read by rows
+  [20, 45, 5, 5, 0],
+  [19, 60, 17, 17, 0],
+  [18, 40, 6, 4, 2],
 ];
 
 const geometryOf = (planes: number, [height, width, kernel, stride, padding]: (typeof windows)[number]): WindowGeometry => {
@@ -72,6 +76,54 @@ describe('rows', { skip }, () => {
       const kernel: Kernel = { family: 'window', by: 'maxAdjoint', divisor: 'real', geometry };
       const into = sliceOf(r.dense('float32', [2, 4, ...x.slice(2)]), [2, 4, ...x.slice(2)], x);
       check(kernel, [gradient, r.values('int32', y, winners)], [into]);
+    }
+  });
+
+  test('gradients of means over windows of one column', () => {
+    const r = new Random(15);
+    for (const [high, padding, stride] of [
+      [5, 2, 1],
+      [4, 1, 2],
+    ] as const) {
+      const out = Math.floor((9 + 2 * padding - high) / stride) + 1;
+      const sizes = { kernel: [1, high, 1], stride: [1, stride, 1], padding: [0, padding, 0], dilation: [1, 1, 1] } as const;
+      const geometry: WindowGeometry = { planes: 3, input: [1, 9, 700], output: [1, out, 700], ...sizes, adaptive: false };
+      for (const divisor of ['padded', 'real'] as const) {
+        const kernel: Kernel = { family: 'window', by: 'meanAdjoint', divisor, geometry };
+        check(kernel, [r.dense('float32', [3, out, 700])], [r.dense('float32', [3, 9, 700])], { terms: 20 });
+      }
+    }
+  });
+
+  test('running sums and products of lines of every length, and rows that are read or written backwards', () => {
+    const r = new Random(16);
+    for (const n of [1, 2, 7, 8, 9, 16, 31, 33, 300]) {
+      for (const by of ['sum', 'prod'] as const) {
+        const kernel: Kernel = { family: 'scan', by, dim: 1 };
+        check(kernel, [r.dense('float32', [11, n], 'unit')], [r.dense('float32', [11, n])], { terms: 4 });
+        check(kernel, [r.view('float32', [11, n], 'unit')], [r.view('float32', [11, n])], { terms: 4 });
+      }
+      const mirrored = (): Operand => {
+        const whole = r.dense('float32', [5, n]);
+        return { ...whole, spec: specOf('float32', [5, n], [n, -1]), offset: n - 1 };
+      };
+      check({ family: 'copy' }, [mirrored()], [r.dense('float32', [5, n])]);
+      check({ family: 'copy' }, [r.dense('float32', [5, n])], [mirrored()]);
+    }
+  });
+
+  test('sums scattered by indices that several lines share', () => {
+    const r = new Random(17);
+    for (const lines of [3, 4, 7, 9]) {
+      const places = r.values(
+        'int32',
+        [2, 1, 50],
+        Array.from({ length: 100 }, () => r.below(13)),
+      );
+      const index: Operand = { ...places, spec: specOf('int32', [2, lines, 50], [50, 0, 1]) };
+      const kernel: Kernel = { family: 'scatter', dim: 2, by: 'sum', wrap: false };
+      const [self, values] = [r.dense('float32', [2, lines, 13]), r.dense('float32', [2, lines, 50])];
+      check(kernel, [self, index, values], [r.dense('float32', [2, lines, 13])], { terms: 100 });
     }
   });
 
