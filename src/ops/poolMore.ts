@@ -259,8 +259,9 @@ export const localResponseNorm: Op<[x: Tensor, size: number, options?: LocalResp
       throw new LibError('shape', `localResponseNorm: the input must be (batch, channels, …), got shape ${formatShape(x.shape)}.`);
     if (!Number.isInteger(size) || size < 1)
       throw new LibError('value', `localResponseNorm: size must be a positive integer, got ${size}.`);
+    if (x.size === 0) return x.mul(1);
     const [n, channels] = [x.sizeAt(0), x.sizeAt(1)];
-    const planes = x.square().reshape([n, 1, channels, x.size === 0 ? 0 : -1]); // windows of channels, of each pixel
+    const planes = x.square().reshape([n, 1, channels, -1]); // windows of channels, of each pixel
     const means = average('localResponseNorm', 2, planes, [size, 1], { stride: 1, padding: [Math.floor(size / 2), 0] });
     const mean = means.narrow(2, 0, channels).reshape(x.shape); // an even size has one window more
     const base = scalar(0).mul(input(1)).add(scalar(1));
@@ -271,6 +272,7 @@ export const localResponseNorm: Op<[x: Tensor, size: number, options?: LocalResp
   *samples(random): Iterable<[x: Tensor, size: number, options?: LocalResponseNormOptions]> {
     yield [random([2, 5, 3]), 3];
     yield [random([2, 4, 2, 2]), 2, { alpha: 0.5, beta: 0.5, k: 2 }];
+    yield [random([0, 2, 3]), 2];
   },
   *errors(random): Iterable<readonly [[x: Tensor, size: number, options?: LocalResponseNormOptions], string]> {
     yield [[random([2, 5]), 3], '(batch, channels, …)'];
