@@ -35,11 +35,16 @@ export async function buildBrowser() {
   return { summary: `${sources.length} modules without ${Math.round(saved / 1000)} kB of samples` };
 }
 
-/** Errors are thrown by a call, which bundlers write shorter: it may stand in expressions. */
+/** Errors are thrown by a call, which bundlers write shorter: it may stand in expressions. Each code that occurs often has its own. */
 function withShortErrors(text) {
   const imports = /^import \{ ([^}]*\bLibError\b[^}]*) \} from '([^']*core\/errors\.js|\.\/errors\.js)';$/m;
-  return imports.test(text) ? text.replace(imports, "import { $1, raise } from '$2';").replaceAll('throw new LibError(', 'raise(') : text;
+  if (!imports.test(text)) return text;
+  const names = Object.values(raisers).join(', ');
+  return text
+    .replace(imports, `import { $1, raise, ${names} } from '$2';`)
+    .replace(/throw new LibError\((\s*'(\w+)',\s*)?/g, (_, first = '', code) => (raisers[code] ? `${raisers[code]}(` : `raise(${first}`));
 }
+const raisers = { shape: 'raiseShape', value: 'raiseValue', dtype: 'raiseDtype', option: 'raiseOption', index: 'raiseIndex' };
 
 /** What bundlers and compression cannot see: composites that are a name and a function, numbers by their short names, fields. */
 function withShortForms(text) {

@@ -18,6 +18,17 @@ export function raise(code: ErrorCode, message: string, hint?: string): never {
   throw new LibError(code, message, hint);
 }
 
+const raising =
+  (code: ErrorCode) =>
+  (message: string, hint?: string): never =>
+    raise(code, message, hint);
+/** {@link raise} with the codes that occur most. */
+export const raiseShape: (message: string, hint?: string) => never = raising('shape');
+export const raiseValue: typeof raiseShape = raising('value');
+export const raiseDtype: typeof raiseShape = raising('dtype');
+export const raiseOption: typeof raiseShape = raising('option');
+export const raiseIndex: typeof raiseShape = raising('index');
+
 /** A kernel met data it cannot work on. Backends know no ops: whoever ran the kernel adds the op's name. */
 export class KernelError extends Error {
   constructor(
