@@ -14,6 +14,8 @@ export interface DataLoaderOptions<T, B> extends CollateOptions {
   readonly dropLast?: boolean;
   /** Decides the order instead of `shuffle`. */
   readonly sampler?: Sampler;
+  /** Decides what makes up each batch (buckets of like lengths, one of each class): instead of batchSize, shuffle, sampler and dropLast. */
+  readonly batchSampler?: Pick<BatchSampler, 'length' | 'batchSize' | 'batches'>;
   /** Makes a batch of items. Default: {@link defaultCollate}, or the dataset's own `getBatch`. */
   readonly collate?: (items: readonly T[]) => B;
   /** Changes each batch: normalization, augmentation. */
@@ -41,7 +43,7 @@ export class DataLoader<T, B = Collated<T>> implements Iterable<B>, AsyncIterabl
   /** The number of the next epoch. */
   epoch = 0;
   private readonly key: Key | null;
-  private readonly batches: BatchSampler;
+  private readonly batches: Pick<BatchSampler, 'length' | 'batches'>;
   private readonly collate: ((items: readonly T[]) => B) | null;
   private readonly transform: ((batch: B) => B) | null;
   private readonly prefetch: number;
@@ -51,7 +53,11 @@ export class DataLoader<T, B = Collated<T>> implements Iterable<B>, AsyncIterabl
     readonly dataset: Dataset<T> | AsyncDataset<B>,
     options: DataLoaderOptions<T, B> = {},
   ) {
-    const { batchSize = 1, shuffle = false, dropLast = false, sampler, collate, transform, seed } = options;
+    const { batchSampler, shuffle = false, dropLast = false, sampler, collate, transform, seed } = options;
+    const { batchSize = batchSampler?.batchSize ?? 1 } = options;
+    const others = (['batchSize', 'shuffle', 'sampler', 'dropLast'] as const).filter((key) => options[key] !== undefined);
+    if (batchSampler && others.length > 0)
+      throw new LibError('option', `DataLoader: batchSampler decides about all of a batch, got ${others.join(', ')} beside it.`);
     const { prefetch = isAsync(dataset) ? 2 : 0 } = options;
     checkBatchSize('DataLoader', batchSize);
     if (dataset.length === 0) throw new LibError('data', 'DataLoader: the dataset must have items, got an empty one.');
@@ -63,8 +69,8 @@ export class DataLoader<T, B = Collated<T>> implements Iterable<B>, AsyncIterabl
     const order =
       sampler ?? (shuffle ? new RandomSampler(dataset.length, seed === undefined ? {} : { seed }) : new SequentialSampler(dataset.length));
     this.key = order instanceof RandomSampler ? order.key : null;
-    this.batches = new BatchSampler(order, batchSize, dropLast);
-    if (this.batches.length === 0) {
+    this.batches = batchSampler ?? new BatchSampler(order, batchSize, dropLast);
+    if (!batchSampler && this.batches.length === 0) {
       const hint = 'use a smaller batchSize or keep the last batch.';
       throw new LibError('data', `DataLoader: dropLast must leave a batch, got ${order.length} items and batchSize ${batchSize}.`, hint);
     }

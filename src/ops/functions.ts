@@ -8,7 +8,7 @@ export * from './countDraws.js';
 export * from './einsum.js';
 export * from './join.js';
 export * from './joinForms.js';
-export { chainMatmul } from './linalgProducts.js';
+export { chainMatmul, type VanderOptions, vandermonde as vander } from './linalgProducts.js';
 export * from './lossTasks.js';
 export * from './numeric.js';
 export { bernoulli, dropout, multinomial, normal, randintLike, randLike, randnLike } from './random.js';

@@ -230,6 +230,32 @@ export const vander: Op<[x: Tensor, options?: { readonly N?: number }]> = define
   },
 });
 
+export interface VanderOptions {
+  /** Powers of each element. Default: as many as elements. */
+  readonly N?: number;
+  /** From x⁰ upwards, instead of down to it. Default false. */
+  readonly increasing?: boolean;
+}
+/** Powers of the elements of a vector as rows, highest first: (k, N). {@link vander} of `linalg` begins with the lowest. */
+export const vandermonde: Op<[x: Tensor, options?: VanderOptions]> = defineComposite({
+  name: 'vander',
+  compose(x: Tensor, { N = x.size, increasing = false }: VanderOptions = {}) {
+    if (x.ndim !== 1) throw new LibError('shape', `vander: the tensor must have 1 dim, got shape ${formatShape(x.shape)}.`);
+    const rows = N === 1 ? x.mul(0).add(1).unsqueeze(1) : vander(x, { N });
+    return increasing ? rows : rows.flip(1);
+  },
+  torch: { call: 'torch.vander(a[0], **{"N" if k == "_n" else k: v for k, v in o.items()})' },
+  *samples(random): Iterable<[x: Tensor, options?: VanderOptions]> {
+    yield [random([3])];
+    yield [random([3]), { N: 4, increasing: true }];
+    yield [random([2]), { N: 1 }];
+  },
+  *errors(random): Iterable<readonly [[x: Tensor, options?: VanderOptions], string]> {
+    yield [[random([2, 3])], 'must have 1 dim'];
+    yield [[random([3]), { N: 0 }], 'greater than 1'];
+  },
+});
+
 export interface AlongOptions {
   /** Default -1. */
   readonly dim?: number;

@@ -677,6 +677,7 @@ export const signatures: Readonly<Record<string, string>> = {
   unsqueezeCopy: 'x:T dim:i',
   upsampleBilinear: 'x:T options:{size:[i]|i scaleFactor:[r]|r}',
   upsampleNearest: 'x:T options:{size:[i]|i scaleFactor:[r]|r}',
+  vander: 'x:T options?:{N:i increasing:b}',
   var: 'x:T options?:{correction:r dim:[i]|i keepdim:b}',
   varMean: 'x:T options?:{correction:r dim:[i]|i keepdim:b}',
   vdot: 'a:T b:T',

@@ -55,6 +55,27 @@ describe('DataLoader', () => {
     assert.notDeepEqual(seen.flat(), sorted(seen.flat()));
   });
 
+  test('a batch sampler decides what makes up batches', () => {
+    const halves = {
+      length: 2,
+      batchSize: 3,
+      *batches(epoch: number) {
+        for (const from of [3, 0]) yield Int32Array.from([0, 1, 2], (i) => ((i + epoch) % 3) + from);
+      },
+    };
+    const loader = new DataLoader(numbers(6), { batchSampler: halves });
+    assert.deepEqual([loader.length, loader.batchSize], [2, 3]);
+    assert.deepEqual(labels(loader), [
+      [3, 4, 5],
+      [0, 1, 2],
+    ]);
+    assert.deepEqual(labels(loader), [
+      [4, 5, 3],
+      [1, 2, 0],
+    ]);
+    assert.throws(() => new DataLoader(numbers(6), { batchSampler: halves, shuffle: true }), /decides about all of a batch, got shuffle/);
+  });
+
   test('rows stay together', () => {
     for (const [x, y] of new DataLoader(numbers(9), { batchSize: 4, shuffle: true, seed: 1 })) {
       const rows = x.tolist() as number[][];
