@@ -60,9 +60,11 @@ template <class T> constexpr int panelWidth = NV * lanes<T>;
 #if CHAINRULE_AVX512
 constexpr int KC = 256;                            // rows of a B panel: it fits L1 beside one of A, and C is not revisited too often
 constexpr int DIRECT = 22;                         // panels of rows that read B where it lies
+constexpr int TOGETHER = 15;                       // from so many on, and matrices of 128 kB, it pays to pack both
 #else
 constexpr int KC = 384;
 constexpr int DIRECT = 30;
+constexpr int TOGETHER = 1 << 20;
 #endif
 constexpr int MC = 240, NC = 4096;                 // packed A block in L2 with room to spare, packed B in L3
 constexpr int TASKS = 8, ROW_TASKS = 4;            // for every thread: enough to even out, few enough to pack little twice
@@ -119,7 +121,7 @@ template <class T> struct Pass {
 
   // Rows [first, end) of row panels of A.
   void pack_rows(const RowPanels& panels, int first, int end) const {
-    for (; MR <= lanes<T> && a.row == 1 && a.col >= lanes<T> && first < end; first += min(PACK, end - first)) {
+    for (; PACKED_ROWS <= lanes<T> && a.row == 1 && a.col >= lanes<T> && first < end; first += min(PACK, end - first)) {
       const int i = panels.start(first), count = min(PACK, end - first);
       int rows[PACK];
       for (int q = 0; q < count; ++q) rows[q] = panels.rows(first + q);
@@ -198,7 +200,7 @@ template <class T> struct Pass {
     const bool raw = b.col == 1 && b.row * int64_t(sizeof(T)) < PAGE_BYTES;
     bool& packed = there[j / W];
     if (!packed && !(raw && cols == W)) pack_columns(j);
-    alignas(64) T tile[KERNEL_ROWS * W];
+    alignas(64) T tile[PACKED_ROWS * W];
     PackedFeed<T> feed;
     feed.b = packedB + int64_t(j) * kc, feed.k = kc, feed.add = straight && adds(), feed.bias = straight ? col_bias(j) : nullptr;
     feed.raw = b.data + k0 * b.row + j0 + j, feed.rawStep = b.row;
@@ -212,7 +214,7 @@ template <class T> struct Pass {
       feed.nextA = ahead.data, feed.nextLines = ahead.lines > 0 ? (ahead.length / LINE + rows) / rows : 0;
       --ahead.lines, ahead.data += ahead.step;
       T* c = tile_of_c(i, j);
-      packed_kernel_for<T, KERNEL_ROWS, NV>(rows, vectors, !packed)(feed, straight ? c : tile, straight ? job.ld : W);
+      packed_kernel_for<T, PACKED_ROWS, NV>(rows, vectors, !packed)(feed, straight ? c : tile, straight ? job.ld : W);
       packed = true;
       if (!straight) place(tile, W, c, job.ld, rows, cols, adds(), row_bias(i), col_bias(j));
       feed.nextB += int64_t(feed.nextRows) * rows * feed.nextStep;
@@ -250,21 +252,22 @@ NextRows<T> what_follows(const MatMul<T>& job, Strided<T> a, const RowPanels& pa
 
 // What a worker has packed for itself: nothing that a core writes has to travel to another one.
 struct alignas(64) Own {
-  bool begun = false;
-  int part = -1;                                   // of A
+  bool begun;
+  int part;                                        // of A
 };
 
 template <class T> NOINLINE void multiply(const MatMul<T>& job, Strided<T> a, Strided<T> b, bool alone, int worker) {
   constexpr int W = panelWidth<T>, L = lanes<T>;
   const int m = job.m, n = job.n, k = job.k;
   const auto distant = [](int64_t row) { return row * int64_t(sizeof(T)) % 4096 == 0; };    // rows share a few lines of the cache
-  const bool packA = n >= 4 * W + (m < 256) && int64_t(m) * k * sizeof(T) > (a.col != 1 ? 16 : distant(a.row) ? 48 : 256) * 1024;
-  const int64_t bytesB = int64_t(n) * k * sizeof(T);
+  const int64_t bytesA = int64_t(m) * k * int64_t(sizeof(T)), bytesB = int64_t(n) * k * int64_t(sizeof(T));
   const int direct = (distant(b.row) || bytesB > 2048 * 1024 ? 4 : DIRECT) * MR;  // with fewer rows, packing costs more than it saves
-  const bool packB = b.col != 1 || (m > direct && bytesB > 32 * 1024);
+  const bool both = n > 4 * W && m > TOGETHER * MR && min(bytesA, bytesB) > 128 * 1024;
+  const bool packA = both || (n >= 4 * W + (m < 256) && bytesA > (a.col != 1 ? 16 : distant(a.row) ? 48 : 256) * 1024);
+  const bool packB = both || b.col != 1 || (m > direct && bytesB > 32 * 1024);
   const int slices = max(1, (k + KC - 1) / KC), depth = (k + slices - 1) / slices;
   alone = alone || small_work(m, n, k) || pool_threads() == 1;
-  const RowPanels panels(m);
+  const RowPanels panels(m, packA && packB ? PACKED_ROWS : MR);
   const int most = min(n, NC), threads = alone ? 1 : pool_threads(), blocks = (panels.count + MC / MR - 1) / (MC / MR);
   const bool edge = !packB && n % W % L != 0;       // the last columns are packed alone: a load must not pass the end
   const bool byRows = m >= n || (blocks > 1 && 4 * int64_t(m) >= n);    // which operand every worker packs for itself, the other is shared out
@@ -280,7 +283,7 @@ template <class T> NOINLINE void multiply(const MatMul<T>& job, Strided<T> a, St
       const int wide = job.epilogue ? byRows || alone ? columns / 16 : max(columns / 4, threads) : 0;
       const int parts = job.epilogue ? wide : alone ? 1 : !byRows ? TASKS * threads : packA || packB ? 1 : 2;
       const Cuts cuts{panels.count, columns, down, max(1, min(parts, columns))};
-      for (int i = 0; i < threads; ++i) own[i] = {};
+      for (int i = 0; i < threads; ++i) own[i] = {false, -1};
       spread(alone, worker, int64_t(cuts.down) * cuts.across, [&](int64_t task, int who) {
         const int part = int(byRows ? task / cuts.across : task % cuts.down), column = int(byRows ? task % cuts.across : task / cuts.down);
         const int first = cuts.panel(part), end = cuts.panel(part + 1);

@@ -20,6 +20,11 @@ constexpr int BLOCK_ROWS = 4, BLOCK_VECTORS = 2;   // of gemm_block.h: files tha
 #else
 constexpr int BLOCK_ROWS = MR, BLOCK_VECTORS = NV;
 #endif
+#if CHAINRULE_AVX512
+constexpr int PACKED_ROWS = 14;                    // with one pointer for all rows there are registers for more of them
+#else
+constexpr int PACKED_ROWS = MR;
+#endif
 constexpr int GROUP = 3;                           // rows of A that share a pointer
 constexpr int KERNEL_ROWS = max(max(MR, BLOCK_ROWS), GROUP), KERNEL_VECTORS = max(NV, BLOCK_VECTORS);
 constexpr int GROUPS = (KERNEL_ROWS + GROUP - 1) / GROUP;
