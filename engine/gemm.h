@@ -267,7 +267,7 @@ template <class T> NOINLINE void multiply(const MatMul<T>& job, Strided<T> a, St
   const bool packB = both || b.col != 1 || (m > direct && bytesB > 32 * 1024);
   const int slices = max(1, (k + KC - 1) / KC), depth = (k + slices - 1) / slices;
   alone = alone || small_work(m, n, k) || pool_threads() == 1;
-  const RowPanels panels(m, packA && packB ? PACKED_ROWS : MR);
+  const RowPanels panels(m, packA && packB && slices == 1 ? PACKED_ROWS : MR);
   const int most = min(n, NC), threads = alone ? 1 : pool_threads(), blocks = (panels.count + MC / MR - 1) / (MC / MR);
   const bool edge = !packB && n % W % L != 0;       // the last columns are packed alone: a load must not pass the end
   const bool byRows = m >= n || (blocks > 1 && 4 * int64_t(m) >= n);    // which operand every worker packs for itself, the other is shared out

@@ -21,7 +21,7 @@ constexpr int BLOCK_ROWS = 4, BLOCK_VECTORS = 2;   // of gemm_block.h: files tha
 constexpr int BLOCK_ROWS = MR, BLOCK_VECTORS = NV;
 #endif
 #if CHAINRULE_AVX512
-constexpr int PACKED_ROWS = 14;                    // with one pointer for all rows there are registers for more of them
+constexpr int PACKED_ROWS = 14;                    // one pointer for all rows leaves registers for more; behind sums in slices, no gain
 #else
 constexpr int PACKED_ROWS = MR;
 #endif
