@@ -207,6 +207,12 @@ export const chainMatmul: Op<Tensor[]> = defineComposite({
   },
 });
 
+function powers(x: Tensor, count: number): Tensor {
+  const column = x.unsqueeze(-1);
+  if (count < 2) return column.mul(0).add(1).narrow(-1, 0, count);
+  return cat([column.detach().mul(0).add(1), column.expand([...x.shape, count - 1])], { dim: -1 }).cumprod(-1);
+}
+
 /** Rows of powers x⁰, x¹, … of each element of x (…, k): (…, k, N). N defaults to k. */
 export const vander: Op<[x: Tensor, options?: { readonly N?: number }]> = defineComposite({
   name: 'linalg.vander',
@@ -216,9 +222,7 @@ export const vander: Op<[x: Tensor, options?: { readonly N?: number }]> = define
     if (!Number.isInteger(count) || count < (N === undefined ? 0 : 2)) {
       throw new LibError('value', `linalg.vander: N must be a whole number greater than 1, got ${N}.`);
     }
-    const column = x.unsqueeze(-1);
-    if (count < 2) return column.mul(0).add(1).narrow(-1, 0, count);
-    return cat([column.detach().mul(0).add(1), column.expand([...x.shape, count - 1])], { dim: -1 }).cumprod(-1);
+    return powers(x, count);
   },
   torch: { call: 'torch.linalg.vander(a[0], **{k.upper().replace("_", ""): v for k, v in o.items()})' },
   *samples(random): Iterable<[x: Tensor, options?: { readonly N?: number }]> {
@@ -241,7 +245,8 @@ export const vandermonde: Op<[x: Tensor, options?: VanderOptions]> = defineCompo
   name: 'vander',
   compose(x: Tensor, { N = x.size, increasing = false }: VanderOptions = {}) {
     if (x.ndim !== 1) throw new LibError('shape', `vander: the tensor must have 1 dim, got shape ${formatShape(x.shape)}.`);
-    const rows = N === 1 ? x.mul(0).add(1).unsqueeze(1) : vander(x, { N });
+    if (!(Number.isInteger(N) && N >= 0)) throw new LibError('option', `vander: N must be a whole number >= 0, got ${N}.`);
+    const rows = powers(x, N);
     return increasing ? rows : rows.flip(1);
   },
   torch: { call: 'torch.vander(a[0], **{"N" if k == "_n" else k: v for k, v in o.items()})' },
@@ -252,7 +257,7 @@ export const vandermonde: Op<[x: Tensor, options?: VanderOptions]> = defineCompo
   },
   *errors(random): Iterable<readonly [[x: Tensor, options?: VanderOptions], string]> {
     yield [[random([2, 3])], 'must have 1 dim'];
-    yield [[random([3]), { N: 0 }], 'greater than 1'];
+    yield [[random([3]), { N: -1 }], 'whole number >= 0'];
   },
 });
 

@@ -128,6 +128,8 @@ export const istft: Op<[spectra: Tensor, nFft: number, options?: IstftOptions]> 
       const facts = `${formatShape(spectra.shape)} for nFft ${nFft}`;
       throw new LibError('shape', `istft: spectra must be pairs (batch?, ${bins} frequencies, pieces, 2), got ${facts}.`);
     }
+    if (length !== undefined && !(Number.isInteger(length) && length > 0))
+      throw new LibError('option', `istft: length must be a whole number >= 1, got ${length}.`);
     const { hop, window } = piecesOf('istft', spectra, nFft, options);
     const all = (spectra.ndim === 3 ? spectra.unsqueeze(0) : spectra).transpose(1, 2); // (batch, pieces, frequencies, 2)
     const norm = normalized ? 'ortho' : 'backward';
