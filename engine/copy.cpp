@@ -1,4 +1,5 @@
 // Copies: fills, casts, strided and transposing copies, and copies that add where places overlap.
+#include "folds.h"
 #include "kernels.h"
 #include "pool.h"
 #include "vm.h"
@@ -71,15 +72,7 @@ template <class S> void move_transposed(const CopyStep& c, char* out, const char
   transpose_patch(reinterpret_cast<const S*>(x), reinterpret_cast<S*>(out), c.column_stride(c.x), c.row_stride(c.out), rows, columns);
 }
 
-INLINE vi reversed(vi v) {
-#if CHAINRULE_AVX512
-  return __builtin_shufflevector(v, v, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
-#elif CHAINRULE_AVX2
-  return __builtin_shufflevector(v, v, 7, 6, 5, 4, 3, 2, 1, 0);
-#else
-  return __builtin_shufflevector(v, v, 3, 2, 1, 0);
-#endif
-}
+template <int... I> INLINE vi reversed(vi v, Indices<I...>) { return __builtin_shufflevector(v, v, (LANES - 1 - I)...); }
 
 // Rows that are read, or written, from their ends.
 void move_backwards(const CopyStep& c, char* out, const char* x, int rows, int columns) {
@@ -88,7 +81,7 @@ void move_backwards(const CopyStep& c, char* out, const char* x, int rows, int c
     int32_t* const to = reinterpret_cast<int32_t*>(out) + int64_t(r) * c.row_stride(c.out);
     const int32_t* const from = reinterpret_cast<const int32_t*>(x) + int64_t(r) * c.row_stride(c.x);
     int i = 0;
-    for (; i + LANES <= columns; i += LANES) store(to + i, reversed(load(from - i - (LANES - 1))));
+    for (; i + LANES <= columns; i += LANES) store(to + i, reversed(load(from - i - (LANES - 1)), UpTo<LANES>::type{}));
     for (; i < columns; ++i) to[i] = from[-i];
   }
 }

@@ -1,5 +1,6 @@
 // Windows of float32 planes, a vector of outputs at a time.
 #pragma once
+#include "folds.h"
 #include "views.h"
 #include "window.h"
 
@@ -8,24 +9,9 @@ namespace chainrule::VARIANT {
 // ---- neighbouring windows one or two elements apart -------------------------------------------------------------------------
 
 // Lanes 0, 2, 4, ... of a and b in a row, and lanes 1, 3, 5, ...
-INLINE vf evens(vf a, vf b) {
-#if CHAINRULE_AVX512
-  return __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
-#elif CHAINRULE_AVX2
-  return __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14);
-#else
-  return __builtin_shufflevector(a, b, 0, 2, 4, 6);
-#endif
-}
-INLINE vf odds(vf a, vf b) {
-#if CHAINRULE_AVX512
-  return __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
-#elif CHAINRULE_AVX2
-  return __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15);
-#else
-  return __builtin_shufflevector(a, b, 1, 3, 5, 7);
-#endif
-}
+template <int first, int... I> INLINE vf every_other(vf a, vf b, Indices<I...>) { return __builtin_shufflevector(a, b, (2 * I + first)...); }
+INLINE vf evens(vf a, vf b) { return every_other<0>(a, b, UpTo<LANES>::type{}); }
+INLINE vf odds(vf a, vf b) { return every_other<1>(a, b, UpTo<LANES>::type{}); }
 
 template <int STRIDE> INLINE vf load_every(const float* p) {
   if constexpr (STRIDE == 1) return load(p);

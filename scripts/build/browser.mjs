@@ -44,7 +44,8 @@ function withShortErrors(text) {
     .replace(imports, `import { $1, raise, ${names} } from '$2';`)
     .replace(/throw new LibError\((\s*'(\w+)',\s*)?/g, (_, first = '', code) => (raisers[code] ? `${raisers[code]}(` : `raise(${first}`));
 }
-const raisers = { shape: 'raiseShape', value: 'raiseValue', dtype: 'raiseDtype', option: 'raiseOption', index: 'raiseIndex' };
+const declared = readFileSync(inRoot('src', 'core', 'errors.ts'), 'utf8').matchAll(/^export const raise(\w+)/gm);
+const raisers = Object.fromEntries(Array.from(declared, ([, code]) => [code.toLowerCase(), `raise${code}`]));
 
 /** What bundlers and compression cannot see: composites that are a name and a function, numbers by their short names, fields. */
 function withShortForms(text) {

@@ -22,7 +22,7 @@ const raising =
   (code: ErrorCode) =>
   (message: string, hint?: string): never =>
     raise(code, message, hint);
-/** {@link raise} with the codes that occur most. */
+/** {@link raise} with the codes that occur most: the browser's build throws by these (scripts/build/browser.mjs). */
 export const raiseShape: (message: string, hint?: string) => never = raising('shape');
 export const raiseValue: typeof raiseShape = raising('value');
 export const raiseDtype: typeof raiseShape = raising('dtype');

@@ -8,6 +8,7 @@ import type { Tensor } from '../tensor/tensor.js';
 import { defineComposite, type Op } from './define.js';
 import { constantView, functional, functionalOf, fuse, fuseSum, needFloat } from './fused.js';
 import {
+  allDims,
   checkNumber,
   checkReduction,
   checkShapes,
@@ -188,8 +189,7 @@ const beyondUnit = under.max(over);
 /** Looked at where values can be read at once: not in captures or mapped functions, whose losses are then NaN. */
 function needProbabilities(name: string, x: Tensor, target: Tensor): void {
   if (!isReadable(x) || !isReadable(target) || x.size === 0) return;
-  const dims = x.shape.map((_, i) => i);
-  if (fuseSum(name, [x.detach(), target.detach()], beyondUnit, dims).itemNow() === 0) return;
+  if (fuseSum(name, [x.detach(), target.detach()], beyondUnit, allDims(x)).itemNow() === 0) return;
   const wrong = [...x.toArray(), ...target.toArray()].find((p) => p < 0 || p > 1);
   const hint = 'logits are for binaryCrossEntropyWithLogits().';
   throw new LibError('value', `${name}: x and target must hold values in [0, 1], got ${wrong}.`, hint);
@@ -383,8 +383,8 @@ export const gaussianNllLoss: Op<[x: Tensor, target: Tensor, variance: Tensor | 
     if (!broadcasts(x.shape, target.shape)) checkShapes('gaussianNllLoss', x, target);
     needFloat('gaussianNllLoss', x);
     const given = varianceFor(x, variance);
-    const least = isReadable(given) && given.size > 0 ? given.detach().amin().itemNow() : 0;
-    if (least < 0) throw new LibError('value', `gaussianNllLoss: the variance must not be negative, got ${least}.`);
+    const least = typeof variance !== 'number' && isReadable(given) && given.size > 0 ? given.detach().amin().itemNow() : 0;
+    if (least < 0) throw negativeVariance(least);
     // As in PyTorch, the floor does not stop the gradient.
     const slopes = [b];
     const spread = map([given], { name: 'gaussianNllLoss', expr: a.max(eps), dtype: x.dtype, compute: computeType(x.dtype), slopes });
@@ -412,10 +412,12 @@ export const gaussianNllLoss: Op<[x: Tensor, target: Tensor, variance: Tensor | 
 const broadcasts = (wide: readonly number[], shape: readonly number[]): boolean =>
   shape.length <= wide.length && shape.every((d, i) => d === 1 || d === wide[i + wide.length - shape.length]);
 
+const negativeVariance = (got: number): LibError =>
+  new LibError('value', `gaussianNllLoss: the variance must not be negative, got ${got}.`);
 /** A variance for each element, for each row (…,) or (…, 1), or one for all. */
 function varianceFor(x: Tensor, variance: Tensor | number): Tensor {
   if (typeof variance === 'number') {
-    if (Number.isNaN(variance)) throw new LibError('value', `gaussianNllLoss: the variance must be a number, got ${variance}.`);
+    if (!(variance >= 0)) throw negativeVariance(variance);
     return constantView(x.device, x.dtype, [], variance);
   }
   if (sameShape(x.shape.slice(0, -1), variance.shape) && x.ndim > 0) return variance.unsqueeze(-1);

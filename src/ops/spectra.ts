@@ -79,7 +79,7 @@ export const stft: Op<[x: Tensor, nFft: number, options?: StftOptions]> = define
     if ((x.ndim !== 1 && x.ndim !== 2) || !isFloat(x.dtype))
       throw new LibError('shape', `stft: the signal must be floats (time,) or (batch, time), got ${x.dtype} ${formatShape(x.shape)}.`);
     if (center && alignToWindow) throw new LibError('option', 'stft: alignToWindow is for center: false, got center: true.');
-    const edge = center ? halfOf(nFft, options) : 0;
+    const edge = halfOf(nFft, options);
     const whole = x.reshape([1, -1, x.sizeAt(-1)]);
     const padded = center ? whole.pad([edge, edge], { mode: padMode }) : alignToWindow ? whole.pad(margins) : whole;
     if (padded.sizeAt(-1) < nFft)
@@ -154,6 +154,7 @@ export const istft: Op<[spectra: Tensor, nFft: number, options?: IstftOptions]> 
   *errors(random): Iterable<readonly [[spectra: Tensor, nFft: number, options?: IstftOptions], string]> {
     yield [[random([4, 6, 2]), 8], 'pairs (batch?, 5 frequencies, pieces, 2)'];
     yield [[random([5, 6, 2]), 8, { hopLength: 0 }], 'must be positive integers'];
+    yield [[random([5, 6, 2]), 8, { length: 0 }], 'whole number >= 1'];
     yield [[random([5, 6, 2]), 8, { window: random([8]).mul(0) }], 'every sample must be under a window'];
   },
   torch: { call: 'torch.istft(torch.view_as_complex(a[0].contiguous()), a[1], **o)' },

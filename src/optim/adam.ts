@@ -134,7 +134,7 @@ const adamDefaults: Full = {
   biasCorrection: true,
 };
 
-/** Adam (Kingma & Ba 2015), with PyTorch's defaults and order of operations: `weightDecay` goes into the gradient (see {@link AdamW}). */
+/** Adam (Kingma & Ba 2015), with PyTorch's defaults: `weightDecay` goes into the gradient (see {@link AdamW}). */
 export class Adam extends AdamFamily {
   protected override readonly decoupled: boolean = false;
   constructor(params: Params<Full>, options: Given<AdamOptions> = {}) {

@@ -106,11 +106,8 @@ function differentiated(f: TensorFunction, args: readonly unknown[], { argnums, 
   const { tensors, place, call } = chosen('grad', f, args, argnums);
   const createGraph = carriesTangents() || (isGradEnabled() && wantsGrad(args));
   const xs = tensors.map(fresh);
-  const [y, aux] = parted(
-    'grad',
-    enableGrad(() => call(xs)),
-    hasAux,
-  );
+  const given = enableGrad(() => call(xs));
+  const [y, aux] = parted('grad', given, hasAux);
   if (!isTensor(y) || y.size !== 1) {
     const got = isTensor(y) ? `shape ${formatShape(y.shape)}` : typeof y;
     throw new LibError('shape', `grad: the function must give one number, got ${got}.`, 'jacrev takes any shape.');
@@ -206,11 +203,8 @@ export function jacrev<F extends TensorFunction, const N extends Argnums = 0, co
     const { tensors, place, call } = chosen('jacrev', f, args, argnums);
     const createGraph = carriesTangents() || (isGradEnabled() && wantsGrad(args));
     const xs = tensors.map(fresh);
-    const [result, aux] = parted(
-      'jacrev',
-      enableGrad(() => call(xs)),
-      hasAux === true,
-    );
+    const given = enableGrad(() => call(xs));
+    const [result, aux] = parted('jacrev', given, hasAux === true);
     const rows = collectTensors(result).map((y) => {
       const row = (v: Tensor): readonly Tensor[] => {
         const gs = y.requiresGrad ? gradMany('jacrev', [y], [v], xs, { retainGraph: true, createGraph, allowUnused: true }) : [];
@@ -234,13 +228,13 @@ export function jacfwd<F extends TensorFunction, const N extends Argnums = 0, co
 ): JacobianFunction<F, N, Aux> {
   return (...args) => {
     const { tensors, place, call } = chosen('jacfwd', f, args, argnums);
-    let [result, aux]: readonly [unknown, readonly unknown[]] = [null, []];
+    let result: unknown = null;
     const columns = tensors.map((x, at) => {
       const column = (v: Tensor): readonly Tensor[] => {
         const seeds = tensors.map((_, i) => (i === at ? v : null));
         const [, tangents] = jvp(
           (...ts: Tensor[]) => {
-            [result, aux] = parted('jacfwd', call(ts), hasAux === true);
+            [result] = parted('jacfwd', call(ts), hasAux === true);
             return result;
           },
           [...tensors],
@@ -258,13 +252,8 @@ export function jacfwd<F extends TensorFunction, const N extends Argnums = 0, co
     });
     const jacobians = assembled(result, place, (k, i) => columns[i]?.[k] as Tensor, tensors.length);
     // What else there is was made for one example of the basis and holds no values of its own; the function gives it once more.
-    if (hasAux)
-      aux = parted(
-        'jacfwd',
-        noGrad(() => call(tensors)),
-        true,
-      )[1];
-    return (hasAux ? [jacobians, ...aux] : jacobians) as ReturnType<JacobianFunction<F, N, Aux>>;
+    const again = hasAux ? noGrad(() => call(tensors)) : null;
+    return (hasAux ? [jacobians, ...parted('jacfwd', again, true)[1]] : jacobians) as ReturnType<JacobianFunction<F, N, Aux>>;
   };
 }
 

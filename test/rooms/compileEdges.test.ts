@@ -19,6 +19,11 @@ test('values cannot be read while capturing', async () => {
   assert.throws(() => compile(async (x: Tensor) => x.itemNow())(tensor(1)), says('must be synchronous, got a promise'));
 });
 
+test('numbers are checked in captures too', () => {
+  const loss = compile((x: Tensor) => cr.gaussianNllLoss(x, x, -1));
+  assert.throws(() => loss(tensor([1, 2])), says('the variance must not be negative, got -1'));
+});
+
 test('an error while capturing leaves gradients and modes as they were', () => {
   const w = new Parameter(tensor([1, 2]));
   w.grad = tensor([5, 6]);

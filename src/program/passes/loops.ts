@@ -20,8 +20,6 @@ interface Part<S> {
 /** Steps further on than this are not looked at, nor loops with more operands built. */
 const REACH = 48;
 const MAX_VIEWS = 64;
-/** Of shapes. */
-const MAX_RANK = 64;
 /** Bytes that one turn of a loop should touch: they stay in a core's own cache from step to step. */
 const TURN_BYTES = 384 * 1024;
 /** Turns are tasks of the engine's threads. */
@@ -76,8 +74,8 @@ function partOf<S extends Named>(step: S & Member, at: number, dim: number): Par
 type PartAt<S> = (at: number, dim: number) => Part<S> | null;
 
 function partsOf<S extends Named>(steps: readonly S[]): PartAt<S> {
-  const known = new Map<number, Part<S> | null>();
-  return (at, dim) => cached(known, at * MAX_RANK + dim, () => partOf(steps[at] as S & Member, at, dim));
+  const known = steps.map(() => new Map<number, Part<S> | null>());
+  return (at, dim) => cached(known[at] as Map<number, Part<S> | null>, dim, () => partOf(steps[at] as S & Member, at, dim));
 }
 
 /** The steps that can run turn by turn with the one at `at`, along one of its dims. */
