@@ -222,8 +222,9 @@ export const norms = {
     has(
       'NRM-11',
       'Norm before or after',
-      'nn#TransformerBlock nn#Residual nn#Sequential',
+      'nn#TransformerBlock nn#Residual nn#Sequential nn#checkNormPlacement',
       'rooms/nnBlocks: -norm: the layer of PyTorch with the same weights',
+      'rooms/nnNorm: norms placed in two ways are found',
     ),
     has(
       'NRM-12',

@@ -287,9 +287,10 @@ export const training = {
     ),
     has(
       'TRN-09',
-      'Counting of steps and epochs',
+      'Counting of steps, samples, tokens and epochs',
       'data#DataLoader train#fit',
       'rooms/claimsTraining: CLM-215',
+      'rooms/trainCounters: steps, samples and tokens are counted',
       'rooms/data: dropLast leaves the short batch out',
     ),
     has(

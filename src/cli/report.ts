@@ -1,6 +1,6 @@
 import asciichart from 'asciichart';
 import type { StepEvent, TrainEvent } from '../train/events.js';
-import type { EpochRecord } from '../train/trainer.js';
+import type { EpochRecord } from '../train/progress.js';
 import type { Style } from './style.js';
 
 /** Rows are true classes, columns what the model took them for; each row ends with the share that was right. */

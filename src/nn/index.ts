@@ -38,6 +38,7 @@ export * from './lossPairing.js';
 export * from './module.js';
 export * from './monteCarlo.js';
 export * from './norm.js';
+export * from './normPlacement.js';
 export { Orthogonal, type OrthogonalMap, type OrthogonalOptions, orthogonal } from './orthogonal.js';
 export {
   type Lengths,

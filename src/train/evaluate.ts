@@ -111,6 +111,12 @@ export function examplesIn(batch: unknown): number {
   return first?.shape[0] ?? 1;
 }
 
+/** How many token ids a batch has: the size of its first tensor, where that holds whole numbers of shape (batch, time). */
+export function tokensIn(batch: unknown): number {
+  const first = isTensor(batch) ? batch : Object.values(batch ?? {}).find(isTensor);
+  return first !== undefined && first.ndim === 2 && /^int(32|64)$/.test(first.dtype) ? first.size : 0;
+}
+
 export const shapesOf = (batch: unknown, { output, target }: Outcome): Measured => ({
   examples: examplesIn(batch),
   output: output.shape,

@@ -25,7 +25,12 @@ export interface StepEvent {
   readonly batches: number;
   /** Steps of the optimizer so far, this one included. */
   readonly step: number;
+  /** Of this step. */
   readonly examples: number;
+  /** Examples of the run so far, each as often as it was seen; kept when a run is resumed. */
+  readonly samples: number;
+  /** Token ids of the run so far; only where batches hold them: integers of shape (batch, time). */
+  readonly tokens?: number;
   readonly loss: number;
   readonly metrics: Scores;
   readonly lr: readonly number[];

@@ -8,8 +8,9 @@ import type { Callback } from './callbacks.js';
 import { divergence } from './divergence.js';
 import { forwardPair } from './evaluate.js';
 import { batchesFrom, checkFitOptions, type FitOptions, type RunLength, type TrainSchedule } from './options.js';
+import type { Best, EpochRecord } from './progress.js';
 import type { Recorder } from './recorder.js';
-import { type Best, type EpochRecord, type Setup, Trainer } from './trainer.js';
+import { type Setup, Trainer } from './trainer.js';
 
 export interface FitResult {
   /** One record an epoch, also those before a resumption. */

@@ -48,6 +48,7 @@ export { withMode } from './modes.js';
 export type { Batches, DataSource, FitOptions, RunLength, TrainOptimizer, TrainSchedule } from './options.js';
 export { referencePreset } from './presets.js';
 export { type DataWaiting, type ExperimentProfile, type ProfileExperimentOptions, profileExperiment } from './profileExperiment.js';
+export type { Best, EpochRecord } from './progress.js';
 export type { Recorder, RunConfig, SavedRun } from './recorder.js';
 export { type ExperimentResult, type RunExperimentOptions, runExperiment } from './runExperiment.js';
 export {
@@ -102,4 +103,3 @@ export {
 } from './statistics.js';
 export { type LearningCurve, learningCurve, type SuspiciousLabel, suspiciousLabels } from './suspicious.js';
 export { TestLock, type TestLockOptions, type TestUse } from './testLock.js';
-export type { Best, EpochRecord } from './trainer.js';

@@ -1,6 +1,6 @@
 import { LibError } from '../core/errors.js';
 import type { Tensor } from '../tensor/tensor.js';
-import type { EpochRecord } from './trainer.js';
+import type { EpochRecord } from './progress.js';
 
 export interface SuspiciousLabel {
   readonly index: number;

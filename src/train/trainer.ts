@@ -15,44 +15,11 @@ import type { EpochEvent, Scores, StepEvent, TrainEvent, ValidationEvent } from 
 import { withMode } from './modes.js';
 import type { Batches, Precision, TrainOptimizer, TrainSchedule } from './options.js';
 import { pause } from './pause.js';
+import { beginning, countStep, type Progress } from './progress.js';
 import { ReadQueue } from './readQueue.js';
 import type { Recorder, SavedRun } from './recorder.js';
 import { putBack, takeSnapshot, withRates } from './snapshot.js';
 import { finishStep, type StepValues, trainStep } from './trainStep.js';
-
-/** One epoch, in short. */
-export interface EpochRecord {
-  readonly epoch: number;
-  /** Steps of the optimizer at its end. */
-  readonly step: number;
-  readonly train: Scores;
-  readonly validation: Scores | null;
-  readonly lr: readonly number[];
-  readonly seconds: number;
-}
-
-/** The best weights so far, as the monitored score says. */
-export interface Best {
-  readonly monitor: string;
-  readonly value: number;
-  readonly epoch: number;
-  readonly step: number;
-}
-
-/** Where a run stands: plain data, saved in each checkpoint. */
-interface Progress {
-  epoch: number;
-  /** Batches of the epoch that are done. */
-  batch: number;
-  step: number;
-  tally: { readonly sums: Record<string, number[]>; readonly examples: number };
-  /** Seconds spent on the current epoch before the run was resumed. */
-  epochSeconds: number;
-  history: EpochRecord[];
-  best: Best | null;
-  /** What a divergence policy has cut learning rates by. */
-  lrScale?: number;
-}
 
 interface SavedState {
   readonly version: 1;
@@ -103,7 +70,7 @@ const LONG_WAIT = 0.2;
 export class Trainer<B> implements RunControl {
   readonly model: AnyModule;
   readonly optimizer: TrainOptimizer;
-  progress: Progress = { epoch: 0, batch: 0, step: 0, tally: { sums: {}, examples: 0 }, epochSeconds: 0, history: [], best: null };
+  progress: Progress = beginning();
   stopped: string | null = null;
   recorder: Recorder | null = null;
   private keep = true;
@@ -230,8 +197,7 @@ export class Trainer<B> implements RunControl {
     const { parts, norm } = withRates(optimizer, lrScale, () => this.runStep(group));
     this.stepSchedule('step');
     this.unsaved = true;
-    this.progress.step++;
-    this.progress.batch += group.length;
+    countStep(this.progress, group);
     await this.report(parts, norm, lr);
     if (this.wantsCheckpoint && this.keep) await this.saveLast();
     await pause();
@@ -254,7 +220,7 @@ export class Trainer<B> implements RunControl {
 
   /** Reads losses and metrics and tells everybody, at once or a few steps later. */
   private async report(parts: readonly BatchValues[], norm: Tensor | null, lr: readonly number[]): Promise<void> {
-    const { epoch, batch, step } = this.progress;
+    const { epoch, batch, step, samples = 0, tokens = 0 } = this.progress;
     const width = this.stepMetrics.length + 1;
     const tensors = [...parts.flatMap((p) => p.values), ...(norm === null ? [] : [norm])];
     await this.queue.push(tensors, (values) => {
@@ -275,6 +241,8 @@ export class Trainer<B> implements RunControl {
         batches,
         step,
         examples: group.examples,
+        samples,
+        ...(tokens > 0 && { tokens }),
         loss,
         metrics,
         lr,

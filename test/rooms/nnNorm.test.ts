@@ -114,6 +114,26 @@ test('few values for each channel are warned of once', () => {
   }
 });
 
+test('norms placed in two ways are found', () => {
+  const { Sequential, Linear, BatchNorm1d, ReLU, Dropout, LayerNorm, Residual } = nn;
+  const before = () => new Sequential(new Linear(4, 4), new BatchNorm1d(4), new Dropout(0.1), new ReLU());
+  const after = () => new Sequential(new Linear(4, 4), new ReLU(), new BatchNorm1d(4));
+  assert.equal(nn.checkNormPlacement(new Sequential(before(), before(), new Linear(4, 2))), null);
+  assert.equal(nn.checkNormPlacement(new Sequential(after(), after())), null);
+  assert.equal(nn.checkNormPlacement(new Linear(4, 2)), null);
+  const found = nn.checkNormPlacement(new Sequential(before(), after(), before()));
+  assert.equal(found?.problem, 'norms are placed in two ways: norm before activation (0.1, 2.1) and activation before norm (1.2)');
+  assert.match(found?.fix ?? '', /norm before activation is its rule/);
+  const block = (normPosition: 'pre' | 'post') => new nn.TransformerBlock(8, 2, { normPosition });
+  assert.equal(nn.checkNormPlacement(new Sequential(block('pre'), new Residual(new Linear(8, 8), { pre: new LayerNorm(8) }))), null);
+  const mixed = nn.checkNormPlacement(
+    new Sequential(block('post'), new nn.TransformerEncoderLayer(8, 2, { normFirst: true }), block('post')),
+  );
+  assert.equal(mixed?.problem, 'norms are placed in two ways: post-norm (0, 2) and pre-norm (1)');
+  const residual = new Residual(new Linear(8, 8), { post: new Sequential(new LayerNorm(8), new ReLU()) });
+  assert.deepEqual(nn.normPlacements(residual), [{ name: '', placement: 'post-norm' }]);
+});
+
 describe('parametrizations', () => {
   test('weight norm keeps the weight; removing it gives a parameter of the same value', () => {
     manualSeed(6);
