@@ -4,14 +4,30 @@ import { commands, runLLVM } from '@yowasp/clang';
 const quiet = () => {};
 const ready = runLLVM(null, {}, { fetchProgress: quiet });
 
+/** All of optimize() that makes these modules smaller: a fifth of its time, and as few bytes. */
+const passes = [
+  'duplicate-function-elimination',
+  'dce',
+  'remove-unused-brs',
+  'remove-unused-names',
+  'optimize-instructions',
+  'simplify-locals',
+  'coalesce-locals',
+  'reorder-locals',
+  'merge-blocks',
+  'vacuum',
+  'rse',
+  'vacuum',
+  'reorder-functions',
+];
+
 /** Rewrites a module to a smaller one that does the same. */
 async function optimize(bytes) {
   const { default: binaryen } = await import('binaryen');
   const module = binaryen.readBinary(bytes);
   module.setFeatures(binaryen.Features.All);
-  binaryen.setOptimizeLevel(1);
-  binaryen.setShrinkLevel(1); // 2 gives more bytes here, and so does a higher optimize level, in twice the time
-  module.optimize();
+  binaryen.setShrinkLevel(1);
+  module.runPasses(passes);
   const smaller = module.emitBinary();
   module.dispose();
   return smaller;
