@@ -67,6 +67,7 @@ constexpr int DIRECT = 30;
 constexpr int TOGETHER = 1 << 20;
 #endif
 constexpr int MC = 240, NC = 4096;                 // packed A block in L2 with room to spare, packed B in L3
+constexpr int FEW = 288, NEAR_NC = 512;            // beside so few rows, a turned B and C in L2 save more than packing A again costs
 constexpr int TASKS = 8, ROW_TASKS = 4;            // for every thread: enough to even out, few enough to pack little twice
 #ifdef __wasm__
 constexpr int NEAR = 0;
@@ -268,7 +269,10 @@ template <class T> NOINLINE void multiply(const MatMul<T>& job, Strided<T> a, St
   const int slices = max(1, (k + KC - 1) / KC), depth = (k + slices - 1) / slices;
   alone = alone || small_work(m, n, k) || pool_threads() == 1;
   const RowPanels panels(m, packA && packB && slices == 1 ? PACKED_ROWS : MR);
-  const int most = min(n, NC), threads = alone ? 1 : pool_threads(), blocks = (panels.count + MC / MR - 1) / (MC / MR);
+  const bool narrow = NEAR > 0 && b.col != 1 && slices > 1 && m <= FEW;
+  const int wideC = narrow ? NEAR_NC : NC, most = min(n, wideC), threads = alone ? 1 : pool_threads();
+  // Threads that share out narrow blocks of columns do not pack parts of A in turn.
+  const int blocks = narrow && threads > 1 ? 1 : (panels.count + MC / MR - 1) / (MC / MR);
   const bool edge = !packB && n % W % L != 0;       // the last columns are packed alone: a load must not pass the end
   const bool byRows = m >= n || (blocks > 1 && 4 * int64_t(m) >= n);    // which operand every worker packs for itself, the other is shared out
   const int down = alone || !byRows ? blocks : max(blocks, min(panels.count / 2, ROW_TASKS * threads));
@@ -277,9 +281,9 @@ template <class T> NOINLINE void multiply(const MatMul<T>& job, Strided<T> a, St
   const int64_t sizeB = packB ? int64_t((most + W - 1) / W) * W * depth : edge ? W * depth : 0;
   Own own[MAX_THREADS];
 
-  for (int j0 = 0; j0 < n; j0 += NC)
+  for (int j0 = 0; j0 < n; j0 += wideC)
     for (int slice = 0; slice < slices; ++slice) {
-      const int nc = min(NC, n - j0), columns = (nc + W - 1) / W, k0 = slice * depth, kc = min(depth, k - k0);
+      const int nc = min(wideC, n - j0), columns = (nc + W - 1) / W, k0 = slice * depth, kc = min(depth, k - k0);
       const int wide = job.epilogue ? byRows || alone ? columns / 16 : max(columns / 4, threads) : 0;
       const int parts = job.epilogue ? wide : alone ? 1 : !byRows ? TASKS * threads : packA || packB ? 1 : 2;
       const Cuts cuts{panels.count, columns, down, max(1, min(parts, columns))};

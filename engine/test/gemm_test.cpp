@@ -184,6 +184,10 @@ static void test_gemms() {
   Case big{FLOAT32, 1100, 50, 40};
   test_gemm(big);
   big = {FLOAT32, 60, 4200, 20}, test_gemm(big), big.tb = true, test_gemm(big);
+  for (const int rows : {97, 200, 289}) {          // a turned B in blocks of columns, and just not
+    big = {FLOAT32, rows, 1101, 300}, big.tb = true, big.epilogue = rows == 200, big.accumulate = rows == 97;
+    test_gemm(big);
+  }
   big = {BFLOAT16, 1050, 1030, 33}, test_gemm(big), big.ta = big.tb = true, test_gemm(big);
 }
 
