@@ -32,6 +32,31 @@ export function formatShape(shape: Shape): string {
   return shape.length === 1 ? `(${shape[0]},)` : `(${shape.join(', ')})`;
 }
 
+/** Refuses a number that is not whole or below `least`; `what` says whose it is. */
+export function needWhole(op: string, what: string, value: number, least: number): void {
+  if (!Number.isInteger(value) || value < least)
+    throw new LibError('value', `${op}: ${what} must be a whole number of at least ${least}, got ${value}.`);
+}
+
+/** Refuses tensors of fewer dims than `least` or more than `most`. */
+export function needDims(
+  op: string,
+  { shape }: { readonly shape: Shape },
+  least: number,
+  most: number = Number.POSITIVE_INFINITY,
+  hint?: string,
+): void {
+  const { length } = shape;
+  if (length >= least && length <= most) return;
+  const bound = least === most ? '' : length < least ? 'at least ' : 'at most ';
+  const count = Math.min(most, Math.max(least, length));
+  throw new LibError(
+    'shape',
+    `${op}: the tensor must have ${bound}${count} dim${count === 1 ? '' : 's'}, got shape ${formatShape(shape)}.`,
+    hint,
+  );
+}
+
 /** Rejects shapes that no tensor can have. */
 export function checkShape(op: string, shape: Shape): void {
   for (const d of shape) {

@@ -1,5 +1,5 @@
 import { LibError } from '../core/errors.js';
-import { formatShape, resolveDim } from '../core/shape.js';
+import { formatShape, needDims, resolveDim } from '../core/shape.js';
 import { specOf } from '../core/spec.js';
 import { constant, input, scalar } from '../expr/expr.js';
 import { drawn, dropoutGenerator, type Generator } from '../tensor/generator.js';
@@ -88,7 +88,7 @@ export const glu: Op<[x: Tensor, options?: GluOptions]> = defineComposite({
   name: 'glu',
   compose(x: Tensor, { dim = -1 }: GluOptions = {}) {
     needFloat('glu', x);
-    if (x.ndim === 0) throw new LibError('shape', 'glu: the tensor must have at least one dim, got shape ().');
+    needDims('glu', x, 1);
     const at = resolveDim('glu', dim, x.ndim);
     const size = x.sizeAt(at);
     if (size % 2 !== 0) throw new LibError('shape', `glu: dim ${at} must have an even size, got ${size} of ${formatShape(x.shape)}.`);

@@ -1,6 +1,6 @@
 import { isFloat } from '../core/dtype.js';
 import { LibError } from '../core/errors.js';
-import { broadcastShapes, sizeOf } from '../core/shape.js';
+import { broadcastShapes, needWhole, sizeOf } from '../core/shape.js';
 import { specOf } from '../core/spec.js';
 import { lgamma } from '../core/special.js';
 import { checkReadable } from '../tensor/capturing.js';
@@ -84,7 +84,7 @@ export function poisson(rates: Tensor, options: RandomOptions = {}): Tensor {
  */
 export function binomial(count: Tensor, prob: Tensor, options: RandomOptions = {}): Tensor {
   return drawEach('binomial', [count, prob], options, (n = 0, p = 0) => {
-    if (!Number.isInteger(n) || n < 0) throw new LibError('value', `binomial: counts must be whole numbers of at least 0, got ${n}.`);
+    needWhole('binomial', 'each count', n, 0);
     if (!(p >= 0 && p <= 1)) throw new LibError('value', `binomial: probabilities must be in [0, 1], got ${p}.`);
     if (p === 0 || p === 1) return n * p;
     const mode = Math.min(n, Math.floor((n + 1) * p));

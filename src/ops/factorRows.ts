@@ -1,6 +1,6 @@
 import { dtypes, typedArray, writeElement } from '../core/dtype.js';
 import { LibError } from '../core/errors.js';
-import { broadcastShapes, formatShape, type Shape } from '../core/shape.js';
+import { broadcastShapes, formatShape, needDims, type Shape } from '../core/shape.js';
 import { type Spec, specOf } from '../core/spec.js';
 import type { FactorKernel } from '../program/kernel.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -147,9 +147,7 @@ export function needReal(op: string, ...tensors: readonly Tensor[]): void {
 
 export function needMatrix(op: string, ...tensors: readonly Tensor[]): void {
   needReal(op, ...tensors);
-  for (const { ndim, shape } of tensors) {
-    if (ndim < 2) throw new LibError('shape', `${op}: the tensor must have at least 2 dims, got shape ${formatShape(shape)}.`);
-  }
+  for (const x of tensors) needDims(op, x, 2);
 }
 
 export function needSquare(op: string, ...tensors: readonly Tensor[]): void {

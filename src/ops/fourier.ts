@@ -1,6 +1,6 @@
 import { isFloat } from '../core/dtype.js';
 import { LibError } from '../core/errors.js';
-import { formatShape, resolveDim } from '../core/shape.js';
+import { formatShape, needWhole, resolveDim } from '../core/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { defineComposite, type Op } from './define.js';
 import { conjugated, dft, type Sign } from './fourierParts.js';
@@ -58,7 +58,7 @@ function toReal(x: Tensor, { dim, n }: Axis, sign: Sign): Tensor {
 }
 
 function checkedSize(name: string, n: number): number {
-  if (!Number.isInteger(n) || n < 1) throw new LibError('value', `${name}: sizes must be whole numbers of at least 1, got ${n}.`);
+  needWhole(name, 'each size', n, 1);
   return n;
 }
 

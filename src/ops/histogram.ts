@@ -1,5 +1,5 @@
 import { LibError } from '../core/errors.js';
-import { formatShape, sameShape } from '../core/shape.js';
+import { formatShape, needWhole, sameShape } from '../core/shape.js';
 import { linspace, onesLike, tensor, zeros } from '../tensor/creation.js';
 import { isTensor, type Tensor } from '../tensor/tensor.js';
 import { defineComposite, type Op } from './define.js';
@@ -38,7 +38,7 @@ function edgesOf(op: string, values: Tensor, bins: Bins, range: readonly number[
       throw new LibError('shape', `${op}: edges must be a vector with elements, got shape ${formatShape(bins.shape)}.`);
     return bins.detach().to(values.dtype);
   }
-  if (!Number.isInteger(bins) || bins < 1) throw new LibError('value', `${op}: the count of bins must be a positive integer, got ${bins}.`);
+  needWhole(op, 'the count of bins', bins, 1);
   if (range && range.length !== 2) throw new LibError('value', `${op}: the range must have two ends, got ${range.length} numbers.`);
   let [low, high] = range ?? (values.size > 0 ? [values.amin().itemNow(), values.amax().itemNow()] : [0, 0]);
   if (low === undefined || high === undefined || !(low <= high && Number.isFinite(high - low)))
@@ -104,7 +104,7 @@ export const histogram: Op<[x: Tensor, bins: Bins, options?: HistogramOptions], 
     yield [random([6]), 3, { range: [-2, 2], weight: random([6], { low: 0.5, high: 2 }), density: true }];
   },
   *errors(random): Iterable<readonly [[x: Tensor, bins: Bins, options?: HistogramOptions], string]> {
-    yield [[random([3]), 0], 'a positive integer'];
+    yield [[random([3]), 0], 'a whole number of at least 1'];
     yield [[random([3]), random([2, 2])], 'edges must be a vector'];
     yield [[random([3]), 2, { range: [1, 0] }], 'finite and rise'];
     yield [[random([3]), 2, { range: [0, 1, 2] as unknown as [number, number] }], 'two ends'];

@@ -1,6 +1,6 @@
 import { isFloat } from '../core/dtype.js';
 import { LibError } from '../core/errors.js';
-import { broadcastShapes, contiguousStrides, formatShape, type Shape, sameShape } from '../core/shape.js';
+import { broadcastShapes, contiguousStrides, needDims, type Shape, sameShape } from '../core/shape.js';
 import { type Spec, specOf } from '../core/spec.js';
 import { meshgrid } from '../tensor/creation.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -47,8 +47,7 @@ export const cartesianProd: Join = composed(
   'cartesianProd',
   (tensors) => {
     const first = needTensors('cartesianProd', tensors);
-    const wrong = tensors.find((x) => x.ndim !== 1);
-    if (wrong) throw new LibError('shape', `cartesianProd: tensors must be vectors, got shape ${formatShape(wrong.shape)}.`);
+    for (const x of tensors) needDims('cartesianProd', x, 1, 1);
     if (tensors.length === 1) return first;
     return stack(
       meshgrid(tensors).map((grid) => grid.reshape([grid.size])),
@@ -56,7 +55,7 @@ export const cartesianProd: Join = composed(
     );
   },
   (random) => [[[random([2]), random([3])]], [[random([4])]]],
-  { torch: 'torch.cartesian_prod(*a[0])', errors: (random) => [[[[random([2, 2])]], 'must be vectors']] },
+  { torch: 'torch.cartesian_prod(*a[0])', errors: (random) => [[[[random([2, 2])]], 'must have 1 dim']] },
 );
 
 /** Sizes and positions of the blocks: a block begins where the one before it ends. */
@@ -94,8 +93,7 @@ export const blockDiag: Join = composed(
   'blockDiag',
   (tensors) => {
     needTensors('blockDiag', tensors);
-    const wide = tensors.find((x) => x.ndim > 2);
-    if (wide) throw new LibError('shape', `blockDiag: tensors must have at most 2 dims, got shape ${formatShape(wide.shape)}.`);
+    for (const x of tensors) needDims('blockDiag', x, 0, 2);
     const dtype = promoteAll(tensors);
     return blocks(tensors.map((x) => (x.ndim < 2 ? x.reshape([1, x.size]) : x).to(dtype)));
   },

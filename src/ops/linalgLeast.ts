@@ -1,5 +1,5 @@
 import { LibError } from '../core/errors.js';
-import { formatShape } from '../core/shape.js';
+import { formatShape, needWhole } from '../core/shape.js';
 import { randn } from '../tensor/random.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { defineComposite, type Op } from './define.js';
@@ -102,8 +102,7 @@ function approximateBasis(a: Tensor, q: number, niter: number): Tensor {
 function lowrank(op: string, a: Tensor, q: number, niter: number): USV {
   const most = Math.min(a.sizeAt(-2), a.sizeAt(-1));
   if (!Number.isInteger(q) || q < 0 || q > most) throw new LibError('value', `${op}: q must be in 0..${most}, got ${q}.`);
-  if (!Number.isInteger(niter) || niter < 0)
-    throw new LibError('value', `${op}: niter must be a whole number of at least 0, got ${niter}.`);
+  needWhole(op, 'niter', niter, 0);
   const basis = approximateBasis(a, q, niter);
   const { u, s, vh } = svdStep(mT(basis).matmul(a));
   return { U: basis.matmul(u), S: s, V: mT(vh) };

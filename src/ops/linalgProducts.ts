@@ -1,5 +1,5 @@
 import { LibError } from '../core/errors.js';
-import { formatShape } from '../core/shape.js';
+import { formatShape, needDims, needWhole } from '../core/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { customGrad } from './customGrad.js';
 import { defineComposite, type Op } from './define.js';
@@ -219,9 +219,7 @@ export const vander: Op<[x: Tensor, options?: { readonly N?: number }]> = define
   compose(input: Tensor, { N }: { readonly N?: number } = {}) {
     const x = input.ndim === 0 ? input.unsqueeze(0) : input;
     const count = N ?? x.sizeAt(-1);
-    if (!Number.isInteger(count) || count < (N === undefined ? 0 : 2)) {
-      throw new LibError('value', `linalg.vander: N must be a whole number greater than 1, got ${N}.`);
-    }
+    needWhole('linalg.vander', 'N', count, N === undefined ? 0 : 2);
     return powers(x, count);
   },
   torch: { call: 'torch.linalg.vander(a[0], **{k.upper().replace("_", ""): v for k, v in o.items()})' },
@@ -230,7 +228,7 @@ export const vander: Op<[x: Tensor, options?: { readonly N?: number }]> = define
     yield [random([2, 3]), { N: 4 }];
   },
   *errors(random): Iterable<readonly [[x: Tensor, options?: { readonly N?: number }], string]> {
-    yield [[random([3]), { N: 1 }], 'greater than 1'];
+    yield [[random([3]), { N: 1 }], 'at least 2'];
   },
 });
 
@@ -244,8 +242,8 @@ export interface VanderOptions {
 export const vandermonde: Op<[x: Tensor, options?: VanderOptions]> = defineComposite({
   name: 'vander',
   compose(x: Tensor, { N = x.size, increasing = false }: VanderOptions = {}) {
-    if (x.ndim !== 1) throw new LibError('shape', `vander: the tensor must have 1 dim, got shape ${formatShape(x.shape)}.`);
-    if (!(Number.isInteger(N) && N >= 0)) throw new LibError('option', `vander: N must be a whole number >= 0, got ${N}.`);
+    needDims('vander', x, 1, 1);
+    needWhole('vander', 'N', N, 0);
     const rows = powers(x, N);
     return increasing ? rows : rows.flip(1);
   },
@@ -257,7 +255,7 @@ export const vandermonde: Op<[x: Tensor, options?: VanderOptions]> = defineCompo
   },
   *errors(random): Iterable<readonly [[x: Tensor, options?: VanderOptions], string]> {
     yield [[random([2, 3])], 'must have 1 dim'];
-    yield [[random([3]), { N: -1 }], 'whole number >= 0'];
+    yield [[random([3]), { N: -1 }], 'whole number of at least 0'];
   },
 });
 

@@ -1,5 +1,5 @@
 import { LibError } from '../core/errors.js';
-import { broadcastShapes, formatShape, type Shape, sameShape, sizeOf } from '../core/shape.js';
+import { broadcastShapes, formatShape, needWhole, type Shape, sameShape, sizeOf } from '../core/shape.js';
 import { zeros } from '../tensor/creation.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { isGradEnabled } from './apply.js';
@@ -330,7 +330,7 @@ export const choleskyInverse: Op<[l: Tensor, options?: UpperOptions]> = defineCo
 export const tensorinv: Op<[a: Tensor, options?: { readonly ind?: number }]> = defineComposite({
   name: 'linalg.tensorinv',
   compose(a: Tensor, { ind = 2 }: { readonly ind?: number } = {}) {
-    if (!Number.isInteger(ind) || ind <= 0) throw new LibError('value', `linalg.tensorinv: ind must be a positive integer, got ${ind}.`);
+    needWhole('linalg.tensorinv', 'ind', ind, 1);
     const [first, rest] = [a.shape.slice(0, ind), a.shape.slice(ind)];
     const n = sizeOf(rest);
     if (sizeOf(first) !== n) {
@@ -345,7 +345,7 @@ export const tensorinv: Op<[a: Tensor, options?: { readonly ind?: number }]> = d
   },
   *errors(random): Iterable<readonly [[a: Tensor, options?: { readonly ind?: number }], string]> {
     yield [[random([2, 3, 4])], 'must hold as much'];
-    yield [[random([4, 4]), { ind: 0 }], 'ind must be a positive integer'];
+    yield [[random([4, 4]), { ind: 0 }], 'ind must be a whole number of at least 1'];
   },
 });
 

@@ -1,5 +1,5 @@
 import { LibError } from '../core/errors.js';
-import { broadcastShapes, formatShape, resolveDims, type Shape, sameShape, sizeOf } from '../core/shape.js';
+import { broadcastShapes, formatShape, needDims, resolveDims, type Shape, sameShape, sizeOf } from '../core/shape.js';
 import { input, scalar } from '../expr/expr.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { defineComposite, defineCustom, type Op } from './define.js';
@@ -61,10 +61,7 @@ function tallProduct(a: Tensor, b: Tensor): Tensor {
 
 /** Exactly these ranks, or an error that says so. */
 function needRanks(op: string, tensors: readonly (readonly [Tensor, number])[]): void {
-  for (const [x, rank] of tensors) {
-    if (x.ndim !== rank)
-      throw new LibError('shape', `${op}: the tensor must have ${rank} dims, got shape ${formatShape(x.shape)}.`, 'use matmul().');
-  }
+  for (const [x, rank] of tensors) needDims(op, x, rank, rank, 'use matmul().');
 }
 
 /** The product of two matrices: (m, k) @ (k, n). */
@@ -164,7 +161,7 @@ export const outer: Op<[a: Tensor, b: Tensor]> = defineComposite({
     yield [random([3]), random([4])];
   },
   *errors(random) {
-    yield [[random([3, 1]), random([4])], 'must have 1 dims'];
+    yield [[random([3, 1]), random([4])], 'must have 1 dim'];
   },
 });
 

@@ -1,5 +1,5 @@
 import { LibError } from '../core/errors.js';
-import { broadcastShapes, formatShape, resolveDim, type Shape, sameShape, sizeOf } from '../core/shape.js';
+import { broadcastShapes, formatShape, needDims, needWhole, resolveDim, type Shape, sameShape, sizeOf } from '../core/shape.js';
 import { specOf } from '../core/spec.js';
 import { arange, zeros } from '../tensor/creation.js';
 import { isTensor, type Tensor } from '../tensor/tensor.js';
@@ -173,8 +173,8 @@ export interface CombinationsOptions {
 export const combinations: Op<[x: Tensor, options?: CombinationsOptions]> = defineComposite({
   name: 'combinations',
   compose(x: Tensor, { r = 2, withReplacement = false }: CombinationsOptions = {}) {
-    if (x.ndim !== 1) throw new LibError('shape', `combinations: the tensor must be a vector, got shape ${formatShape(x.shape)}.`);
-    if (!Number.isInteger(r) || r < 0) throw new LibError('value', `combinations: r must be a non-negative integer, got ${r}.`);
+    needDims('combinations', x, 1, 1);
+    needWhole('combinations', 'r', r, 0);
     if (r === 0) return x.narrow(0, 0, 0);
     const rows: number[] = [];
     const walk = (taken: readonly number[], from: number): void => {
@@ -192,8 +192,8 @@ export const combinations: Op<[x: Tensor, options?: CombinationsOptions]> = defi
     yield [random([3]), { withReplacement: true }];
   },
   *errors(random): Iterable<readonly [[x: Tensor, options?: CombinationsOptions], string]> {
-    yield [[random([2, 2])], 'must be a vector'];
-    yield [[random([2]), { r: -1 }], 'non-negative integer'];
+    yield [[random([2, 2])], 'must have 1 dim'];
+    yield [[random([2]), { r: -1 }], 'whole number of at least 0'];
   },
 });
 
@@ -207,8 +207,7 @@ export interface NonzeroStaticOptions {
 export const nonzeroStatic: Op<[x: Tensor, options: NonzeroStaticOptions]> = defineComposite({
   name: 'nonzeroStatic',
   compose(x: Tensor, { size, fillValue = -1 }: NonzeroStaticOptions) {
-    if (!Number.isInteger(size) || size < 0)
-      throw new LibError('value', `nonzeroStatic: size must be a non-negative integer, got ${size}.`);
+    needWhole('nonzeroStatic', 'size', size, 0);
     if (!Number.isInteger(fillValue)) throw new LibError('value', `nonzeroStatic: fillValue must be a whole number, got ${fillValue}.`);
     const flat = x.detach().ne(0).reshape([x.size]);
     const at = flat.int().cumsum(0).sub(1);
@@ -238,7 +237,7 @@ export const nonzeroStatic: Op<[x: Tensor, options: NonzeroStaticOptions]> = def
     yield [random.bool([2, 0, 3]), { size: 2 }];
   },
   *errors(random): Iterable<readonly [[x: Tensor, options: NonzeroStaticOptions], string]> {
-    yield [[random([2]), { size: -1 }], 'non-negative integer'];
+    yield [[random([2]), { size: -1 }], 'whole number of at least 0'];
     yield [[random([2]), { size: 1, fillValue: 0.5 }], 'a whole number'];
   },
 });

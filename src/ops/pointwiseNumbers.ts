@@ -1,5 +1,6 @@
 import { isFloat } from '../core/dtype.js';
 import { LibError } from '../core/errors.js';
+import { needWhole } from '../core/shape.js';
 import { constant, type Expr, input } from '../expr/expr.js';
 import { ones } from '../tensor/creation.js';
 import { isTensor, type Tensor } from '../tensor/tensor.js';
@@ -178,7 +179,7 @@ function polygammaOf(n: number): Unary {
 export const polygamma: Op<[x: Tensor, n: number]> = defineComposite({
   name: 'polygamma',
   compose(x: Tensor, n: number) {
-    if (!Number.isInteger(n) || n < 0) throw new LibError('value', `polygamma: the order must be a non-negative integer, got ${n}.`);
+    needWhole('polygamma', 'the order', n, 0);
     return polygammaOf(n)(x);
   },
   *samples(random): Iterable<[x: Tensor, n: number]> {
@@ -186,7 +187,7 @@ export const polygamma: Op<[x: Tensor, n: number]> = defineComposite({
     yield [random([3], { low: -2.9, high: -2.1 }), 1];
   },
   *errors(random): Iterable<readonly [[x: Tensor, n: number], string]> {
-    yield [[random([2]), -1], 'non-negative integer'];
+    yield [[random([2]), -1], 'whole number of at least 0'];
   },
   torch: { call: 'torch.polygamma(a[1], a[0])' },
 });
@@ -206,13 +207,13 @@ function mvlgammaOf(p: number): Unary {
 export const mvlgamma: Op<[x: Tensor, p: number]> = defineComposite({
   name: 'mvlgamma',
   compose(x: Tensor, p: number) {
-    if (!Number.isInteger(p) || p < 1) throw new LibError('value', `mvlgamma: p must be a positive integer, got ${p}.`);
+    needWhole('mvlgamma', 'p', p, 1);
     return mvlgammaOf(p)(x);
   },
   *samples(random): Iterable<[x: Tensor, p: number]> {
     for (const p of [1, 3, 5]) yield [random([4], { low: 3, high: 6 }), p];
   },
   *errors(random): Iterable<readonly [[x: Tensor, p: number], string]> {
-    yield [[random([2]), 0], 'a positive integer'];
+    yield [[random([2]), 0], 'a whole number of at least 1'];
   },
 });

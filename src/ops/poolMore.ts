@@ -1,6 +1,6 @@
 import { LibError } from '../core/errors.js';
 import { snakeCase } from '../core/names.js';
-import { formatShape, type Shape, sizeOf } from '../core/shape.js';
+import { formatShape, needWhole, type Shape, sizeOf } from '../core/shape.js';
 import { input, scalar } from '../expr/expr.js';
 import { arange } from '../tensor/creation.js';
 import { rand } from '../tensor/random.js';
@@ -257,8 +257,7 @@ export const localResponseNorm: Op<[x: Tensor, size: number, options?: LocalResp
     needFloat('localResponseNorm', x);
     if (x.ndim < 3)
       throw new LibError('shape', `localResponseNorm: the input must be (batch, channels, …), got shape ${formatShape(x.shape)}.`);
-    if (!Number.isInteger(size) || size < 1)
-      throw new LibError('value', `localResponseNorm: size must be a positive integer, got ${size}.`);
+    needWhole('localResponseNorm', 'size', size, 1);
     if (x.size === 0) return x.mul(1);
     const [n, channels] = [x.sizeAt(0), x.sizeAt(1)];
     const planes = x.square().reshape([n, 1, channels, -1]); // windows of channels, of each pixel
@@ -276,7 +275,7 @@ export const localResponseNorm: Op<[x: Tensor, size: number, options?: LocalResp
   },
   *errors(random): Iterable<readonly [[x: Tensor, size: number, options?: LocalResponseNormOptions], string]> {
     yield [[random([2, 5]), 3], '(batch, channels, …)'];
-    yield [[random([2, 5, 3]), 0], 'a positive integer'];
+    yield [[random([2, 5, 3]), 0], 'a whole number of at least 1'];
   },
   torch: functional('local_response_norm'),
 });

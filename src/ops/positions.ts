@@ -1,6 +1,6 @@
 import type { DType } from '../core/dtype.js';
 import { LibError } from '../core/errors.js';
-import { formatShape } from '../core/shape.js';
+import { formatShape, needWhole } from '../core/shape.js';
 import { specOf } from '../core/spec.js';
 import { input } from '../expr/expr.js';
 import type { Device } from '../tensor/device.js';
@@ -71,9 +71,7 @@ function check(x: Tensor, base: number, offset: number): void {
     throw new LibError('shape', `rotaryEmbedding: x must be (…, time, width) with an even width, got ${formatShape(x.shape)}.`);
   }
   if (!(base > 0)) throw new LibError('value', `rotaryEmbedding: base must be positive, got ${base}.`);
-  if (!Number.isInteger(offset) || offset < 0) {
-    throw new LibError('value', `rotaryEmbedding: offset must be a non-negative integer, got ${offset}.`);
-  }
+  needWhole('rotaryEmbedding', 'offset', offset, 0);
 }
 
 const torchAngles =
@@ -97,7 +95,7 @@ export const rotaryEmbedding: Op<[x: Tensor, options?: RotaryOptions]> = defineC
   *errors(random): Iterable<readonly [[x: Tensor, options?: RotaryOptions], string]> {
     yield [[random([2, 3])], 'with an even width'];
     yield [[random([2, 4]), { base: 0 }], 'base must be positive'];
-    yield [[random([2, 4]), { offset: -1 }], 'must be a non-negative integer'];
+    yield [[random([2, 4]), { offset: -1 }], 'must be a whole number of at least 0'];
   },
   // As complex numbers: PyTorch has no function for it.
   torch: {

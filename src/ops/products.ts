@@ -1,5 +1,5 @@
 import { LibError } from '../core/errors.js';
-import { formatShape, resolveDim } from '../core/shape.js';
+import { formatShape, needDims, resolveDim } from '../core/shape.js';
 import { specOf } from '../core/spec.js';
 import { type Expr, input, scalar } from '../expr/expr.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -39,11 +39,11 @@ export const inner: Pair = composed(
 export const trace: Op<[x: Tensor]> = composed(
   'trace',
   (x) => {
-    if (x.ndim !== 2) throw new LibError('shape', `trace: the tensor must be a matrix, got shape ${formatShape(x.shape)}.`);
+    needDims('trace', x, 2, 2);
     return diagonal(x).sum();
   },
   (random) => [[random([3, 4])]],
-  { errors: (random) => [[[random([3])], 'must be a matrix']] },
+  { errors: (random) => [[[random([3])], 'must have 2 dims']] },
 );
 
 /** beta · x + alpha · (a ⊗ b): the outer product of two vectors, added. x broadcasts; with beta 0 its values do not matter. */
@@ -248,7 +248,7 @@ export const renorm: Op<[x: Tensor, p: number, dim: number, maxnorm: number]> = 
   name: 'renorm',
   compose(x: Tensor, p: number, dim: number, maxnorm: number) {
     needFloat('renorm', x);
-    if (x.ndim < 2) throw new LibError('shape', `renorm: the tensor must have at least 2 dims, got shape ${formatShape(x.shape)}.`);
+    needDims('renorm', x, 2);
     if (!(p > 0) || !(maxnorm >= 0))
       throw new LibError('value', `renorm: p must be positive and maxnorm not negative, got ${p} and ${maxnorm}.`);
     const at = resolveDim('renorm', dim, x.ndim);

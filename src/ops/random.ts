@@ -1,6 +1,6 @@
 import { isFloat } from '../core/dtype.js';
 import { LibError } from '../core/errors.js';
-import { broadcastShapes, formatShape, type Shape } from '../core/shape.js';
+import { broadcastShapes, formatShape, needWhole, type Shape } from '../core/shape.js';
 import { specOf } from '../core/spec.js';
 import { type Expr, input, scalar } from '../expr/expr.js';
 import type { RandomKernel } from '../program/kernel.js';
@@ -82,8 +82,7 @@ export function multinomial(weights: Tensor, count: number, options: Multinomial
   if (w.ndim < 1 || w.ndim > 2 || w.size === 0)
     throw new LibError('shape', `multinomial: the weights must be (n,) or (rows, n) with n > 0, got shape ${formatShape(w.shape)}.`);
   checkWeights(w);
-  if (!Number.isInteger(count) || count < 1)
-    throw new LibError('value', `multinomial: the count must be a positive integer, got ${count}.`);
+  needWhole('multinomial', 'the count', count, 1);
   const n = w.shape.at(-1) ?? 1;
   if (!replacement) {
     if (count > n)

@@ -1,5 +1,5 @@
 import { LibError } from '../core/errors.js';
-import { contiguousStrides, formatShape, range, resolveDim, resolveDims, type Shape } from '../core/shape.js';
+import { contiguousStrides, formatShape, needDims, range, resolveDim, resolveDims, type Shape } from '../core/shape.js';
 import { type Spec, specOf } from '../core/spec.js';
 import { input } from '../expr/expr.js';
 import { isTensor, type Tensor } from '../tensor/tensor.js';
@@ -177,7 +177,7 @@ export interface TriangleOptions {
 
 /** Keeps elements whose mask is set, in one pass; the mask is a constant of the shape and the diagonal. */
 function triangle(name: 'tril' | 'triu', x: Tensor, k: number): Tensor {
-  if (x.ndim < 2) throw new LibError('shape', `${name}: the tensor must have at least 2 dims, got shape ${formatShape(x.shape)}.`);
+  needDims(name, x, 2);
   const [rows, columns] = [x.sizeAt(-2), x.sizeAt(-1)];
   const keep = name === 'tril' ? (i: number, j: number) => j - i <= k : (i: number, j: number) => j - i >= k;
   const mask = constantTable(x.device, `${name}${k}`, specOf('bool', [rows, columns]), () =>

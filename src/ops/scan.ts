@@ -1,6 +1,5 @@
 import { isFloat } from '../core/dtype.js';
-import { LibError } from '../core/errors.js';
-import { resolveDim } from '../core/shape.js';
+import { needDims, needWhole, resolveDim } from '../core/shape.js';
 import { type Spec, specOf } from '../core/spec.js';
 import { constant, input } from '../expr/expr.js';
 import type { ScanKernel } from '../program/kernel.js';
@@ -233,9 +232,9 @@ export interface DiffOptions {
 export const diff: Op<[x: Tensor, options?: DiffOptions]> = defineComposite({
   name: 'diff',
   compose(x: Tensor, { n = 1, dim = -1, prepend, append }: DiffOptions = {}) {
-    if (x.ndim === 0) throw new LibError('shape', 'diff: the tensor must have a dimension, got a scalar.');
+    needDims('diff', x, 1);
     const at = resolveDim('diff', dim, x.ndim);
-    if (!Number.isInteger(n) || n < 0) throw new LibError('value', `diff: n must be an integer of at least 0, got ${n}.`);
+    needWhole('diff', 'n', n, 0);
     if (n === 0) return x.clone(); // nothing is joined either
     const parts = [prepend, x, append].filter((t) => t !== undefined);
     let y = parts.length > 1 ? cat(parts, { dim: at }) : x;
@@ -254,7 +253,7 @@ export const diff: Op<[x: Tensor, options?: DiffOptions]> = defineComposite({
     yield [random([3, 4]), { n: 0, append: random([3, 2]) }];
   },
   *errors(random): Iterable<readonly [[x: Tensor, options?: DiffOptions], string]> {
-    yield [[random([3]), { n: -1 }], 'n must be an integer of at least 0'];
-    yield [[random([])], 'must have a dimension'];
+    yield [[random([3]), { n: -1 }], 'n must be a whole number of at least 0'];
+    yield [[random([])], 'must have at least 1 dim'];
   },
 });

@@ -1,5 +1,5 @@
 import { LibError } from '../core/errors.js';
-import { formatShape } from '../core/shape.js';
+import { formatShape, needWhole } from '../core/shape.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { Op } from './define.js';
 import { functional } from './fused.js';
@@ -11,7 +11,7 @@ type Factor = Op<[x: Tensor, factor: number]>;
 
 function image(op: string, x: Tensor, factor: number): readonly [channels: number, height: number, width: number] {
   if (x.ndim < 3) throw new LibError('shape', `${op}: the input must be (…, channels, height, width), got shape ${formatShape(x.shape)}.`);
-  if (!Number.isInteger(factor) || factor < 1) throw new LibError('value', `${op}: the factor must be a positive integer, got ${factor}.`);
+  needWhole(op, 'the factor', factor, 1);
   return [x.sizeAt(-3), x.sizeAt(-2), x.sizeAt(-1)];
 }
 

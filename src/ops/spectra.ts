@@ -1,6 +1,6 @@
 import { isFloat } from '../core/dtype.js';
 import { LibError } from '../core/errors.js';
-import { formatShape } from '../core/shape.js';
+import { formatShape, needWhole } from '../core/shape.js';
 import { isReadable } from '../tensor/capturing.js';
 import { ones } from '../tensor/creation.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -128,8 +128,7 @@ export const istft: Op<[spectra: Tensor, nFft: number, options?: IstftOptions]> 
       const facts = `${formatShape(spectra.shape)} for nFft ${nFft}`;
       throw new LibError('shape', `istft: spectra must be pairs (batch?, ${bins} frequencies, pieces, 2), got ${facts}.`);
     }
-    if (length !== undefined && !(Number.isInteger(length) && length > 0))
-      throw new LibError('option', `istft: length must be a whole number >= 1, got ${length}.`);
+    if (length !== undefined) needWhole('istft', 'length', length, 1);
     const { hop, window } = piecesOf('istft', spectra, nFft, options);
     const all = (spectra.ndim === 3 ? spectra.unsqueeze(0) : spectra).transpose(1, 2); // (batch, pieces, frequencies, 2)
     const norm = normalized ? 'ortho' : 'backward';
@@ -154,7 +153,7 @@ export const istft: Op<[spectra: Tensor, nFft: number, options?: IstftOptions]> 
   *errors(random): Iterable<readonly [[spectra: Tensor, nFft: number, options?: IstftOptions], string]> {
     yield [[random([4, 6, 2]), 8], 'pairs (batch?, 5 frequencies, pieces, 2)'];
     yield [[random([5, 6, 2]), 8, { hopLength: 0 }], 'must be positive integers'];
-    yield [[random([5, 6, 2]), 8, { length: 0 }], 'whole number >= 1'];
+    yield [[random([5, 6, 2]), 8, { length: 0 }], 'whole number of at least 1'];
     yield [[random([5, 6, 2]), 8, { window: random([8]).mul(0) }], 'every sample must be under a window'];
   },
   torch: { call: 'torch.istft(torch.view_as_complex(a[0].contiguous()), a[1], **o)' },

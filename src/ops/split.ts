@@ -1,5 +1,5 @@
 import { LibError } from '../core/errors.js';
-import { resolveDim } from '../core/shape.js';
+import { needDims, needWhole, resolveDim } from '../core/shape.js';
 import { isTensor, type Tensor } from '../tensor/tensor.js';
 import { defineComposite, defineCustom, type Op } from './define.js';
 import { constantView } from './fused.js';
@@ -42,7 +42,7 @@ export const split: Op<[x: Tensor, size: number | readonly number[], options?: S
   },
   *errors(random): Iterable<readonly [[x: Tensor, size: number | readonly number[], options?: SplitOptions], string]> {
     yield [[random([5]), [2, 2]], 'must sum to the size'];
-    yield [[random([5]), 0], 'must be a positive integer'];
+    yield [[random([5]), 0], 'must be a whole number of at least 1'];
     yield [[random([5]), 1, { dim: 1 }], 'dim 1 is out of range'];
   },
 });
@@ -54,8 +54,7 @@ function sizesOf(op: string, x: Tensor, size: number | readonly number[], dim: n
     if (total === length && size.every((s) => Number.isInteger(s) && s >= 0)) return size;
     throw new LibError('shape', `${op}: sizes must sum to the size of the dim, got [${size.join(', ')}] for size ${length}.`);
   }
-  if (!Number.isInteger(size) || size < 1)
-    throw new LibError('value', `${op}: the size of pieces must be a positive integer, got ${size}.`);
+  needWhole(op, 'the size of pieces', size, 1);
   const count = Math.max(1, Math.ceil(length / size));
   return Array.from({ length: count }, (_, i) => Math.min(size, length - i * size));
 }
@@ -64,7 +63,7 @@ function sizesOf(op: string, x: Tensor, size: number | readonly number[], dim: n
 export const chunk: Op<[x: Tensor, chunks: number, options?: SplitOptions], Tensor[]> = defineComposite({
   name: 'chunk',
   compose(x: Tensor, chunks: number, { dim = 0 }: SplitOptions = {}) {
-    if (!Number.isInteger(chunks) || chunks < 1) throw new LibError('value', `chunk: the count must be a positive integer, got ${chunks}.`);
+    needWhole('chunk', 'the count', chunks, 1);
     return split(x, Math.max(1, Math.ceil(x.sizeAt(dim) / chunks)), { dim });
   },
   *samples(random): Iterable<[x: Tensor, chunks: number, options?: SplitOptions]> {
@@ -72,7 +71,7 @@ export const chunk: Op<[x: Tensor, chunks: number, options?: SplitOptions], Tens
     yield [random([5]), 2];
   },
   *errors(random): Iterable<readonly [[x: Tensor, chunks: number, options?: SplitOptions], string]> {
-    yield [[random([5]), 0], 'must be a positive integer'];
+    yield [[random([5]), 0], 'must be a whole number of at least 1'];
   },
 });
 
@@ -85,9 +84,7 @@ export const tensorSplit: Op<[x: Tensor, sections: Sections, options?: SplitOpti
     const length = x.sizeAt(dim);
     const sections = isTensor(where) ? (where.ndim === 0 ? where.itemNow() : Array.from(where.toArray())) : where;
     if (typeof sections === 'number') {
-      if (!Number.isInteger(sections) || sections < 1) {
-        throw new LibError('value', `tensorSplit: the count must be a positive integer, got ${sections}.`);
-      }
+      needWhole('tensorSplit', 'the count', sections, 1);
       const [base, longer] = [Math.floor(length / sections), length % sections];
       return split(
         x,
@@ -103,7 +100,7 @@ export const tensorSplit: Op<[x: Tensor, sections: Sections, options?: SplitOpti
     yield [random([2, 5]), [1, 3], { dim: 1 }];
   },
   *errors(random): Iterable<readonly [[x: Tensor, sections: Sections, options?: SplitOptions], string]> {
-    yield [[random([5]), 0], 'must be a positive integer'];
+    yield [[random([5]), 0], 'must be a whole number of at least 1'];
   },
   torch: { call: 'torch.tensor_split(a[0], tuple(a[1]) if isinstance(a[1], list) else a[1], **o)' },
 });
@@ -112,7 +109,7 @@ export const tensorSplit: Op<[x: Tensor, sections: Sections, options?: SplitOpti
 export const unbind: Op<[x: Tensor, options?: SplitOptions], Tensor[]> = defineCustom({
   name: 'unbind',
   args: (x: Tensor, { dim = 0 }: SplitOptions = {}) => {
-    if (x.ndim === 0) throw new LibError('shape', 'unbind: the tensor must have a dim, got a scalar.');
+    needDims('unbind', x, 1);
     return { inputs: [x], params: { dim: resolveDim('unbind', dim, x.ndim) } };
   },
   forward: ([x], { dim }: JoinParams) => Array.from({ length: x?.shape[dim] ?? 0 }, (_, i) => (x as Tensor).select(dim, i)),
@@ -125,7 +122,7 @@ export const unbind: Op<[x: Tensor, options?: SplitOptions], Tensor[]> = defineC
   },
   *errors(random): Iterable<readonly [[x: Tensor, options?: SplitOptions], string]> {
     yield [[random([3]), { dim: 2 }], 'dim 2 is out of range'];
-    yield [[random([])], 'must have a dim'];
+    yield [[random([])], 'must have at least 1 dim'];
   },
 });
 

@@ -1,6 +1,6 @@
 import { isFloat } from '../core/dtype.js';
 import { LibError } from '../core/errors.js';
-import { formatShape } from '../core/shape.js';
+import { formatShape, needDims } from '../core/shape.js';
 import { input, scalar } from '../expr/expr.js';
 import { isReadable } from '../tensor/capturing.js';
 import { tensor } from '../tensor/creation.js';
@@ -35,7 +35,7 @@ export const cov: Op<[x: Tensor, options?: CovOptions]> = defineComposite({
   name: 'cov',
   compose(x: Tensor, { correction = 1, fweights, aweights }: CovOptions = {}) {
     if (!Number.isInteger(correction)) throw new LibError('value', `cov: correction must be a whole number, got ${correction}.`);
-    if (x.ndim > 2) throw new LibError('shape', `cov: the tensor must have at most 2 dims, got shape ${formatShape(x.shape)}.`);
+    needDims('cov', x, 0, 2);
     const rows = x.ndim === 2 ? x : x.reshape([1, -1]);
     const data = rows.dtype === 'bool' || rows.dtype === 'int32' || rows.dtype === 'uint8' ? rows.float() : rows;
     const count = data.sizeAt(1);

@@ -1,6 +1,6 @@
 import { isFloat } from '../core/dtype.js';
 import { LibError } from '../core/errors.js';
-import { contiguousStrides, formatShape, resolveDim, resolveDims, type Shape, sizeOf } from '../core/shape.js';
+import { contiguousStrides, formatShape, needDims, resolveDim, resolveDims, type Shape, sizeOf } from '../core/shape.js';
 import type { Spec } from '../core/spec.js';
 import { isTensor, type Tensor } from '../tensor/tensor.js';
 import { defineComposite, defineView, type Op } from './define.js';
@@ -303,8 +303,7 @@ export const swapaxes: Op<[x: Tensor, axis0: number, axis1: number]> = defineCom
 export const t: Op<[x: Tensor]> = defineComposite({
   name: 't',
   compose(x: Tensor) {
-    if (x.ndim > 2)
-      throw new LibError('shape', `t: the tensor must have at most 2 dims, got shape ${formatShape(x.shape)}.`, 'use mT() or transpose().');
+    needDims('t', x, 0, 2, 'use mT() or transpose().');
     return x.ndim === 2 ? transpose(x, 0, 1) : x;
   },
   *samples(random) {
@@ -319,7 +318,7 @@ export const t: Op<[x: Tensor]> = defineComposite({
 export const mT: Op<[x: Tensor]> = defineComposite({
   name: 'mT',
   compose(x: Tensor) {
-    if (x.ndim < 2) throw new LibError('shape', `mT: the tensor must have at least 2 dims, got shape ${formatShape(x.shape)}.`);
+    needDims('mT', x, 2);
     return transpose(x, -2, -1);
   },
   *samples(random) {
@@ -371,7 +370,7 @@ export const narrow: Op<[x: Tensor, dim: number, start: number | Tensor, length:
     return { inputs: [x], params: [dim, start, length] as const, key: `${dim},${start},${length}` };
   },
   view: ({ shape, strides }, [dim, start, length]: readonly [number, number, number]) => {
-    if (shape.length === 0) throw new LibError('shape', 'narrow: the tensor must have a dim, got a scalar.');
+    needDims('narrow', { shape }, 1);
     const d = resolveDim('narrow', dim, shape.length);
     const size = shape[d] ?? 1;
     const from = start < 0 ? start + size : start;
@@ -390,7 +389,7 @@ export const narrow: Op<[x: Tensor, dim: number, start: number | Tensor, length:
   *errors(random) {
     yield [[random([2, 3]), 0, random.integers([2], 0, 1), 1], 'must hold one whole number'];
     yield [[random([5]), 0, 3, 3], 'must stay inside'];
-    yield [[random([]), 0, 0, 1], 'must have a dim'];
+    yield [[random([]), 0, 0, 1], 'must have at least 1 dim'];
   },
 });
 

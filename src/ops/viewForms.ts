@@ -1,5 +1,5 @@
 import { LibError } from '../core/errors.js';
-import { formatShape, type Shape } from '../core/shape.js';
+import { formatShape, needDims, type Shape } from '../core/shape.js';
 import { isTensor, type Tensor } from '../tensor/tensor.js';
 import { defineComposite, type Op } from './define.js';
 import type { Overloaded } from './foldRows.js';
@@ -10,10 +10,6 @@ import { type SplitOptions, split, tensorSplit } from './split.js';
 import { mT, permute, reshape, view } from './view.js';
 
 /** Rows that are other views under another name or with fewer words. */
-
-function needRank(op: string, x: Tensor, least: number): void {
-  if (x.ndim < least) throw new LibError('shape', `${op}: the tensor must have at least ${least} dims, got shape ${formatShape(x.shape)}.`);
-}
 
 /** The tensor with its dims in reverse order: the transpose of a matrix. A view. */
 export const T: Op<[x: Tensor]> = composed(
@@ -41,7 +37,7 @@ export const H: Op<[x: Tensor]> = composed(
 export const adjoint: Op<[x: Tensor]> = composed(
   'adjoint',
   (x) => {
-    needRank('adjoint', x, 2);
+    needDims('adjoint', x, 2);
     return mT(x);
   },
   (random) => [[random([2, 3, 4])]],
@@ -51,7 +47,7 @@ export const adjoint: Op<[x: Tensor]> = composed(
 export const mH: Op<[x: Tensor]> = composed(
   'mH',
   (x) => {
-    needRank('mH', x, 2);
+    needDims('mH', x, 2);
     return mT(x);
   },
   (random) => [[random([2, 3])]],
@@ -108,7 +104,7 @@ export const sumToSize: Op<[x: Tensor, shape: Shape]> = composed(
 export const fliplr: Op<[x: Tensor]> = composed(
   'fliplr',
   (x) => {
-    needRank('fliplr', x, 2);
+    needDims('fliplr', x, 2);
     return flip(x, 1);
   },
   (random) => [[random([2, 3])]],
@@ -118,11 +114,11 @@ export const fliplr: Op<[x: Tensor]> = composed(
 export const flipud: Op<[x: Tensor]> = composed(
   'flipud',
   (x) => {
-    needRank('flipud', x, 1);
+    needDims('flipud', x, 1);
     return flip(x, 0);
   },
   (random) => [[random([2, 3])], [random([4])]],
-  { errors: (random) => [[[random([])], 'at least 1 dims']] },
+  { errors: (random) => [[[random([])], 'at least 1 dim']] },
 );
 
 type Split = Op<[x: Tensor, sections: number | readonly number[]], Tensor[]>;
@@ -132,7 +128,7 @@ function splitRow(name: string, least: number, dimOf: (x: Tensor) => number): Sp
   return defineComposite({
     name,
     compose(x: Tensor, sections: number | readonly number[]) {
-      needRank(name, x, least);
+      needDims(name, x, least);
       const dim = dimOf(x);
       const size = x.sizeAt(dim);
       if (typeof sections === 'number' && (!(sections > 0) || size % sections !== 0)) {
@@ -146,7 +142,7 @@ function splitRow(name: string, least: number, dimOf: (x: Tensor) => number): Sp
     },
     *errors(random): Iterable<readonly [[x: Tensor, sections: number | readonly number[]], string]> {
       yield [[random([5, 5, 5]), 2], 'must divide'];
-      yield [[random([]), 1], 'dims'];
+      yield [[random([]), 1], 'must have at least'];
       yield [[random([4, 4, 4]), {} as unknown as number], 'sections must be a list of whole numbers or a whole number'];
     },
     torch: { call: `torch.${name}(a[0], tuple(a[1]) if isinstance(a[1], list) else a[1])` },

@@ -1,5 +1,6 @@
 import { LibError } from '../core/errors.js';
 import { snakeCase } from '../core/names.js';
+import { needWhole } from '../core/shape.js';
 import { getDefaultDtype, type TensorOptions, tensor } from '../tensor/creation.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { defineComposite, type Op } from './define.js';
@@ -37,7 +38,7 @@ type Shape = (n: number, last: number) => number;
 
 /** The window's values at n = 0 … M - 1, of a curve over 0 … last. */
 function sampled(op: string, M: number, { sym = true, dtype = getDefaultDtype(), ...options }: WindowOptions, value: Shape): Tensor {
-  if (!Number.isInteger(M) || M < 0) throw new LibError('value', `${op}: the size M must be a non-negative integer, got ${M}.`);
+  needWhole(op, 'the size M', M, 0);
   if (dtype !== 'float32' && dtype !== 'float64') throw new LibError('dtype', `${op}: dtype must be float32 or float64, got ${dtype}.`);
   const last = sym ? M - 1 : M;
   const data = Float64Array.from({ length: M }, (_, n) => (M === 1 ? 1 : value(n, last)));
@@ -64,7 +65,7 @@ function windowRow<Options extends WindowOptions>(
       for (const [M, options] of samples) yield [M, { ...options, dtype: 'float64' }];
     },
     *errors(): Iterable<readonly [[M: number, options?: Options], string]> {
-      yield [[-1, samples[0]?.[1] as Options], 'non-negative integer'];
+      yield [[-1, samples[0]?.[1] as Options], 'whole number of at least 0'];
       yield [[5, { ...samples[0]?.[1], dtype: 'int32' } as Options], 'dtype must be float32 or float64'];
       for (const [options, says] of bad) yield [[5, options], says];
     },
