@@ -1,6 +1,7 @@
 import { LibError } from '../core/errors.js';
 import { broadcastShapes, formatShape, type Shape, sameShape, sizeOf } from '../core/shape.js';
 import { specOf } from '../core/spec.js';
+import { valuesOf } from '../tensor/capturing.js';
 import { Tensor } from '../tensor/tensor.js';
 import { range } from './fused.js';
 import { asIndex, gatherRow } from './scatterRows.js';
@@ -81,7 +82,7 @@ function expandMasks(op: string, x: Tensor, list: IndexList): (Tensor | null)[] 
         `${op}: a mask must have the size of the dim it stands for, got ${formatShape(t.shape)} for ${formatShape(covered)}.`,
       );
     }
-    const rows = trueRows(t);
+    const rows = trueRows(op, t);
     for (let d = 0; d < t.ndim; d++) indices.push(rows.select(1, d));
   }
   if (indices.length > x.ndim) {
@@ -117,16 +118,16 @@ function linear(op: string, ids: readonly Tensor[], sizes: readonly number[], ba
 }
 
 /** Where a tensor is not 0, counted in row-major order: (n,), int32. */
-export function trueIndices(x: Tensor): Tensor {
-  const values = x.toArray();
+export function trueIndices(op: string, x: Tensor): Tensor {
+  const values = valuesOf(op, x);
   const found: number[] = [];
   for (let i = 0; i < values.length; i++) if (values[i] !== 0) found.push(i);
   return upload(x, [found.length], Int32Array.from(found));
 }
 
 /** Where a tensor is not 0, as rows of indices: (n, dims), int32. */
-export function trueRows(x: Tensor): Tensor {
-  const values = x.toArray();
+export function trueRows(op: string, x: Tensor): Tensor {
+  const values = valuesOf(op, x);
   const rows: number[] = [];
   for (let i = 0; i < values.length; i++) {
     if (values[i] === 0) continue;

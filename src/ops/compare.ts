@@ -2,6 +2,7 @@ import { type DType, isFloat } from '../core/dtype.js';
 import { LibError } from '../core/errors.js';
 import { sameShape } from '../core/shape.js';
 import { type Expr, input, scalar } from '../expr/expr.js';
+import { valuesOf } from '../tensor/capturing.js';
 import { getDefaultDtype } from '../tensor/creation.js';
 import { isTensor, type Tensor } from '../tensor/tensor.js';
 import { defineComposite, type Op } from './define.js';
@@ -52,12 +53,12 @@ export const isclose: Op<[a: Tensor, b: Tensor, options?: CloseOptions]> = defin
 
 /** Whether all elements are close, read now. */
 export function allclose(a: Tensor, b: Tensor, options: CloseOptions = {}): boolean {
-  return isclose(a.detach(), b.detach(), options).all().itemNow() === 1;
+  return valuesOf('allclose', isclose(a.detach(), b.detach(), options).all())[0] === 1;
 }
 
 /** Whether shapes and all values are equal, read now. NaN equals nothing. */
 export function equal(a: Tensor, b: Tensor): boolean {
-  return sameShape(a.shape, b.shape) && a.detach().eq(b.detach()).all().itemNow() === 1;
+  return sameShape(a.shape, b.shape) && valuesOf('equal', a.detach().eq(b.detach()).all())[0] === 1;
 }
 
 const whereForm = forms('where', (condition, yes, no) => ({ expr: yes && no ? condition.select(yes, no) : condition }));

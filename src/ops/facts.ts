@@ -1,6 +1,7 @@
 import { type DType, dtypes, isFloat } from '../core/dtype.js';
 import { LibError } from '../core/errors.js';
 import { sameShape } from '../core/shape.js';
+import { valuesOf } from '../tensor/capturing.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { promoteTensors, type TensorOrNumber } from './elementwise.js';
 import { promoteNumbers } from './mapTyped.js';
@@ -29,7 +30,7 @@ export const isSetTo = (x: Tensor, other: Tensor): boolean =>
 /** Whether the one element is not 0. Reads it. */
 export function isNonzero(x: Tensor): boolean {
   if (x.size !== 1) throw new LibError('shape', `isNonzero: the tensor must have one element, got ${x.size}.`);
-  return x.itemNow() !== 0;
+  return valuesOf('isNonzero', x)[0] !== 0;
 }
 
 /** The type in which two operands meet, numbers counting by their kind alone. */

@@ -1,5 +1,6 @@
 import { LibError } from '../core/errors.js';
 import { formatShape, needWhole, sameShape } from '../core/shape.js';
+import { valuesOf } from '../tensor/capturing.js';
 import { linspace, onesLike, tensor, zeros } from '../tensor/creation.js';
 import { isTensor, type Tensor } from '../tensor/tensor.js';
 import { defineComposite, type Op } from './define.js';
@@ -40,7 +41,7 @@ function edgesOf(op: string, values: Tensor, bins: Bins, range: readonly number[
   }
   needWhole(op, 'the count of bins', bins, 1);
   if (range && range.length !== 2) throw new LibError('value', `${op}: the range must have two ends, got ${range.length} numbers.`);
-  let [low, high] = range ?? (values.size > 0 ? [values.amin().itemNow(), values.amax().itemNow()] : [0, 0]);
+  let [low, high] = range ?? (values.size > 0 ? [values.amin(), values.amax()].map((x) => valuesOf(op, x)[0]) : [0, 0]);
   if (low === undefined || high === undefined || !(low <= high && Number.isFinite(high - low)))
     throw new LibError('value', `${op}: the range must be finite and rise, got ${low} to ${high}.`);
   if (low === high) [low, high] = [low - 0.5, high + 0.5];

@@ -2,6 +2,7 @@ import { isFloat } from '../core/dtype.js';
 import { LibError } from '../core/errors.js';
 import { broadcastShapes, formatShape, resolveDim, sameShape } from '../core/shape.js';
 import { input } from '../expr/expr.js';
+import { valuesOf } from '../tensor/capturing.js';
 import { tensor } from '../tensor/creation.js';
 import { isTensor, type Tensor } from '../tensor/tensor.js';
 import { type IndexList, resolveIndices, trueIndices, trueRows } from './advancedIndex.js';
@@ -391,9 +392,9 @@ export interface Nonzero extends Overloaded<NonzeroMethod> {
 export const nonzero: Nonzero = defineComposite({
   name: 'nonzero',
   compose(x: Tensor, { asTuple = false }: NonzeroOptions = {}): Tensor | Tensor[] {
-    if (!asTuple) return trueRows(x);
+    if (!asTuple) return trueRows('nonzero', x);
     const line = x.ndim === 0 ? x.reshape([1]) : x;
-    const rows = trueRows(line);
+    const rows = trueRows('nonzero', line);
     return line.shape.map((_, d) => rows.select(1, d));
   },
   differentiable: false,
@@ -407,7 +408,7 @@ export const nonzero: Nonzero = defineComposite({
 /** Another name of {@link nonzero}. */
 export const argwhere: Op<[x: Tensor]> = defineComposite({
   name: 'argwhere',
-  compose: (x: Tensor) => trueRows(x),
+  compose: (x: Tensor) => trueRows('argwhere', x),
   differentiable: false,
   *samples(random) {
     yield [random.bool([2, 3])];
@@ -423,7 +424,7 @@ export const maskedSelect: Op<[x: Tensor, mask: Tensor]> = defineComposite({
     if (mask.dtype !== 'bool') throw new LibError('dtype', `maskedSelect: the mask must be of type bool, got ${mask.dtype}.`);
     const shape = broadcastShapes('maskedSelect', x.shape, mask.shape);
     const flat = x.expand(shape).reshape([shape.reduce((n, d) => n * d, 1)]);
-    return maskRow(flat, 0, trueIndices(mask.expand(shape)));
+    return maskRow(flat, 0, trueIndices('maskedSelect', mask.expand(shape)));
   },
   *samples(random) {
     yield [random([3, 4]), random.bool([3, 4])];
@@ -513,7 +514,7 @@ export const oneHot: Op<[x: Tensor, options?: OneHotOptions]> = defineComposite(
   name: 'oneHot',
   compose(x: Tensor, { numClasses = -1 }: OneHotOptions = {}) {
     const ids = asIndex('oneHot', x).reshape([...x.shape, 1]);
-    const classes = numClasses >= 0 ? numClasses : Math.max(-1, ...ids.toArray()) + 1;
+    const classes = numClasses >= 0 ? numClasses : Math.max(-1, ...valuesOf('oneHot', ids)) + 1;
     const zeros = constantView(x.device, 'int32', [...x.shape, classes], 0);
     return hotRow(zeros, x.ndim, ids, constantView(x.device, 'int32', ids.shape, 1), { by: 'set' });
   },

@@ -1,5 +1,6 @@
 import { LibError } from '../core/errors.js';
 import { broadcastShapes, formatShape, sizeOf } from '../core/shape.js';
+import { valuesOf } from '../tensor/capturing.js';
 import { tensor } from '../tensor/creation.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { defineComposite, type Op } from './define.js';
@@ -117,7 +118,7 @@ interface Factored extends LDLFactor {
 function ldl(op: string, a: Tensor, strict: boolean): Factored {
   needSquare(op, a);
   const [n, batch] = [a.sizeAt(-1), a.shape.slice(0, -2)];
-  const data = Float64Array.from(a.detach().toArray());
+  const data = Float64Array.from(valuesOf(op, a.detach()));
   const count = sizeOf(batch);
   const [pivots, info] = [new Int32Array(count * n), new Int32Array(count)];
   for (let b = 0; b < count; b++) info[b] = factor(new Lower(data, b * n * n, n), pivots, b * n);
@@ -232,18 +233,9 @@ export const ldlSolve: Op<[LD: Tensor, pivots: Tensor, b: Tensor, options?: LDLO
     }
     const batch = broadcastShapes(op, LD.shape.slice(0, -2), b.shape.slice(0, -2));
     const k = b.sizeAt(-1);
-    const data = Float64Array.from(
-      LD.detach()
-        .expand([...batch, n, n])
-        .toArray(),
-    );
-    const swaps = Int32Array.from(pivots.expand([...batch, n]).toArray());
-    const x = Float64Array.from(
-      b
-        .detach()
-        .expand([...batch, n, k])
-        .toArray(),
-    );
+    const data = Float64Array.from(valuesOf(op, LD.detach().expand([...batch, n, n])));
+    const swaps = Int32Array.from(valuesOf(op, pivots.expand([...batch, n])));
+    const x = Float64Array.from(valuesOf(op, b.detach().expand([...batch, n, k])));
     for (let i = 0; i < sizeOf(batch); i++) solveOne(new Lower(data, i * n * n, n), swaps, i * n, { x, from: i * n * k, k });
     return tensor(x, { shape: [...batch, n, k], dtype: b.dtype, device: b.device });
   },

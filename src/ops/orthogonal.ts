@@ -1,6 +1,7 @@
 import { isFloat } from '../core/dtype.js';
 import { snakeCase } from '../core/names.js';
 import { constant, type Expr, input } from '../expr/expr.js';
+import { valuesOf } from '../tensor/capturing.js';
 import { tensor } from '../tensor/creation.js';
 import { isTensor, type Tensor } from '../tensor/tensor.js';
 import { defineComposite, type Op } from './define.js';
@@ -50,7 +51,7 @@ function polynomial(name: string, family: Family): Polynomial {
       const wide = isFloat(x.dtype) ? x : x.float();
       if (!isTensor(n)) return mapTyped(name, [wide], fixed(Math.trunc(n)).add(input(0).mul(0)), { dtype: wide.dtype });
       const order = n.detach();
-      const most = order.size === 0 ? 0 : Math.trunc(order.amax().itemNow());
+      const most = order.size === 0 ? 0 : Math.trunc(valuesOf(name, order.amax())[0] as number);
       return mapTyped(name, [wide, order], varied(Math.max(0, most)));
     },
     *samples(random): Iterable<[x: Tensor, n: TensorOrNumber]> {

@@ -1,6 +1,7 @@
 import { LibError } from '../core/errors.js';
 import { broadcastShapes, formatShape, needDims, needWhole, resolveDim, type Shape, sameShape, sizeOf } from '../core/shape.js';
 import { specOf } from '../core/spec.js';
+import { valuesOf } from '../tensor/capturing.js';
 import { arange, zeros } from '../tensor/creation.js';
 import { isTensor, type Tensor } from '../tensor/tensor.js';
 import { defineComposite, type Op } from './define.js';
@@ -83,7 +84,7 @@ export const maskedScatter: Op<[x: Tensor, mask: Tensor, source: Tensor]> = defi
     const [base, full] = [x.expand(shape), mask.expand(shape)];
     if (base.size === 0) return base.clone();
     const place = full.reshape([-1]).int().cumsum(0).sub(1).clamp({ min: 0 });
-    if (source.size === 0 && full.any().itemNow() === 0) return base.clone();
+    if (source.size === 0 && valuesOf('maskedScatter', full.any())[0] === 0) return base.clone();
     return full.where(source.reshape([-1]).gather(0, place).reshape(shape), base);
   },
   *samples(random) {

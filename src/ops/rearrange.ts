@@ -2,6 +2,7 @@ import { LibError } from '../core/errors.js';
 import { contiguousStrides, formatShape, needDims, range, resolveDim, resolveDims, type Shape } from '../core/shape.js';
 import { type Spec, specOf } from '../core/spec.js';
 import { input } from '../expr/expr.js';
+import { valuesOf } from '../tensor/capturing.js';
 import { isTensor, type Tensor } from '../tensor/tensor.js';
 import { defineComposite, defineOp, type Op } from './define.js';
 import { constantTable, fuse } from './fused.js';
@@ -163,7 +164,7 @@ function interleave(x: Tensor, repeats: number | Tensor, dim: number): Tensor {
       `repeatInterleave: there must be one count for each entry, got shape ${formatShape(repeats.shape)} for size ${size}.`,
     );
   }
-  const counts = [...repeats.toArray()];
+  const counts = [...valuesOf('repeatInterleave', repeats)];
   if (counts.some((c) => c < 0)) throw new LibError('value', `repeatInterleave: counts must not be negative, got ${Math.min(...counts)}.`);
   const index = range(size).flatMap((i) => new Array<number>(counts[counts.length === 1 ? 0 : i] ?? 0).fill(i));
   const table = constantTable(x.device, `repeat${counts.join()}`, specOf('int32', [index.length]), () => Int32Array.from(index));

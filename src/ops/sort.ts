@@ -1,7 +1,7 @@
 import { isFloat } from '../core/dtype.js';
 import { LibError } from '../core/errors.js';
 import { formatShape, resolveDim, sameShape } from '../core/shape.js';
-import { isReadable } from '../tensor/capturing.js';
+import { isReadable, valuesOf } from '../tensor/capturing.js';
 import { ones, tensor, zeros } from '../tensor/creation.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { defineComposite, type Op } from './define.js';
@@ -124,7 +124,7 @@ export const bincount: Op<[x: Tensor, options?: BincountOptions]> = defineCompos
   name: 'bincount',
   compose(x: Tensor, { weights, minlength = 0 }: BincountOptions = {}) {
     if (!(minlength >= 0)) throw new LibError('value', `bincount: minlength must be at least 0, got ${minlength}.`);
-    const values = x.toArray();
+    const values = valuesOf('bincount', x);
     let [least, most] = [0, -1];
     for (const v of values) [least, most] = [Math.min(least, v), Math.max(most, v)];
     if (x.ndim !== 1 || least < 0) {

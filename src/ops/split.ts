@@ -1,5 +1,6 @@
 import { LibError } from '../core/errors.js';
 import { needDims, needWhole, resolveDim } from '../core/shape.js';
+import { valuesOf } from '../tensor/capturing.js';
 import { isTensor, type Tensor } from '../tensor/tensor.js';
 import { defineComposite, defineCustom, type Op } from './define.js';
 import { constantView } from './fused.js';
@@ -82,7 +83,8 @@ export const tensorSplit: Op<[x: Tensor, sections: Sections, options?: SplitOpti
   name: 'tensorSplit',
   compose(x: Tensor, where: Sections, { dim = 0 }: SplitOptions = {}) {
     const length = x.sizeAt(dim);
-    const sections = isTensor(where) ? (where.ndim === 0 ? where.itemNow() : Array.from(where.toArray())) : where;
+    const read = isTensor(where) ? [...valuesOf('tensorSplit', where)] : [];
+    const sections = isTensor(where) ? (where.ndim === 0 ? (read[0] as number) : read) : where;
     if (typeof sections === 'number') {
       needWhole('tensorSplit', 'the count', sections, 1);
       const [base, longer] = [Math.floor(length / sections), length % sections];

@@ -1,5 +1,6 @@
 import type { DType } from '../core/dtype.js';
 import { range, resolveDim } from '../core/shape.js';
+import { valuesOf } from '../tensor/capturing.js';
 import { type NestedData, tensor } from '../tensor/creation.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { defineComposite } from './define.js';
@@ -47,10 +48,10 @@ interface Entries {
 }
 
 function entriesOf(op: string, x: Tensor, dim: number | undefined): Entries {
-  if (dim === undefined) return { x: x.reshape([x.size]), data: x.toArray(), count: x.size, width: 1 };
+  if (dim === undefined) return { x: x.reshape([x.size]), data: valuesOf(op, x), count: x.size, width: 1 };
   const front = x.movedim(resolveDim(op, dim, x.ndim), 0);
   const count = front.sizeAt(0);
-  return { x: front, data: front.toArray(), count, width: count === 0 ? 0 : front.size / count };
+  return { x: front, data: valuesOf(op, front), count, width: count === 0 ? 0 : front.size / count };
 }
 
 /** Below 0, 0 or above 0 as one entry comes before, equals or follows another. NaN follows all and equals nothing. */

@@ -2,6 +2,7 @@ import { isFloat } from '../core/dtype.js';
 import { LibError } from '../core/errors.js';
 import { contiguousStrides, formatShape, needDims, resolveDim, resolveDims, type Shape, sizeOf } from '../core/shape.js';
 import type { Spec } from '../core/spec.js';
+import { valuesOf } from '../tensor/capturing.js';
 import { isTensor, type Tensor } from '../tensor/tensor.js';
 import { defineComposite, defineView, type Op } from './define.js';
 import { clampRange, viewStrides, withAt, without } from './layout.js';
@@ -366,7 +367,7 @@ export const narrow: Op<[x: Tensor, dim: number, start: number | Tensor, length:
         'value',
         `narrow: a start that is a tensor must hold one whole number, got a ${first.dtype} tensor of shape ${formatShape(first.shape)}.`,
       );
-    const start = typeof first === 'number' ? first : first.itemNow();
+    const start = typeof first === 'number' ? first : (valuesOf('narrow', first)[0] as number);
     return { inputs: [x], params: [dim, start, length] as const, key: `${dim},${start},${length}` };
   },
   view: ({ shape, strides }, [dim, start, length]: readonly [number, number, number]) => {

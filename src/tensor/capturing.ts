@@ -1,7 +1,7 @@
 import { LibError } from '../core/errors.js';
 import type { Storage } from '../program/backend.js';
 import { BatchedStorage } from './batched.js';
-import type { Tensor } from './tensor.js';
+import type { Tensor, TensorData } from './tensor.js';
 
 /** Stands for the bytes of a value in a program that is being captured: there are none yet. */
 export class SymbolicStorage implements Storage {
@@ -42,18 +42,24 @@ export function checkReadable(op: string, { storage }: Tensor): void {
   if (current !== null) {
     throw new LibError(
       'capture',
-      `${op}: the value of a tensor is not known while compile() is capturing.`,
-      'return it from the compiled function and read it outside.',
+      `${op}: values must be there to be read, got a tensor whose value is not known while compile() is capturing.`,
+      'return it from the compiled function and do this outside.',
     );
   }
   if (storage instanceof SymbolicStorage) throw leaked(op);
   if (storage instanceof BatchedStorage) {
     throw new LibError(
       'capture',
-      `${op}: the value of one example is not known inside vmap().`,
-      'return it, and read all of them outside.',
+      `${op}: values must be there to be read, got a tensor whose value for one example is not known inside vmap().`,
+      'return it, and do this outside with all of them.',
     );
   }
+}
+
+/** The values of a tensor in row-major order, for an op whose work depends on them. */
+export function valuesOf(op: string, x: Tensor): TensorData {
+  checkReadable(op, x);
+  return x.toArray();
 }
 
 /** For tensors that outlive the capture they were made in. */

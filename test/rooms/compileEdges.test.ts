@@ -11,10 +11,13 @@ const compile: typeof cr.compile = (fn) => cr.compile(fn, { fuse: cr.defaultDevi
 const says = (phrase: string) => (error: Error) => error.message.includes(phrase);
 
 test('values cannot be read while capturing', async () => {
-  const hint = 'return it from the compiled function and read it outside.';
+  const hint = 'return it from the compiled function and do this outside.';
   for (const read of ['toArray', 'itemNow', 'item', 'data', 'tolist'] as const) {
     assert.throws(() => compile((x: Tensor) => void x.sum()[read]())(tensor([1])), says('is not known while compile() is capturing'));
   }
+  const questions = { allclose: cr.allclose, equal: cr.equal, isNonzero: (x: Tensor) => cr.isNonzero(x) };
+  for (const [name, ask] of Object.entries(questions))
+    assert.throws(() => compile((x: Tensor) => void ask(x, x))(tensor([1])), says(`${name}: values must be there to be read`));
   assert.throws(() => compile((x: Tensor) => void x.itemNow())(tensor(1)), says(hint));
   assert.throws(() => compile(async (x: Tensor) => x.itemNow())(tensor(1)), says('must be synchronous, got a promise'));
 });

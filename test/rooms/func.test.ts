@@ -244,7 +244,7 @@ describe('vmap', () => {
   });
 
   test('errors', () => {
-    assert.throws(() => cr.vmap((x: Tensor) => tensor(x.itemNow()))(randn([2])), says(/one example is not known/));
+    assert.throws(() => cr.vmap((x: Tensor) => tensor(x.itemNow()))(randn([2])), says(/one example is not known inside vmap/));
     assert.throws(() => cr.vmap((a: Tensor, b: Tensor) => a.add(b))(randn([2]), randn([3])), says(/must have one size, got 2, 3/));
     assert.throws(() => cr.vmap((a: Tensor) => a, { inDims: 3 })(randn([2])), says(/inDims must be dims/));
     assert.throws(() => cr.vmap((a: Tensor) => a, { inDims: null })(randn([2])), says(/at least one tensor/));

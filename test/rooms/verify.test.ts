@@ -226,7 +226,7 @@ describe('fit({ compile })', () => {
     await fit(a.options);
     await fit(b.options);
     assert.deepEqual(weightsOf(a.model), weightsOf(b.model));
-    assert.match(a.notes[0] ?? '', /the training step runs eagerly, for item(Now)?: the value of a tensor is not known/);
+    assert.match(a.notes[0] ?? '', /the training step runs eagerly, for item(Now)?: values must be there to be read/);
     await assert.rejects(fit(job({ ...reading, compile: true }).options), says(/is not known while compile/));
   });
 
