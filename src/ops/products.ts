@@ -143,21 +143,38 @@ function sameWidths(op: string, a: Tensor, b: Tensor): void {
 }
 
 export interface CdistOptions extends DistanceOptions {
-  /** PyTorch's choice between matrix products and differences: here it is always differences, which lose no digits. */
+  /** Whether Euclidean distances are products of matrices, fast, or differences, which lose no digits of near points. By default
+   *  products where either count is above 25. Tensors with leading dims and 16-bit types always take differences. */
   readonly computeMode?: 'use_mm_for_euclid_dist_if_necessary' | 'use_mm_for_euclid_dist' | 'donot_use_mm_for_euclid_dist';
 }
-/** From so many rows on, gradients of Euclidean distances are products. */
+/** From so many rows on, Euclidean distances and their gradients are products. */
 const MANY = 26;
 
 const slope = input(1)
   .equal(0)
   .select(0, input(0).div(input(1)));
+const finite = input(0).sub(input(0)).equal(0).select(input(0), 0);
+const square = input(0).mul(input(0));
+const rest = input(0).add(input(1)).sub(input(2).mul(2));
+/** Rounding may leave less than 0 between equal rows; NaN stays. */
+const restRoot = rest.lessEqual(0).select(0, rest.sqrt());
 
-/** Of rows a (n, width) and b (m, width): Σ g/d (a - b) is a Σ g/d - (g/d) b, moved to b's mean first. */
-const euclidean: Op<[a: Tensor, b: Tensor]> = defineCustom({
+/** Both with b's mean at 0, so that squares are small. A row with a number that is not finite spoils no other. */
+function centred([a, b]: readonly Tensor[]): [a: Tensor, b: Tensor] {
+  const mean = fuse('cdist', [(b as Tensor).mean({ dim: 0 })], finite);
+  return [(a as Tensor).sub(mean), (b as Tensor).sub(mean)];
+}
+
+/** Of rows a (n, width) and b (m, width): √(|a|² + |b|² - 2 ab) or, with `exact`, √Σ (a - b)². Σ g/d (a - b) is a Σ g/d - (g/d) b. */
+const euclidean: Op<[a: Tensor, b: Tensor, exact: boolean]> = defineCustom({
   name: 'cdist',
-  args: (a: Tensor, b: Tensor) => ({ inputs: [a, b], params: null }),
-  forward: ([a, b]) => {
+  args: (a: Tensor, b: Tensor, exact: boolean) => ({ inputs: [a, b], params: { exact } }),
+  forward: ([a, b], { exact }) => {
+    if (!exact) {
+      const [x, y] = centred([a as Tensor, b as Tensor]);
+      const [across, down] = [x, y].map((t) => fuseSum('cdist', [t], square, [1])) as [Tensor, Tensor];
+      return [fuse('cdist', [across.unsqueeze(-1), down.unsqueeze(0), x.mm(y.t())], restRoot)];
+    }
     // (n, width, m): what is summed are rows of b's columns, many numbers at once.
     const sum = fuseSum('cdist', [(a as Tensor).unsqueeze(-1), (b as Tensor).t().contiguous().unsqueeze(0)], power(2), [1]);
     return [fuse('cdist', [sum], root(2))];
@@ -167,7 +184,7 @@ const euclidean: Op<[a: Tensor, b: Tensor]> = defineCustom({
   grad: ([g], { inputs, output }) => {
     if (!g) return [null, null];
     const weight = fuse('cdist', [g, output], slope);
-    const [a, b] = inputs.map((x) => x.sub((inputs[1] as Tensor).mean({ dim: 0 }))) as [Tensor, Tensor];
+    const [a, b] = centred(inputs);
     const pull = (w: Tensor, x: Tensor, y: Tensor): Tensor => w.sum({ dim: 1, keepdim: true }).mul(x).sub(w.mm(y));
     return [pull(weight, a, b), pull(weight.t(), b, a)];
   },
@@ -177,14 +194,17 @@ const euclidean: Op<[a: Tensor, b: Tensor]> = defineCustom({
 /** Distances between all rows of a (…, n, width) and all of b (…, m, width): (…, n, m). Leading dims broadcast. */
 export const cdist: Op<[a: Tensor, b: Tensor, options?: CdistOptions]> = defineComposite({
   name: 'cdist',
-  compose(a: Tensor, b: Tensor, { p = 2 }: CdistOptions = {}) {
+  compose(a: Tensor, b: Tensor, { p = 2, computeMode = 'use_mm_for_euclid_dist_if_necessary' }: CdistOptions = {}) {
     sameWidths('cdist', a, b);
-    if (p !== 2 || a.ndim + b.ndim > 4 || Math.max(a.sizeAt(0), b.sizeAt(0)) < MANY)
+    const many = Math.max(a.sizeAt(0), b.sizeAt(0)) >= MANY;
+    if (p !== 2 || a.ndim + b.ndim > 4 || !(many || computeMode === 'use_mm_for_euclid_dist'))
       return distances('cdist', a.unsqueeze(-2), b.unsqueeze(-3), p);
-    return euclidean(a, b);
+    return euclidean(a, b, computeMode === 'donot_use_mm_for_euclid_dist' || a.dtype.includes('16') || b.dtype.includes('16'));
   },
   *samples(random): Iterable<[a: Tensor, b: Tensor, options?: CdistOptions]> {
     yield [random([3, 2]), random([4, 2])];
+    yield [random([3, 2]), random([27, 2])];
+    yield [random([4, 3]), random([2, 3]), { computeMode: 'use_mm_for_euclid_dist' }];
     yield [random([3, 2]), random([27, 2]), { computeMode: 'donot_use_mm_for_euclid_dist' }];
     yield [random([2, 3, 2]), random([4, 2]), { p: 1 }];
     yield [random([3, 4]), random([2, 4]), { p: 3 }];
