@@ -92,7 +92,8 @@ function getItem(x, key) {
   return lists.length ? y.index(Array.from(lists, (k) => k ?? null)) : y;
 }
 
-function functionOf(name) {
+function functionOf(full) {
+  const name = full.replace(/^torch\.(?!_|ops\.)/, '');
   if (other[name]) return other[name];
   const base = name.split('.').at(-1);
   const c = second[name] ?? camel(base);
@@ -233,6 +234,7 @@ function attempt(f, line) {
 const extensions = [/^$/, /up to 64 dims/, /strided tensors only/, /got \\\(int, int, float/];
 
 function refuses(f, line) {
+  if (line.k.out) return null; // there is no such option
   for (const way of waysOf(line)) {
     let args;
     try {

@@ -362,7 +362,7 @@ export const movedim: Op<[x: Tensor, source: number | readonly number[], destina
 export const narrow: Op<[x: Tensor, dim: number, start: number | Tensor, length: number]> = defineView({
   name: 'narrow',
   args: (x: Tensor, dim: number, first: number | Tensor, length: number) => {
-    if (isTensor(first) && (first.ndim > 0 || isFloat(first.dtype)))
+    if (isTensor(first) && (first.ndim > 0 || first.dtype === 'bool' || isFloat(first.dtype)))
       throw new LibError(
         'value',
         `narrow: a start that is a tensor must hold one whole number, got a ${first.dtype} tensor of shape ${formatShape(first.shape)}.`,
@@ -391,6 +391,7 @@ export const narrow: Op<[x: Tensor, dim: number, start: number | Tensor, length:
     yield [[random([2, 3]), 0, random.integers([2], 0, 1), 1], 'must hold one whole number'];
     yield [[random([5]), 0, 3, 3], 'must stay inside'];
     yield [[random([]), 0, 0, 1], 'must have at least 1 dim'];
+    yield [[random([3]), 0, random.bool([]), 1], 'must hold one whole number, got a bool tensor'];
   },
 });
 
