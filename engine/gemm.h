@@ -270,25 +270,29 @@ template <class T> NOINLINE void multiply(const MatMul<T>& job, Strided<T> a, St
   alone = alone || small_work(m, n, k) || pool_threads() == 1;
   const RowPanels panels(m, packA && packB && slices == 1 ? PACKED_ROWS : MR);
   const bool narrow = NEAR > 0 && b.col != 1 && slices > 1 && m <= FEW;
-  const int wideC = narrow ? NEAR_NC : NC, most = min(n, wideC), threads = alone ? 1 : pool_threads();
+  const int wideC = narrow ? NEAR_NC : NC, most = min(n, wideC);
+  // Blocks of columns are tasks, each with all slices, where threads would meet often.
+  const bool whole = narrow && !alone && slices > 3 && n >= 2 * wideC * pool_threads();
+  const bool serial = alone || whole;
+  const int threads = serial ? 1 : pool_threads();
   // Threads that share out narrow blocks of columns do not pack parts of A in turn.
   const int blocks = narrow && threads > 1 ? 1 : (panels.count + MC / MR - 1) / (MC / MR);
   const bool edge = !packB && n % W % L != 0;       // the last columns are packed alone: a load must not pass the end
   const bool byRows = m >= n || (blocks > 1 && 4 * int64_t(m) >= n);    // which operand every worker packs for itself, the other is shared out
-  const int down = alone || !byRows ? blocks : max(blocks, min(panels.count / 2, ROW_TASKS * threads));
+  const int down = serial || !byRows ? blocks : max(blocks, min(panels.count / 2, ROW_TASKS * threads));
   const int height = (panels.count + down - 1) / down * (panels.height + 1);
   const int64_t sizeA = packA ? lines<T>(int64_t(min(m, height)) * depth) + 64 : 0;
   const int64_t sizeB = packB ? int64_t((most + W - 1) / W) * W * depth : edge ? W * depth : 0;
   Own own[MAX_THREADS];
 
-  for (int j0 = 0; j0 < n; j0 += wideC)
+  const auto columns_from = [&](int j0, int self) {
     for (int slice = 0; slice < slices; ++slice) {
       const int nc = min(wideC, n - j0), columns = (nc + W - 1) / W, k0 = slice * depth, kc = min(depth, k - k0);
-      const int wide = job.epilogue ? byRows || alone ? columns / 16 : max(columns / 4, threads) : 0;
-      const int parts = job.epilogue ? wide : alone ? 1 : !byRows ? TASKS * threads : packA || packB ? 1 : 2;
+      const int wide = job.epilogue ? byRows || serial ? columns / 16 : max(columns / 4, threads) : 0;
+      const int parts = job.epilogue ? wide : serial ? 1 : !byRows ? TASKS * threads : packA || packB ? 1 : 2;
       const Cuts cuts{panels.count, columns, down, max(1, min(parts, columns))};
-      for (int i = 0; i < threads; ++i) own[i] = {false, -1};
-      spread(alone, worker, int64_t(cuts.down) * cuts.across, [&](int64_t task, int who) {
+      for (int i = 0; i < threads; ++i) own[serial ? self : i] = {false, -1};
+      spread(serial, self, int64_t(cuts.down) * cuts.across, [&](int64_t task, int who) {
         const int part = int(byRows ? task / cuts.across : task % cuts.down), column = int(byRows ? task % cuts.across : task / cuts.down);
         const int first = cuts.panel(part), end = cuts.panel(part + 1);
         T* const packed = static_cast<T*>(pool_scratch(who, size_t(sizeA + sizeB) * sizeof(T) + size_t(columns), SHARED));
@@ -298,7 +302,7 @@ template <class T> NOINLINE void multiply(const MatMul<T>& job, Strided<T> a, St
           if (packA && packB && int64_t(nc) * kc * sizeof(T) <= NEAR) ahead = what_follows(job, a, panels, first, end, k0, kc);
         const Pass<T> pass{job, a, b, packA, packB, packed, packed + sizeA, panels.start(first), j0, nc, k0, kc, stop, k0 + kc == k, ahead,
                            reinterpret_cast<bool*>(packed + sizeA + sizeB)};
-        Own& mine = own[alone ? 0 : who];
+        Own& mine = own[who];
         if (!mine.begun)
           for (int i = 0; i < columns; ++i) pass.there[i] = !(packB || (edge && i == columns - 1 && j0 + nc == n));
         mine.begun = true;
@@ -307,6 +311,10 @@ template <class T> NOINLINE void multiply(const MatMul<T>& job, Strided<T> a, St
         pass.compute(panels, first, end, cuts.column(column) * W, min(nc, cuts.column(column + 1) * W));
       });
     }
+  };
+  const int columnBlocks = (n + wideC - 1) / wideC;
+  if (whole) parallel(columnBlocks, [&](int64_t task, int who) { columns_from(int(task) * wideC, who); });
+  else for (int block = 0; block < columnBlocks; ++block) columns_from(block * wideC, worker);
 }
 
 }  // namespace chainrule::VARIANT
