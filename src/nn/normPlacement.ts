@@ -77,19 +77,17 @@ const alternatives = [
  */
 export function checkNormPlacement(model: AnyModule): PairingProblem | null {
   const placed = normPlacements(model);
-  for (const pair of alternatives) {
-    const [most, least] = pair
-      .map((placement) => ({ placement, names: placed.filter((p) => p.placement === placement).map((p) => p.name) }))
-      .sort((a, b) => b.names.length - a.names.length) as [
-      { placement: NormPlacement; names: string[] },
-      { placement: NormPlacement; names: string[] },
-    ];
-    if (least.names.length === 0) continue;
-    const told = (kind: typeof most): string =>
-      `${kind.placement} (${kind.names.slice(0, 3).join(', ')}${kind.names.length > 3 ? ', ...' : ''})`;
+  const namesOf = (placement: NormPlacement): string[] => placed.filter((p) => p.placement === placement).map((p) => p.name);
+  for (const [one, other] of alternatives) {
+    const [most, least] = namesOf(one).length < namesOf(other).length ? [other, one] : [one, other];
+    if (namesOf(least).length === 0) continue;
+    const [first, second] = [most, least].map((placement) => {
+      const names = namesOf(placement);
+      return `${placement} (${names.slice(0, 3).join(', ')}${names.length > 3 ? ', ...' : ''})`;
+    });
     return {
-      problem: `norms are placed in two ways: ${told(most)} and ${told(least)}`,
-      fix: `choose one for the whole model: ${most.placement} is its rule so far.`,
+      problem: `norms are placed in two ways: ${first} and ${second}`,
+      fix: `choose one for the whole model: ${most} is its rule so far.`,
     };
   }
   return null;

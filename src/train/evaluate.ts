@@ -103,18 +103,15 @@ export function forwardPair(model: AnyModule, batch: unknown): Outcome {
   return { output: (model as unknown as { forward(x: Tensor): Tensor }).forward(input), target };
 }
 
+const firstTensor = (batch: unknown): Tensor | undefined => (isTensor(batch) ? batch : Object.values(batch ?? {}).find(isTensor));
+
 /** How many examples a batch has: the first dimension of its first tensor. */
-export function examplesIn(batch: unknown): number {
-  if (isTensor(batch)) return batch.shape[0] ?? 1;
-  const parts = typeof batch === 'object' && batch !== null ? Object.values(batch) : [];
-  const first = parts.find(isTensor);
-  return first?.shape[0] ?? 1;
-}
+export const examplesIn = (batch: unknown): number => firstTensor(batch)?.shape[0] ?? 1;
 
 /** How many token ids a batch has: the size of its first tensor, where that holds whole numbers of shape (batch, time). */
 export function tokensIn(batch: unknown): number {
-  const first = isTensor(batch) ? batch : Object.values(batch ?? {}).find(isTensor);
-  return first !== undefined && first.ndim === 2 && /^int(32|64)$/.test(first.dtype) ? first.size : 0;
+  const first = firstTensor(batch);
+  return first !== undefined && first.ndim === 2 && first.dtype === 'int32' ? first.size : 0;
 }
 
 export const shapesOf = (batch: unknown, { output, target }: Outcome): Measured => ({
