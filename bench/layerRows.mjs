@@ -372,6 +372,11 @@ const losses = [
   ),
 ];
 
+/** PyTorch differentiates nothing that depends on the phases of eigenvectors. */
+function withoutPhase(a) {
+  const { eigenvalues, eigenvectors } = cr.linalg.eig(a);
+  return eigenvalues.select(-1, 0).add(eigenvectors.square().sum({ dim: -1 }));
+}
 /** Gradients of every order of the factors are products of the factors: both are measured. */
 const factors = [64, 128, 256].flatMap((n) => [
   fn(`cholesky${n}`, [definite(n)], (a) => cr.linalg.cholesky(a), 'torch.linalg.cholesky'),
@@ -380,6 +385,7 @@ const factors = [64, 128, 256].flatMap((n) => [
   fn(`slogdet${n}`, [definite(n)], (a) => cr.linalg.slogdet(a).logabsdet, 'lambda a: torch.linalg.slogdet(a)[1]'),
   fn(`qr${n}`, [x(n, n)], (a) => sumOf(cr.linalg.qr(a)), 'lambda a: sum(torch.linalg.qr(a))'),
   fn(`eigh${n}`, [symmetric(n)], (a) => sumOf(cr.linalg.eigh(a)), 'lambda a: sum(torch.linalg.eigh(a))'),
+  fn(`eig${n}`, [x(n, n)], withoutPhase, 'lambda a: (lambda w, v: w.real + v.abs().square())(*torch.linalg.eig(a))'),
   fn(`svd${n}`, [x(n, n)], (a) => sumOf(cr.linalg.svd(a)), 'lambda a: sum(torch.linalg.svd(a))'),
 ]);
 

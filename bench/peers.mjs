@@ -40,3 +40,5 @@ export const startJax = (threads) =>
   });
 export const startTfjs = () => startPeer(process.execPath, [here('peers/tfjs.mjs')]);
 export const startJaxjs = () => startPeer(process.execPath, [here('peers/jaxjs.mjs')]);
+/** This library again, with one thread. */
+export const startOne = (engine) => startPeer(process.execPath, [here('one.mjs'), engine]);

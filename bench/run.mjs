@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// npm run bench -- [--json] [--only matmul,workloads,overhead,memory,layers] [--engine native,wasm] [--threads 1,2] [--seconds 1] [--clock cpu] [--peers torch,compile,jax,tfjs,jaxjs | --no-peers]
+// npm run bench -- [--json] [--only matmul,workloads,overhead,memory,layers] [--engine native,wasm] [--threads 1,2] [--seconds 1] [--clock cpu] [--peers torch,compile,jax,tfjs,jaxjs,one | --no-peers]
 import { cpus, totalmem } from 'node:os';
 import { parseArgs } from 'node:util';
 import * as cr from 'chainrule';
@@ -7,7 +7,8 @@ import { layers } from './layers.mjs';
 import { formatTable } from './layerTable.mjs';
 import { memoryCases } from './memory.mjs';
 import { peakCases } from './peak.mjs';
-import { pythons, startJax, startJaxjs, startTfjs, startTorch } from './peers.mjs';
+import { pythons, startJax, startJaxjs, startOne, startTfjs, startTorch } from './peers.mjs';
+import { countStolen } from './stolen.mjs';
 import { cases } from './workloads.mjs';
 
 const { values: options } = parseArgs({
@@ -52,8 +53,9 @@ async function openPeers(engine, threads) {
     jax: [['jax', () => startJax(threads)]],
     tfjs: [['tfjs', startTfjs]],
     jaxjs: [['jaxjs', startJaxjs]],
+    one: [['one', () => startOne(engine)]],
   };
-  const isBeside = (name) => !name.endsWith('js') || (engine === 'wasm' && threads === 1);
+  const isBeside = (name) => (name === 'one' ? threads > 1 : !name.endsWith('js') || (engine === 'wasm' && threads === 1));
   const starts = options.peers.split(',').flatMap((name) => {
     if (known[name] === undefined) throw new Error(`--peers: ${name} is none of ${Object.keys(known).join(', ')}`);
     return isBeside(name) ? known[name] : [];
@@ -82,6 +84,7 @@ function probeOf(backend, threads) {
 }
 
 async function runCase(item, mode, peers, backend, threads) {
+  const stolen = countStolen();
   const run = mode === 'compiled' ? cr.compile(item.make()) : item.make();
   run();
   const per = item.perCall ?? 1;
@@ -96,13 +99,15 @@ async function runCase(item, mode, peers, backend, threads) {
     samples.push(...round);
     return median(round.map((s) => s.ms)) / per;
   };
-  const rivals = Object.fromEntries(Object.entries(peers).map(([name, peer]) => [name, () => peer.ask(item.name, part, item.request)]));
+  const rivals = Object.fromEntries(
+    Object.entries(peers).map(([name, peer]) => [name, () => peer.ask(item.name, part, { ...item.request, mode })]),
+  );
   const result = await interleave(ours, rivals, rounds);
   for (const [name, facts] of Object.entries(result.peers)) facts.version = peers[name].version;
-  if (samples.length === 0) return { ms: result.ms, peakGflops: probe(10) / threads, peers: result.peers };
+  if (samples.length === 0) return { ms: result.ms, peakGflops: probe(10) / threads, stolen: stolen(), peers: result.peers };
   const peakGflops = median(samples.map((s) => s.peak)) / threads;
   const shareOfPeak = median(samples.map((s) => s.share));
-  return { ms: result.ms, peakGflops, gflops: item.flops / result.ms / 1e6, shareOfPeak, peers: result.peers };
+  return { ms: result.ms, peakGflops, gflops: item.flops / result.ms / 1e6, shareOfPeak, stolen: stolen(), peers: result.peers };
 }
 
 const modesOf = { workloads: ['eager', 'compiled'], layers: ['compiled'] };
@@ -140,10 +145,11 @@ if (groups.includes('memory')) {
   }
 }
 
-function formatCase({ name, engine, threads, mode, ms, gflops, shareOfPeak, peers }) {
+function formatCase({ name, engine, threads, mode, ms, gflops, shareOfPeak, stolen, peers }) {
   const speed = gflops === undefined ? '' : `  ${gflops.toFixed(1)} GFLOP/s, ${(100 * shareOfPeak).toFixed(0)} % of peak`;
   const rivals = Object.entries(peers).map(([peer, p]) => `  ${peer} ${p.ms.toPrecision(3)} ms (x${p.ratio.toFixed(2)})`);
-  return `${name.padEnd(20)} ${engine} ${threads}t ${mode.padEnd(8)}  ${ms.toPrecision(4).padStart(9)} ms${speed}${rivals.join('')}`;
+  const host = stolen > 0.05 ? `  (the host kept ${(100 * stolen).toFixed(0)} % of the processors)` : '';
+  return `${name.padEnd(20)} ${engine} ${threads}t ${mode.padEnd(8)}  ${ms.toPrecision(4).padStart(9)} ms${speed}${rivals.join('')}${host}`;
 }
 
 const machine = {

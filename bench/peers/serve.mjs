@@ -1,4 +1,4 @@
-// The protocol of the JavaScript peers: reads one JSON line per request {"case", "seconds"}, answers {"ms"} or {"error"}.
+// The protocol of the JavaScript peers: reads one JSON line per request {"case", "mode", "seconds"}, answers {"ms"} or {"error"}.
 import { createInterface } from 'node:readline';
 import { median, now } from '../measure.mjs';
 
@@ -15,17 +15,17 @@ async function timeCalls(run, seconds) {
   return median(times);
 }
 
-/** Answers requests until stdin closes. Each maker gives { run, perCall = 1, release }; one case is alive at a time. */
+/** Answers requests until stdin closes. A maker gives { run, perCall = 1, release } for a mode; one case is alive at a time. */
 export async function serve(version, makers) {
   const answer = (facts) => process.stdout.write(`${JSON.stringify(facts)}\n`);
   console.log = console.error; // stdout carries answers only
   const failed = new Map(); // a case that failed once is not built again in every round
-  let live = { name: '', release: () => undefined };
+  let live = { name: '', mode: '', release: () => undefined };
 
-  const time = async (name, seconds) => {
-    if (live.name !== name) {
+  const time = async (name, mode, seconds) => {
+    if (live.name !== name || live.mode !== mode) {
       live.release();
-      live = { name, perCall: 1, ...makers[name]() };
+      live = { name, mode, perCall: 1, ...makers[name](mode) };
       await live.run(); // compiles and warms up outside the timing
     }
     return (await timeCalls(live.run, seconds)) / live.perCall;
@@ -33,11 +33,11 @@ export async function serve(version, makers) {
 
   answer({ version });
   for await (const line of createInterface({ input: process.stdin })) {
-    const { case: name, seconds } = JSON.parse(line);
+    const { case: name, mode, seconds } = JSON.parse(line);
     if (makers[name] === undefined) failed.set(name, `no case ${name}`);
     if (!failed.has(name)) {
       try {
-        answer({ ms: await time(name, seconds) });
+        answer({ ms: await time(name, mode, seconds) });
         continue;
       } catch (error) {
         failed.set(name, error.message.split('\n')[0]);
