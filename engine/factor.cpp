@@ -244,6 +244,7 @@ int factor_one(const Factor& f, const Matrix* o) {
     case SVD: return factor_svd(o, f.m, f.n, f.flags);
     case TRIANGULAR: return triangular(o, f.n, f.columns, f.flags);
     case PERMUTATION: return permutation(o, f.columns, f.m);
+    case EIG: return factor_eig(o, f.n, f.flags);
     default: return exponential(o, f.n);
   }
 }

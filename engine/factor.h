@@ -7,7 +7,7 @@
 
 namespace chainrule::VARIANT {
 
-enum FactorBy : int32_t { CHOLESKY, LU, QR, EIGH, SVD, TRIANGULAR, PERMUTATION, EXP };
+enum FactorBy : int32_t { CHOLESKY, LU, QR, EIGH, SVD, TRIANGULAR, PERMUTATION, EXP, EIG };
 enum FactorFlags : int32_t { UPPER = 1, UNIT = 2, VECTORS = 4, STRICT = 8 };
 
 // Rows and columns that are factored at once. In WASM, where room is dear, a matrix is one block, whatever its size.
@@ -76,10 +76,14 @@ void order_by(const double* values, int n, int32_t* order, bool descending);
 bool all_finite(const double* x, Index n);
 double hypotenuse(double a, double b);
 void read_symmetric(const Matrix& from, int n, double* a, int ld);
+// Columns of `to`: `factors` times the rows of x in some order. `rows`: LINE length numbers.
+constexpr int LINE = 8;                // numbers in a line of the cache
+void write_columns(const double* x, int ld, const int32_t* order, const double* factors, int n, int length, const Matrix& to, double* rows);
 
 // Each factors one matrix: 0, the order at which it failed (from 1), or OUT_OF_MEMORY. o: input(s), then outputs.
 int factor_qr(const Matrix* o, int m, int n);
 int factor_eigh(const Matrix* o, int n, int32_t flags);
 int factor_svd(const Matrix* o, int m, int n, int32_t flags);
+int factor_eig(const Matrix* o, int n, int32_t flags);
 
 }  // namespace chainrule::VARIANT

@@ -158,6 +158,17 @@ void read_symmetric(const Matrix& from, int n, double* a, int ld) {
   }
 }
 
+void write_columns(const double* x, int ld, const int32_t* order, const double* factors, int n, int length, const Matrix& to, double* rows) {
+  for (int i = 0; i < n; i += LINE) {
+    const int cols = n - i < LINE ? n - i : LINE;
+    for (int k = 0; k < cols; ++k) {
+      const double* const row = x + Index(order[i + k]) * ld;
+      for (int r = 0; r < length; ++r) rows[Index(r) * cols + k] = factors[i + k] * row[r];
+    }
+    write(rows, to.at(0, i), length, cols);
+  }
+}
+
 int factor_qr(const Matrix* o, int m, int n) {
   const Matrix& w = o[1];
   load_tile(compute_of(w.dtype), w.dtype, o[0].data, o[0].row, o[0].col, m, n, w.data);

@@ -167,17 +167,6 @@ bool eigenvalues(double* a, int n, double* d, double* z, int32_t* order, double*
   return true;
 }
 
-void write_columns(const double* x, int ld, const int32_t* order, const double* factors, int n, int length, const Matrix& to, double* rows) {
-  for (int i = 0; i < n; i += LINE) {
-    const int cols = n - i < LINE ? n - i : LINE;
-    for (int k = 0; k < cols; ++k) {
-      const double* const row = x + Index(order[i + k]) * ld;
-      for (int r = 0; r < length; ++r) rows[Index(r) * cols + k] = factors[i + k] * row[r];
-    }
-    write(rows, to.at(0, i), length, cols);
-  }
-}
-
 // A = V diag(w) V^T from the lower triangle: w ascending, V's columns.
 int factor_eigh(const Matrix* o, int n, int32_t flags) {
   const bool vectors = (flags & VECTORS) != 0;

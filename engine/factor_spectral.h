@@ -5,8 +5,6 @@
 
 namespace chainrule::VARIANT {
 
-constexpr int LINE = 8;                // numbers in a line of the cache
-
 // The rows of a square matrix lie an odd number of cache lines apart: neither columns nor pairs of rows crowd the cache.
 INLINE int padded(int n) { return (n + LINE - 1) / LINE / 2 * 2 * LINE + LINE; }
 
@@ -80,7 +78,5 @@ void set_identity(double* z, int n);
 size_t symmetric_room(int n);
 // Of a symmetric matrix, upper triangle, which is lost: values d, `order` by value, and in rows of z, if there is one, vectors.
 bool eigenvalues(double* a, int n, double* d, double* z, int32_t* order, double* room);
-// Columns of `to`: `factors` times the rows of x in some order. `rows`: LINE length numbers.
-void write_columns(const double* x, int ld, const int32_t* order, const double* factors, int n, int length, const Matrix& to, double* rows);
 
 }  // namespace chainrule::VARIANT

@@ -68,6 +68,15 @@ export const eighOf = (name: string, a: Tensor, vectors: boolean): Tensor[] =>
     return vectors ? [w, spec as Spec] : [w];
   });
 
+/** a → [w] or [w, v, lead], pairs for complex numbers. */
+export const eigOf = (name: string, a: Tensor, vectors: boolean): Tensor[] =>
+  run(name, { family: 'factor', by: 'eig', vectors, strict: true }, [a], ([spec]) => {
+    const { dtype, shape } = spec as Spec;
+    const vector = shape.slice(0, -1);
+    const w = specOf(dtype, [...vector, 2]);
+    return vectors ? [w, specOf(dtype, [...shape, 2]), specOf('int32', vector)] : [w];
+  });
+
 /** a → [s] or [u, s, vh]. */
 export const svdOf = (name: string, a: Tensor, vectors: boolean): Tensor[] =>
   run(name, { family: 'factor', by: 'svd', vectors, strict: true }, [a], ([spec]) => {

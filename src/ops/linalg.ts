@@ -1,6 +1,7 @@
 /** The package's `linalg`: PyTorch's torch.linalg for real tensors, in camelCase. */
 
 export { det, slogdet } from './linalgDet.js';
+export { type Eig, eig, eigvals } from './linalgEig.js';
 export { cholesky, choleskyEx, householderProduct, lu, luFactor, luFactorEx, qr } from './linalgFactors.js';
 export { ldlFactor, ldlFactorEx, ldlSolve } from './linalgLdl.js';
 export { lstsq } from './linalgLeast.js';

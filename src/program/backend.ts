@@ -36,7 +36,8 @@ export interface Storage {
 
 export interface Executable {
   /**
-   * Runs the program. `offsets` (bytes, one per buffer) are added to the operands' own, so one program serves every slice.
+   * Runs the program. `offsets` (bytes, one per buffer) are added to the operands' own, so one program serves every slice. What the lists
+   * hold behind the program's buffers does not matter.
    * Throws a KernelError when data is out of a kernel's domain (an index out of range).
    */
   run(buffers: readonly Storage[], offsets: readonly number[], scalars: readonly number[]): void;

@@ -22,6 +22,8 @@ export function factorRanks({ by, vectors }: FactorKernel): readonly number[] {
       return [1, 1];
     case 'exp':
       return [2, 2];
+    case 'eig':
+      return vectors ? [2, 2, 3, 1] : [2, 2];
   }
 }
 

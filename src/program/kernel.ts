@@ -161,6 +161,8 @@ export interface SortKernel {
  * `triangularSolve`: a (n, n), b (n, k) → x with a x = b; reads the lower triangle, or the upper one, with ones for a diagonal if `unit`.
  * `permutation`: pivots (k) → the order of `rows` rows after those swaps, counted from 0.
  * `exp`: a → Σ aᵏ / k!.
+ * `eig`: a → w (n, 2), pairs for complex numbers, ascending by real, then imaginary parts; with `vectors` also v (n, n, 2), columns of
+ * length 1, and lead (n), int32: in each column the first entry that has at least 0.999 of the largest size, which is real and positive.
  *
  * Eigenvectors and pairs of singular vectors have a sign of their own choice: the first entry (of u) that has at least half the
  * largest magnitude is positive. `info` (int32) is 0, or the order of the first minor that is not positive definite (cholesky) or of
@@ -168,7 +170,7 @@ export interface SortKernel {
  */
 export interface FactorKernel {
   readonly family: 'factor';
-  readonly by: 'cholesky' | 'lu' | 'qr' | 'eigh' | 'svd' | 'triangularSolve' | 'permutation' | 'exp';
+  readonly by: 'cholesky' | 'lu' | 'qr' | 'eigh' | 'svd' | 'triangularSolve' | 'permutation' | 'exp' | 'eig';
   readonly strict?: boolean;
   readonly vectors?: boolean;
   readonly upper?: boolean;

@@ -26,6 +26,8 @@ function outputsOf(r: Random, dtype: DType, { by, vectors }: FactorKernel, batch
       return vectors ? [vector(n), matrix(n, n)] : [vector(n)];
     case 'svd':
       return vectors ? [matrix(m, k), vector(k), matrix(k, n)] : [vector(k)];
+    case 'eig':
+      return vectors ? [matrix(n, 2), r.dense(dtype, [...batch, n, n, 2]), vector(n, 'int32')] : [matrix(n, 2)];
     default:
       return [matrix(n, n)];
   }
@@ -96,6 +98,8 @@ describe('kernels: factor', { skip }, () => {
     { family: 'factor', by: 'eigh', strict: true },
     { family: 'factor', by: 'svd', vectors: true, strict: true },
     { family: 'factor', by: 'svd', strict: true },
+    { family: 'factor', by: 'eig', vectors: true, strict: true },
+    { family: 'factor', by: 'eig', strict: true },
     { family: 'factor', by: 'exp' },
   ];
   for (const kernel of kernels) {
@@ -108,7 +112,7 @@ describe('kernels: factor', { skip }, () => {
         for (const [batch, m, n] of [...sizes, ...more, ...(takesOblong && blocked.includes(by) ? largeOblong : [])]) {
           const shape = [...batch, m, n];
           for (const a of [r.dense(dtype, shape, 'unit'), r.view(dtype, shape, 'unit')]) {
-            const input = raiseDiagonal(a, by === 'exp' ? 0 : 2 * Math.max(m, n));
+            const input = raiseDiagonal(a, by === 'exp' || by === 'eig' ? 0 : 2 * Math.max(m, n));
             check(kernel, [input], outputsOf(r, dtype, kernel, batch, m, n), 20 * Math.max(m, n) ** 2);
           }
         }
@@ -177,6 +181,7 @@ describe('kernels: factor', { skip }, () => {
       [{ family: 'factor', by: 'lu', strict: true }, bad, '(pivot 2 is 0) in batch element 1'],
       [{ family: 'factor', by: 'eigh', strict: true }, nan, 'in batch element 1'],
       [{ family: 'factor', by: 'svd', strict: true }, nan, 'in batch element 1'],
+      [{ family: 'factor', by: 'eig', strict: true }, nan, 'in batch element 1'],
     ] as const satisfies readonly (readonly [FactorKernel, Operand, string])[]) {
       const { shape, dtype } = input.spec;
       const run = (): void => check(kernel, [input], outputsOf(r, dtype, kernel, shape.slice(0, 1), shape[1] ?? 1, shape[2] ?? 1), 1);

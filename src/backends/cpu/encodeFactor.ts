@@ -6,7 +6,17 @@ import { outerLoops } from './encodeLoops.js';
 import type { TapeWriter } from './tapeWriter.js';
 
 /** By their numbers on a tape. */
-export const factorNames: readonly FactorKernel['by'][] = ['cholesky', 'lu', 'qr', 'eigh', 'svd', 'triangularSolve', 'permutation', 'exp'];
+export const factorNames: readonly FactorKernel['by'][] = [
+  'cholesky',
+  'lu',
+  'qr',
+  'eigh',
+  'svd',
+  'triangularSolve',
+  'permutation',
+  'exp',
+  'eig',
+];
 
 /** The batch dims keep their order, so that the engine's number of a matrix is the user's. */
 export function writeFactor(tape: TapeWriter, { inputs, outputs, scalarBase }: Step, kernel: FactorKernel): void {

@@ -1,6 +1,7 @@
-import { broadcastStrides, contiguousStrides } from '../../core/shape.js';
+import { broadcastStrides, contiguousStrides, sizeOf } from '../../core/shape.js';
 import { factorError, factorRanks } from '../../program/factor.js';
 import type { FactorKernel } from '../../program/kernel.js';
+import { eigenpairs } from './complexSchur.js';
 import { expm, jacobiEigen, jacobiSvd, type Mat, positiveFirst } from './factorMath.js';
 import { type Run, type View, Walk } from './view.js';
 
@@ -24,9 +25,10 @@ export function factor(kernel: FactorKernel): Run {
     );
     let failure: Error | null = null;
     for (let i = 0; i < walk.size; i++, walk.step()) {
-      const mats = own.map(([rows = 1, cols = 1], k) => {
+      const mats = own.map((shape, k) => {
         const start = walk.position(k);
-        return { rows, cols, data: (data[k] as Float64Array).subarray(start, start + rows * cols) };
+        const [rows = 1, cols = 1] = shape;
+        return { rows, cols, data: (data[k] as Float64Array).subarray(start, start + sizeOf(shape)) };
       });
       const info = solvers[kernel.by](mats, kernel);
       const last = mats.at(-1) as Mat;
@@ -53,6 +55,7 @@ const solvers: Readonly<Record<FactorKernel['by'], Solver>> = {
   svd: (mats, { vectors }) => singular(mats, vectors === true),
   triangularSolve: ([a, b, x], { upper = false, unit = false }) => substitute(a as Mat, b as Mat, x as Mat, upper, unit),
   permutation: ([pivots, order]) => permute((pivots as Mat).data, (order as Mat).data),
+  eig: ([a, w, v, lead]) => general(a as Mat, w as Mat, v, lead),
   exp([a, y]) {
     (y as Mat).data.set(expm(a as Mat));
     return 0;
@@ -171,6 +174,21 @@ function singular(mats: readonly Mat[], vectors: boolean): number {
     const sign = fixed === x ? 1 : -1;
     fixed.forEach((e, r) => set(u, r, k, e));
     y.forEach((e, c) => set(vh, k, c, sign * e));
+  });
+  return 0;
+}
+
+function general({ rows: n, data }: Mat, w: Mat, v: Mat | undefined, lead: Mat | undefined): number {
+  if (!data.every(Number.isFinite)) return 1;
+  const pairs = eigenpairs(data, n);
+  if (pairs === null) return n;
+  pairs.forEach((pair, j) => {
+    w.data.set(pair.value, 2 * j);
+    if (!v || !lead) return;
+    pair.vector.forEach((z, i) => {
+      v.data.set(z, 2 * (i * n + j));
+    });
+    lead.data[j] = pair.lead;
   });
   return 0;
 }
