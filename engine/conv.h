@@ -253,7 +253,7 @@ template <class T> struct Correlation {
     prepare();
     const int64_t items = int64_t(conv.n) * conv.groups;
     if (items >= 4) {
-      const int64_t each = max<int64_t>(1, items / (4 * pool_threads())), tasks = (items + each - 1) / each;
+      const int64_t each = max<int64_t>(1, items / (8 * pool_threads())), tasks = (items + each - 1) / each;
       parallel(tasks, [&](int64_t task, int worker) {
         T* image = static_cast<T*>(pool_scratch(worker, size_t(paddedSize()) * sizeof(T), LOCAL));
         clear(image, paddedSize());

@@ -219,7 +219,7 @@ template <class T> struct BlockedCorrelation {
     const int64_t items = int64_t(conv.n) * conv.groups;
     const auto source = [&](int64_t item) { return from + item * channels * sourceSize; };
     if (items >= 4) {
-      const int64_t each = max<int64_t>(1, items / (4 * pool_threads())), tasks = (items + each - 1) / each;
+      const int64_t each = max<int64_t>(1, items / (8 * pool_threads())), tasks = (items + each - 1) / each;
       parallel(tasks, [&](int64_t task, int worker) {
         T* image = whole ? nullptr : static_cast<T*>(pool_scratch(worker, size_t(imageSize()) * sizeof(T), LOCAL));
         if (!whole) clear(image, imageSize());

@@ -333,12 +333,9 @@ struct Winograd {
 
   void run() {
     transform_weights();
-    const int64_t all = units(), each = max<int64_t>(1, all / (4 * pool_threads()));
-    parallel((all + each - 1) / each, [&](int64_t task, int worker) {
-      const Room memory = room(worker);
-      const int64_t end = min(all, (task + 1) * each);
-      for (int64_t u = task * each; u < end; ++u)
-        run_unit(unit_of(u), u + 1 < end ? ahead_of(unit_of(u + 1)) : Ahead<float>{}, memory);
+    const int64_t all = units();
+    parallel(all, [&](int64_t u, int worker) {     // a thread's next task is mostly the next unit
+      run_unit(unit_of(u), u + 1 < all ? ahead_of(unit_of(u + 1)) : Ahead<float>{}, room(worker));
     });
   }
 };

@@ -8,6 +8,7 @@
 #include "conv_winograd_weight.h"
 #endif
 #include "gemm_amx.h"
+#include "gemm_small.h"
 
 namespace chainrule::VARIANT {
 
@@ -142,13 +143,17 @@ template <class T> struct Product {
     return job;
   }
 
+  void run_rows(const MatMul<T>& rows, Strided<T> left, Strided<T> right) const {
+    if (!small_product(rows, left, right, alone || pool_threads() == 1)) multiply(rows, left, right, alone, worker);
+  }
+
   NOINLINE void run() const {
     if (run_vector()) return;
-    if (cCol == 1 || n == 1) return multiply(job(c, cRow), a, b, alone, worker);
+    if (cCol == 1 || n == 1) return run_rows(job(c, cRow), a, b);
     if ((cRow == 1 || m == 1) && !gemm.epilogue) {  // C is transposed: make it B^T A^T
       MatMul<T> swapped{n, m, k, c, cCol};
       swapped.perRow = bias_of(1), swapped.perCol = bias_of(2), swapped.accumulate = gemm.accumulate != 0;
-      return multiply<T>(swapped, {b.data, b.col, b.row}, {a.data, a.col, a.row}, alone, worker);
+      return run_rows(swapped, {b.data, b.col, b.row}, {a.data, a.col, a.row});
     }
     T* dense = static_cast<T*>(pool_scratch(worker, size_t(m) * n * sizeof(T), EXTRA));
     const auto each = [&](auto visit) {
@@ -156,7 +161,7 @@ template <class T> struct Product {
         for (int j = 0; j < n; ++j) visit(c[i * cRow + j * cCol], dense[int64_t(i) * n + j]);
     };
     if (gemm.accumulate) each([](T& from, T& to) { to = from; });
-    multiply(job(dense, n), a, b, alone, worker);
+    run_rows(job(dense, n), a, b);
     each([](T& to, T& from) { to = from; });
   }
 };

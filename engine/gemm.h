@@ -257,64 +257,107 @@ struct alignas(64) Own {
   int part;                                        // of A
 };
 
-template <class T> NOINLINE void multiply(const MatMul<T>& job, Strided<T> a, Strided<T> b, bool alone, int worker) {
-  constexpr int W = panelWidth<T>, L = lanes<T>;
-  const int m = job.m, n = job.n, k = job.k;
-  const auto distant = [](int64_t row) { return row * int64_t(sizeof(T)) % 4096 == 0; };    // rows share a few lines of the cache
-  const int64_t bytesA = int64_t(m) * k * int64_t(sizeof(T)), bytesB = int64_t(n) * k * int64_t(sizeof(T));
-  const int direct = (distant(b.row) || bytesB > 2048 * 1024 ? 4 : DIRECT) * MR;  // with fewer rows, packing costs more than it saves
-  const bool both = n > 4 * W && m > TOGETHER * MR && min(bytesA, bytesB) > 128 * 1024;
-  const bool packA = both || (n >= 4 * W + (m < 256) && bytesA > (a.col != 1 ? 16 : distant(a.row) ? 48 : 256) * 1024);
-  const bool packB = both || b.col != 1 || (m > direct && bytesB > 32 * 1024);
-  const int slices = max(1, (k + KC - 1) / KC), depth = (k + slices - 1) / slices;
-  alone = alone || small_work(m, n, k) || pool_threads() == 1;
-  const RowPanels panels(m, packA && packB && slices == 1 ? PACKED_ROWS : MR);
-  const bool narrow = NEAR > 0 && b.col != 1 && slices > 1 && m <= FEW;
-  const int wideC = narrow ? NEAR_NC : NC, most = min(n, wideC);
-  // Blocks of columns are tasks, each with all slices, where threads would meet often.
-  const bool whole = narrow && !alone && slices > 3 && n >= 2 * wideC * pool_threads();
-  const bool serial = alone || whole;
-  const int threads = serial ? 1 : pool_threads();
-  // Threads that share out narrow blocks of columns do not pack parts of A in turn.
-  const int blocks = narrow && threads > 1 ? 1 : (panels.count + MC / MR - 1) / (MC / MR);
-  const bool edge = !packB && n % W % L != 0;       // the last columns are packed alone: a load must not pass the end
-  const bool byRows = m >= n || (blocks > 1 && 4 * int64_t(m) >= n);    // which operand every worker packs for itself, the other is shared out
-  const int down = serial || !byRows ? blocks : max(blocks, min(panels.count / 2, ROW_TASKS * threads));
-  const int height = (panels.count + down - 1) / down * (panels.height + 1);
-  const int64_t sizeA = packA ? lines<T>(int64_t(min(m, height)) * depth) + 64 : 0;
-  const int64_t sizeB = packB ? int64_t((most + W - 1) / W) * W * depth : edge ? W * depth : 0;
-  Own own[MAX_THREADS];
+// How a product is made: what is packed, how it is cut into slices of k and blocks of columns, and what threads share out.
+template <class T> struct Plan {
+  static constexpr int W = panelWidth<T>, L = lanes<T>;
+  bool packA, packB, narrow, whole, serial, edge, byRows;
+  int slices, depth, wideC, threads, blocks, down;
+  RowPanels panels;
+  int64_t sizeA, sizeB;                            // of the packed operands
 
-  const auto columns_from = [&](int j0, int self) {
-    for (int slice = 0; slice < slices; ++slice) {
-      const int nc = min(wideC, n - j0), columns = (nc + W - 1) / W, k0 = slice * depth, kc = min(depth, k - k0);
-      const int wide = job.epilogue ? byRows || serial ? columns / 16 : max(columns / 4, threads) : 0;
-      const int parts = job.epilogue ? wide : serial ? 1 : !byRows ? TASKS * threads : packA || packB ? 1 : 2;
-      const Cuts cuts{panels.count, columns, down, max(1, min(parts, columns))};
-      for (int i = 0; i < threads; ++i) own[serial ? self : i] = {false, -1};
-      spread(serial, self, int64_t(cuts.down) * cuts.across, [&](int64_t task, int who) {
-        const int part = int(byRows ? task / cuts.across : task % cuts.down), column = int(byRows ? task % cuts.across : task / cuts.down);
-        const int first = cuts.panel(part), end = cuts.panel(part + 1);
-        T* const packed = static_cast<T*>(pool_scratch(who, size_t(sizeA + sizeB) * sizeof(T) + size_t(columns), SHARED));
-        const int stop = byRows ? nc : min(nc, cuts.column(cuts.mine(task, threads)) * W);
-        NextRows<T> ahead;
-        if constexpr (NEAR > 0)
-          if (packA && packB && int64_t(nc) * kc * sizeof(T) <= NEAR) ahead = what_follows(job, a, panels, first, end, k0, kc);
-        const Pass<T> pass{job, a, b, packA, packB, packed, packed + sizeA, panels.start(first), j0, nc, k0, kc, stop, k0 + kc == k, ahead,
-                           reinterpret_cast<bool*>(packed + sizeA + sizeB)};
-        Own& mine = own[who];
-        if (!mine.begun)
-          for (int i = 0; i < columns; ++i) pass.there[i] = !(packB || (edge && i == columns - 1 && j0 + nc == n));
-        mine.begun = true;
-        if (packA && mine.part != part) pass.pack_rows(panels, first, end);
-        mine.part = part;
-        pass.compute(panels, first, end, cuts.column(column) * W, min(nc, cuts.column(column + 1) * W));
-      });
+  Plan(const MatMul<T>& job, const Strided<T>& a, const Strided<T>& b, bool alone) : panels(job.m) {
+    choose_packing(job, a, b);
+    slices = max(1, (job.k + KC - 1) / KC), depth = (job.k + slices - 1) / slices;
+    if (packA && packB && slices == 1) panels = RowPanels(job.m, PACKED_ROWS);
+    alone = alone || small_work(job.m, job.n, job.k) || pool_threads() == 1;
+    narrow = NEAR > 0 && b.col != 1 && slices > 1 && job.m <= FEW;
+    wideC = narrow ? NEAR_NC : NC;
+    // Blocks of columns are tasks, each with all slices, where threads would meet often.
+    whole = narrow && !alone && slices > 3 && job.n >= 2 * wideC * pool_threads();
+    serial = alone || whole;
+    threads = serial ? 1 : pool_threads();
+    share_rows(job);
+  }
+
+  // How one block of nc columns is cut in a slice. With an epilogue, results of a task have to be in cache when it is done.
+  Cuts cuts(int nc, bool epilogue) const {
+    const int columns = (nc + W - 1) / W, wide = byRows || serial ? columns / 16 : max(columns / 4, threads);
+    const int parts = epilogue ? wide : serial ? 1 : !byRows ? TASKS * threads : packA || packB ? 1 : 2;
+    return {panels.count, columns, down, max(1, min(parts, columns))};
+  }
+
+ private:
+  void choose_packing(const MatMul<T>& job, const Strided<T>& a, const Strided<T>& b) {
+    const auto distant = [](int64_t row) { return row * int64_t(sizeof(T)) % 4096 == 0; };  // rows share a few lines of the cache
+    const int m = job.m, n = job.n;
+    const int64_t bytesA = int64_t(m) * job.k * int64_t(sizeof(T)), bytesB = int64_t(n) * job.k * int64_t(sizeof(T));
+    const int direct = (distant(b.row) || bytesB > 2048 * 1024 ? 4 : DIRECT) * MR;  // with fewer rows, packing costs more than it saves
+    const bool both = n > 4 * W && m > TOGETHER * MR && min(bytesA, bytesB) > 128 * 1024;
+    packA = both || (n >= 4 * W + (m < 256) && bytesA > (a.col != 1 ? 16 : distant(a.row) ? 48 : 256) * 1024);
+    packB = both || b.col != 1 || (m > direct && bytesB > 32 * 1024);
+  }
+
+  void share_rows(const MatMul<T>& job) {
+    const int m = job.m, n = job.n, most = min(n, wideC);
+    // Threads that share out narrow blocks of columns do not pack parts of A in turn.
+    blocks = narrow && threads > 1 ? 1 : (panels.count + MC / MR - 1) / (MC / MR);
+    byRows = m >= n || (blocks > 1 && 4 * int64_t(m) >= n);  // which operand every worker packs for itself, the other is shared out
+    down = serial || !byRows ? blocks : max(blocks, min(panels.count / 2, ROW_TASKS * threads));
+    edge = !packB && n % W % L != 0;               // the last columns are packed alone: a load must not pass the end
+    const int height = (panels.count + down - 1) / down * (panels.height + 1);
+    sizeA = packA ? lines<T>(int64_t(min(m, height)) * depth) + 64 : 0;
+    sizeB = packB ? int64_t((most + W - 1) / W) * W * depth : edge ? W * depth : 0;
+  }
+};
+
+template <class T> struct Multiplication {
+  const MatMul<T>& job;
+  const Strided<T> a, b;
+  const Plan<T> plan;
+  Own own[MAX_THREADS];                            // left as it is until a worker begins
+
+  Multiplication(const MatMul<T>& job, Strided<T> a, Strided<T> b, bool alone) : job(job), a(a), b(b), plan(job, a, b, alone) {}
+
+  // A block of columns through all slices of k.
+  void columns_from(int j0, int self) {
+    const int nc = min(plan.wideC, job.n - j0);
+    const Cuts cuts = plan.cuts(nc, job.epilogue != nullptr);
+    for (int slice = 0; slice < plan.slices; ++slice) {
+      for (int i = 0; i < plan.threads; ++i) own[plan.serial ? self : i] = {false, -1};
+      spread(plan.serial, self, int64_t(cuts.down) * cuts.across,
+             [&](int64_t task, int who) { part(cuts, task, who, j0, nc, slice * plan.depth); });
     }
-  };
-  const int columnBlocks = (n + wideC - 1) / wideC;
-  if (whole) parallel(columnBlocks, [&](int64_t task, int who) { columns_from(int(task) * wideC, who); });
-  else for (int block = 0; block < columnBlocks; ++block) columns_from(block * wideC, worker);
+  }
+
+  // A task: some rows of C by some of a block's columns, for one slice.
+  void part(const Cuts& cuts, int64_t task, int who, int j0, int nc, int k0) {
+    constexpr int W = panelWidth<T>;
+    const bool byRows = plan.byRows;
+    const RowPanels& panels = plan.panels;
+    const int rows = int(byRows ? task / cuts.across : task % cuts.down), column = int(byRows ? task % cuts.across : task / cuts.down);
+    const int first = cuts.panel(rows), end = cuts.panel(rows + 1), kc = min(plan.depth, job.k - k0);
+    T* const packed = static_cast<T*>(pool_scratch(who, size_t(plan.sizeA + plan.sizeB) * sizeof(T) + size_t(cuts.columns), SHARED));
+    const int stop = byRows ? nc : min(nc, cuts.column(cuts.mine(task, plan.threads)) * W);
+    NextRows<T> ahead;
+    if constexpr (NEAR > 0)
+      if (plan.packA && plan.packB && int64_t(nc) * kc * sizeof(T) <= NEAR) ahead = what_follows(job, a, panels, first, end, k0, kc);
+    const Pass<T> pass{job, a, b, plan.packA, plan.packB, packed, packed + plan.sizeA, panels.start(first), j0, nc, k0, kc, stop,
+                       k0 + kc == job.k, ahead, reinterpret_cast<bool*>(packed + plan.sizeA + plan.sizeB)};
+    Own& mine = own[who];
+    if (!mine.begun)
+      for (int i = 0; i < cuts.columns; ++i) pass.there[i] = !(plan.packB || (plan.edge && i == cuts.columns - 1 && j0 + nc == job.n));
+    mine.begun = true;
+    if (plan.packA && mine.part != rows) pass.pack_rows(panels, first, end);
+    mine.part = rows;
+    pass.compute(panels, first, end, cuts.column(column) * W, min(nc, cuts.column(column + 1) * W));
+  }
+};
+
+template <class T> NOINLINE void multiply(const MatMul<T>& job, Strided<T> a, Strided<T> b, bool alone, int worker) {
+  Multiplication<T> work(job, a, b, alone);
+  const int wide = work.plan.wideC, blocks = (job.n + wide - 1) / wide;
+  if (work.plan.whole) parallel(blocks, [&](int64_t block, int who) { work.columns_from(int(block) * wide, who); });
+  else for (int block = 0; block < blocks; ++block) work.columns_from(block * wide, worker);
 }
 
 }  // namespace chainrule::VARIANT

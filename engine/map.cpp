@@ -236,17 +236,18 @@ void run_tiles(const MapStep& m, int64_t task, int64_t tasks) {
 
 // The same, row by row, where all operands are rows in memory or single numbers. False where they are not.
 NOINLINE bool run_rows(const MapStep& m, int64_t task, int64_t tasks) {
-  const int64_t total = m.planes * m.rows;
-  if (m.aot < 0 || m.mode == TRANSPOSED || (tasks > 1 && total < 4 * tasks)) return false;
+  if (m.aot < 0 || m.mode == TRANSPOSED) return false;
   Rows rows;
   if (!rows.prepare(m.inputs + m.outputs, m.inputs, m.dims, m.rank - 1, [&](int k) { return m.operand(k); }, 0)) return false;
+  const int64_t total = quotient(m.planes * m.rows, rows.runs);
+  if (tasks > 1 && total < 4 * tasks) return false;
   const int64_t last = total * (task + 1) / tasks;
   int64_t row = total * task / tasks;
   rows.seek(row);
   for (; row < last; ++row) {
-    for (int64_t column = 0; column < m.columns;) {
-      const int n = rows.piece(column, m.columns - column);
-      if (column + n == m.columns && row + 1 < last) rows.advance();
+    for (int64_t column = 0; column < rows.columns;) {
+      const int n = rows.piece(column, rows.columns - column);
+      if (column + n == rows.columns && row + 1 < last) rows.advance();
       aot_loops[m.aot](n, rows.place, m.step->scalars, rows.place + m.inputs);
       column += n;
     }

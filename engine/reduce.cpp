@@ -1,122 +1,17 @@
 // Reductions: sum, prod, max, min, argmax, argmin of an expression over some dims. Work is cut into units of up to 1024
 // outputs along the fastest kept dim, and, where there are few outputs, into parts along the reduced dims. The cuts depend
 // on the shape alone, and parts are merged in order, so results are the same for any number of threads.
-#include "folds.h"
+#include "reduce_reads.h"
 #include "kernels.h"
 #include "pool.h"
-#include "rows.h"
 
 namespace chainrule::VARIANT {
 
 namespace {
 
-enum By { SUM, PROD, MAX, MIN, ARGMAX, ARGMIN };
-enum Layout { ROWS, COLUMNS };
-
 constexpr int64_t GRAIN = 32768;     // elements of a task, at least
 constexpr int MAX_PARTS = 16;
-
-struct ReduceStep {
-  const Step* step;
-  int by, layout, aot, inputs, kept, reduced;
-  Compute compute;
-  const int32_t *kept_dims, *reduced_dims, *views;
-  View out;
-  Program prologue, finish;
-  bool has_prologue, has_finish;
-  int64_t outer, width;              // outputs: slow kept dims together, the fastest one
-  int64_t folded, inner;             // elements per output, the fastest reduced dim's
-  int64_t unit_width, units_across, units, parts;
-
-  INLINE View input(int k) const {
-    Reader tape(*step);
-    tape.at = views + k * (3 + kept + reduced);
-    return tape.view(kept + reduced);
-  }
-};
-
-constexpr int MAX_INPUTS = MAX_SLOTS;
-
-// Evaluates stretches of the reduced expression: tiles whose rows and columns run along two dims of the step. A position is
-// a kept index, an index into the slow reduced dims, and one along the fastest reduced dim.
-struct Reads {
-  Machine machine;
-  Source sources[MAX_INPUTS];
-  View views[MAX_INPUTS];
-  int64_t start[MAX_INPUTS];         // of the current kept and slow reduced index, in elements
-  int32_t index[MAX_RANK];           // of the slow reduced dims
-  int inner_dim;
-  bool plain;                        // the input itself, where it lies
-  AotLoop compiled;                  // the prologue, or null
-  const double* scalars;
-  int block;
-
-  // `single`: tiles of one row, which can be read where they lie; otherwise of up to BLOCK elements.
-  NOINLINE void prepare(const ReduceStep& r, int row_dim, int column_dim, bool single, int64_t most) {
-    for (int k = 0; k < r.inputs; ++k) {
-      const View v = views[k] = r.input(k);
-      const bool direct = v.dtype == dtype_of(r.compute) && v.strides[column_dim] == 1;
-      sources[k] = Source{v.data, v.dtype, v.strides[row_dim], v.strides[column_dim], direct};
-    }
-    inner_dim = r.kept + r.reduced - 1;
-    plain = !r.has_prologue && sources[0].direct;
-    compiled = r.has_prologue && r.aot >= 0 ? aot_loop(r.aot) : nullptr, scalars = r.step->scalars;
-    if (plain) {
-      block = BLOCK;
-      return;
-    }
-    for (int k = 0; k < r.inputs && !single; ++k) sources[k].direct = false;
-    static const int32_t first_input = 0;
-    const Program identity = {0, 1, 0, 0, 0, nullptr, nullptr, nullptr, &first_input};
-    machine.prepare(r.compute, r.has_prologue ? r.prologue : identity, sources, scalars, most, compiled ? 1 : 0, !compiled);
-    block = machine.block < BLOCK ? machine.block : BLOCK;
-  }
-
-  INLINE int64_t kept_offset(const ReduceStep& r, int k, int64_t kept) const {
-    int64_t at = 0;
-    for (int d = r.kept - 1; d >= 0 && kept > 0; --d) {
-      const int64_t rest = quotient(kept, r.kept_dims[d]);
-      at += (kept - rest * r.kept_dims[d]) * views[k].strides[d];
-      kept = rest;
-    }
-    return at;
-  }
-  // Goes to a kept index and to the row of the reduced space that holds this element.
-  INLINE void seek(const ReduceStep& r, int64_t kept, int64_t reduced) {
-    for (int k = 0; k < r.inputs; ++k) start[k] = kept_offset(r, k, kept);
-    int64_t row = quotient(reduced, r.inner);
-    for (int d = r.reduced - 2; d >= 0; --d) {
-      const int64_t rest = quotient(row, r.reduced_dims[d]);
-      index[d] = int32_t(row - rest * r.reduced_dims[d]);
-      for (int k = 0; k < r.inputs; ++k) start[k] += int64_t(index[d]) * views[k].strides[r.kept + d];
-      row = rest;
-    }
-  }
-  INLINE void next_row(const ReduceStep& r) {
-    for (int d = r.reduced - 2; d >= 0; --d) {
-      const bool carry = ++index[d] == r.reduced_dims[d];
-      const int64_t move = carry ? 1 - r.reduced_dims[d] : 1;
-      for (int k = 0; k < r.inputs; ++k) start[k] += move * views[k].strides[r.kept + d];
-      if (!carry) return;
-      index[d] = 0;
-    }
-  }
-
-  INLINE const void* plain_at(int64_t inner) const {
-    return sources[0].data + (start[0] + inner * views[0].strides[inner_dim]) * bytes_of(sources[0].dtype);
-  }
-  // The values of rows x columns elements, dense, from this position of the fastest reduced dim on.
-  NOINLINE const void* tile(int64_t inner, int rows, int columns) {
-    machine.load(rows, columns, [&](int k) { return start[k] + inner * views[k].strides[inner_dim]; });
-    if (compiled) {
-      void* values = machine.spare;
-      compiled(int64_t(rows) * columns, machine.slot + machine.program.registers, scalars, &values);
-      return values;
-    }
-    machine.run(rows * columns);
-    return machine.slot[machine.program.results[0]];
-  }
-};
+constexpr int64_t SHORT_ROW = 128;   // elements: less than a fold of a row by itself costs
 
 // Applies `finish` to the folded values of a unit and stores them. (argmax and argmin fold to int32, and have no finish.)
 NOINLINE void write_out(const ReduceStep& r, int64_t first, int count, char* values) {
@@ -188,22 +83,63 @@ NOINLINE bool fold_compiled(const ReduceStep& r, const FoldCalls& calls, const R
   Rows rows;
   if (!rows.prepare(r.inputs, r.inputs, r.reduced_dims, r.reduced - 1, [&](int k) { return r.input(k); }, r.kept)) return false;
   for (int k = 0; k < r.inputs; ++k) rows.at[k] += reads.kept_offset(r, k, output);
-  rows.seek(quotient(from, r.inner));
+  const int64_t length = rows.columns;
+  rows.seek(quotient(from, length));
   alignas(64) float values[ROOM];
-  int64_t inner = remainder_of(from, r.inner), held = 0;
+  int64_t inner = remainder_of(from, length), held = 0;
   for (int64_t at = from; at < to;) {
-    const int64_t left = r.inner - inner < to - at ? r.inner - inner : to - at;
+    const int64_t left = length - inner < to - at ? length - inner : to - at;
     const int n = rows.piece(inner, left < ROOM - held ? left : ROOM - held);
     void* out = values + held;
-    if (n == r.inner - inner && at + n < to) rows.advance();
+    if (n == length - inner && at + n < to) rows.advance();
     reads.compiled(n, rows.place, reads.scalars, &out);
     at += n, inner += n, held += n;
     if (held == ROOM || at == to) {
       calls.stretch(fold, 1, values, 0, held, at - held);
       held = 0;
     }
-    if (inner < r.inner) continue;
-    inner = 0;
+    if (inner == length) inner = 0;
+  }
+  return true;
+}
+
+// Short rows of several outputs that follow each other (channels of small images) are added as one long row, then each along itself.
+NOINLINE bool sum_short_rows(const ReduceStep& r, const FoldCalls& calls, const Reads& reads, int64_t first, int count, char* folds) {
+  constexpr int TOGETHER = 4;
+  if (r.by != SUM || r.compute != COMPUTE_FLOAT32 || r.reduced != 2 || r.inner > SHORT_ROW) return false;
+  if (!reads.plain && !reads.compiled) return false;
+  const ColumnCalls& columns = column_calls<float>[SUM];
+  alignas(64) char state[sizeof(SumColumns<float>)];
+  alignas(64) float values[TOGETHER * Rows::WIDE];
+  const int groups = int(quotient_up(count, quotient(Rows::WIDE, r.inner)));
+  for (int g = 0; g < groups; ++g) {             // nearly equal ones: all or none are rows
+    const int done = count * g / groups;
+    const int32_t dims[3] = {r.reduced_dims[0], count * (g + 1) / groups - done, int32_t(r.inner)};
+    int32_t strides[Rows::OPERANDS][3];
+    Rows rows;
+    const auto view = [&](int k) {
+      View v = reads.views[k];
+      const int32_t own[3] = {v.strides[r.kept], v.strides[r.kept - 1], v.strides[r.kept + 1]};
+      __builtin_memcpy(strides[k], own, sizeof own);
+      v.data += reads.kept_offset(r, k, first + done) * bytes_of(v.dtype), v.strides = strides[k];
+      return v;
+    };
+    const int width = int(dims[1] * r.inner);
+    if (!rows.prepare(r.inputs, r.inputs, dims, 2, view, 0) || rows.columns != width) return false;
+    columns.start(state, width);
+    for (int32_t at = 0; at < dims[0]; at += TOGETHER) {
+      const int some = dims[0] - at < TOGETHER ? dims[0] - at : TOGETHER;
+      for (int i = 0; i < some; ++i) {
+        void* out = values + i * width;
+        rows.piece(0, width);
+        if (reads.compiled) reads.compiled(width, rows.place, reads.scalars, &out);
+        else __builtin_memcpy(out, rows.place[0], width * sizeof(float));
+        if (at + i + 1 < dims[0]) rows.advance();
+      }
+      columns.rows(state, values, width, some, width, 0);
+    }
+    columns.results(state, values, width);
+    calls.stretch(folds + done * calls.bytes, dims[1], values, r.inner, r.inner, 0);
   }
   return true;
 }
@@ -234,7 +170,7 @@ void run_rows(const ReduceStep& r, const FoldCalls& calls) {
     calls.start(folds, count);
     const int64_t from = part_start(r, part), to = part_start(r, part + 1);
     if (is_short && reads.block >= r.inner) fold_short_rows(r, calls, reads, first, count, folds);
-    else for (int i = 0; i < count; ++i) {
+    else if (!BY_ROWS || r.parts > 1 || !sum_short_rows(r, calls, reads, first, count, folds)) for (int i = 0; i < count; ++i) {
       void* const fold = folds + i * calls.bytes;
       if (!BY_ROWS || !fold_compiled(r, calls, reads, first + i, from, to, fold)) fold_row(r, calls, reads, first + i, from, to, fold);
     }

@@ -21,12 +21,14 @@ constexpr bool BY_ROWS = true;
 #endif
 
 struct Rows {
-  static constexpr int OPERANDS = 16, SPREADS = 8, SLOTS = 16, WIDE = 1024, SHORTEST = 32;
+  static constexpr int OPERANDS = 16, SPREADS = 8, SLOTS = 16, WIDE = 1024, SHORTEST = 32, SHORT = 256;
 
   int operands, spreads, rank;         // rank: of the dims above the rows
   int64_t columns;
+  int32_t runs;                        // short rows that follow each other in memory and are walked as one
   int32_t index[MAX_RANK];
   const int32_t *dims, *strides[OPERANDS];
+  bool moves[OPERANDS];                // along a row
   float* at[OPERANDS];                 // the current row
   int spread[SPREADS];                 // operands that stay where they are along a row
   int32_t far, ahead;                  // the dim along which memory is brought, and how many steps
@@ -37,18 +39,25 @@ struct Rows {
 
   // False where rows are of no use. Operand k is read along the dims of `v` from `skip` on, the last of which is `columns` long.
   template <class At> NOINLINE bool prepare(int count, int inputs, const int32_t* all, int above, At view, int skip) {
-    operands = count, spreads = 0, rank = above, dims = all, columns = all[above];
-    if (operands > OPERANDS || columns < SHORTEST) return false;
+    operands = count, spreads = 0, rank = above, dims = all, columns = all[above], runs = 1;
+    if (operands > OPERANDS) return false;
+    bool follow = rank > 0 && columns <= SHORT && columns * dims[rank - 1] <= WIDE;
     for (int k = 0; k < operands; ++k) {
       const View v = view(k);
       strides[k] = v.strides + skip, at[k] = v.template as<float>();
       const int32_t along = strides[k][rank];
       if (v.dtype != FLOAT32 || (along != 1 && (along != 0 || k >= inputs))) return false;
-      if (along == 1) continue;
+      moves[k] = along == 1;
+      if (moves[k]) {
+        follow &= strides[k][rank - 1] == columns;
+        continue;
+      }
       if (spreads == SPREADS) return false;
       fill(known[spreads], static_cast<const float*>(nullptr), SLOTS);
       spread[spreads++] = k;
     }
+    if (follow) runs = dims[--rank], columns *= runs;
+    if (columns < SHORTEST) return false;
     wide = int32_t(columns < WIDE ? columns : WIDE), slots = 1;
     while (slots < SLOTS && 2 * slots * wide <= WIDE) slots *= 2;
     for (int d = 0; d < rank; ++d) index[d] = 0;
@@ -81,7 +90,13 @@ struct Rows {
     next();
     if (index[far] + ahead >= dims[far]) return;
     for (int k = 0; k < operands; ++k)
-      if (strides[k][rank] == 1) prefetch(at[k] + int64_t(ahead) * strides[k][far], columns);
+      if (moves[k]) prefetch(at[k] + int64_t(ahead) * strides[k][far], columns);
+  }
+
+  INLINE void spread_out(int k, float* row) {
+    if (runs == 1) return fill(row, *at[k], wide);
+    const int64_t run = quotient(columns, runs);
+    for (int64_t i = 0; i < runs; ++i) fill(row + i * run, at[k][i * strides[k][rank]], int(run));
   }
 
   // Where the row's elements from `column` on are: as many as asked for, but no more than are spread out.
@@ -92,8 +107,8 @@ struct Rows {
       const float* const from = at[spread[s]];
       const size_t slot = reinterpret_cast<uintptr_t>(from) / sizeof(float) & size_t(slots - 1);
       float* const row = numbers[s] + slot * size_t(wide);
-      if (known[s][slot] != from) fill(row, *from, wide), known[s][slot] = from;
-      place[spread[s]] = row;
+      if (known[s][slot] != from) spread_out(spread[s], row), known[s][slot] = from;
+      place[spread[s]] = runs > 1 ? row + column : row;
     }
     return int(most);
   }

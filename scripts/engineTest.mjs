@@ -25,7 +25,7 @@ function run(command, args) {
   });
 }
 
-const parts = ['gemm', 'gemm_simple', 'pool'];
+const parts = ['gemm', 'gemm_simple', 'gemm_small', 'pool'];
 
 async function test(compiler, isa, objects) {
   const wanted = new Set([...parts.map((part) => `${part}-${isa}`), ...parts.map((part) => `${part}-shared`)]);

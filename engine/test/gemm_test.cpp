@@ -1,6 +1,6 @@
 // Matrix products and convolutions against loops, and their speed. `node scripts/engineTest.mjs` builds and runs the tests; by hand, for one
 // variant at a time:
-//   g++ -std=c++20 -O3 -pthread -DVARIANT=avx2 -mavx2 -mfma -mf16c -I engine engine/{gemm,gemm_simple,pool}.cpp engine/test/gemm_test.cpp
+//   g++ -std=c++20 -O3 -pthread -DVARIANT=avx2 -mavx2 -mfma -mf16c -I engine engine/{gemm,gemm_simple,gemm_small,pool}.cpp engine/test/gemm_test.cpp
 // Run without arguments it tests; `bench [threads] [gemm | conv]` prints GFLOP/s and milliseconds.
 #include <algorithm>
 #include <cmath>
@@ -158,10 +158,10 @@ static void test_gemm(const Case& t) {
 }
 
 static void test_gemms() {
-  const int edges[] = {1, 2, 3, 4, 5, 7, 8, 11, 12, 13, 15, 16, 17, 24, 25, 31, 32, 33, 48, 63, 64, 65, 100, 129};
+  const int edges[] = {1, 2, 3, 4, 5, 7, 8, 11, 12, 13, 15, 16, 17, 24, 25, 31, 32, 33, 48, 63, 64, 65, 80, 100, 112, 129};
   for (const DType type : {FLOAT32, FLOAT64, INT32, BFLOAT16, FLOAT16}) {
     for (int i = 0; i < (type == FLOAT32 ? 1500 : 400); ++i) {
-      Case t{type, edges[uniform(0, 23)], edges[uniform(0, 23)], edges[uniform(0, 23)]};
+      Case t{type, edges[uniform(0, 25)], edges[uniform(0, 25)], edges[uniform(0, 25)]};
       t.batch = uniform(0, 3) ? 1 : uniform(1, 6);
       t.ta = uniform(0, 1), t.tb = uniform(0, 1), t.tc = uniform(0, 5) == 0, t.wide = uniform(0, 1);
       t.accumulate = uniform(0, 3) == 0, t.bias = uniform(0, 2), t.shared = uniform(0, 3) ? 0 : uniform(1, 3);

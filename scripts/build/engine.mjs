@@ -16,6 +16,7 @@ const hot = [
   'gemm.cpp',
   'gemm_block.cpp',
   'gemm_simple.cpp',
+  'gemm_small.cpp',
   'layer_norm.cpp',
   'map.cpp',
   'recurrent.cpp',

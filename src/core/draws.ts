@@ -5,11 +5,13 @@ import { type Key, multiplyHigh, philox4x32 } from './philox.js';
  * offset + floor(i / 4); a float64 uniform takes two words, so block offset + floor(i / 2).
  */
 
+const words = new Uint32Array(4);
+
 /** Calls `take(word, i)` for the words first .. first + count - 1 of a draw, i counting from 0. */
 function eachWord(first: number, count: number, key: Key, offset: number, take: (word: number, i: number) => void): void {
   for (let i = -(first % 4); i < count; i += 4) {
     const block = offset + (first + i) / 4;
-    const words = philox4x32([block >>> 0, Math.floor(block / 2 ** 32) >>> 0, 0, 0], key);
+    philox4x32([block >>> 0, Math.floor(block / 2 ** 32) >>> 0, 0, 0], key, words);
     for (let j = Math.max(0, -i); j < 4 && i + j < count; j++) take(words[j] as number, i + j);
   }
 }

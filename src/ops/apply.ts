@@ -1,24 +1,15 @@
 import { dtypes } from '../core/dtype.js';
 import { internal, KernelError, LibError } from '../core/errors.js';
 import { formatShape } from '../core/shape.js';
-import { type Spec, specOf } from '../core/spec.js';
-import type { Backend, Executable, Storage } from '../program/backend.js';
-import type { Kernel } from '../program/kernel.js';
+import type { Spec } from '../core/spec.js';
+import type { Executable, Storage } from '../program/backend.js';
 import { leaked, SymbolicStorage, setCapture } from '../tensor/capturing.js';
 import { type Edge, GradNode, type GradRule, type Recording, UNSAVED } from '../tensor/graph.js';
 import { Tensor } from '../tensor/tensor.js';
-import type { Canonical, KernelRow, LiveScalars } from './define.js';
+import type { Canonical, LiveScalars } from './define.js';
+import { type Definition, type Plan, planFor, type Saves } from './plans.js';
 
-/** What a call with given specs and params comes to: decided once, then reused by every such call. */
-export interface Plan {
-  readonly name: string;
-  readonly kernel: Kernel;
-  readonly inputs: readonly Spec[];
-  readonly outputs: readonly Spec[];
-  readonly device: Backend;
-  /** @internal Made by the eager executor when the plan first runs. */
-  executable: Executable | null;
-}
+export type { Definition, Plan };
 
 /** What runs a plan: the eager executor, or a tracer that records it. Nothing above knows which. */
 export interface Executor {
@@ -26,11 +17,6 @@ export interface Executor {
   run(plan: Plan, inputs: readonly Tensor[], scalars: readonly number[], into?: readonly Tensor[], live?: LiveScalars): Tensor[];
 }
 
-/** @internal A row as `defineOp` prepares it. */
-export interface Definition extends KernelRow<readonly unknown[], unknown, unknown> {
-  readonly plans: Map<string, Plan>;
-  readonly foreign: boolean;
-}
 /** Observes storages that the eager executor makes: backward and composites recycle through it. */
 export type AllocationListener = (storage: Storage) => void;
 let onAllocate: AllocationListener | null = null;
@@ -43,6 +29,8 @@ export function setAllocationListener(listener: AllocationListener | null): Allo
 
 const buffers: Storage[] = [];
 const offsets: number[] = [];
+/** From so many on, the lists above are cut behind the call. */
+const MANY = 16;
 
 /** Runs each plan at once, as a program of length one. */
 export const eager: Executor = {
@@ -66,10 +54,8 @@ export const eager: Executor = {
       buffers[n] = x.storage;
       offsets[n++] = x.offset * dtypes[x.spec.dtype].bytes;
     }
-    if (buffers.length !== n) {
-      buffers.length = n; // costs more than the comparison
-      offsets.length = n;
-    }
+    for (let i = n; i < buffers.length; i++) buffers[i] = UNSAVED; // keeps nothing alive, and costs less than a new length
+    if (buffers.length > MANY) buffers.length = offsets.length = n;
     try {
       plan.executable.run(buffers, offsets, scalars);
     } catch (error) {
@@ -164,77 +150,11 @@ export function apply(
 }
 
 const NO_SCALARS: readonly number[] = [];
+const isEdge = (e: Edge | null): boolean => e !== null;
 const requiresGrad = (t: Tensor): boolean => t.requiresGrad;
 
 /** Whether a step with these inputs goes into the graph, or has tangents to carry. */
 export const isRecorded = (inputs: readonly Tensor[]): boolean => tangentTap !== null || (gradEnabled && inputs.some(requiresGrad));
-
-function planFor(
-  definition: Definition,
-  inputs: readonly Tensor[],
-  params: unknown,
-  key: string | undefined,
-  into?: readonly Tensor[],
-): Plan {
-  const first = inputs[0] ?? into?.[0];
-  const device = first?.device ?? (params as { readonly device: Backend }).device;
-  let name = `${device.id}`;
-  for (let i = 0; i < inputs.length; i++) name += `,${(inputs[i] as Tensor).spec.id}`;
-  if (into !== undefined) for (const t of into) name += `>${t.spec.id}`;
-  if (key !== undefined) name += `;${key}`;
-  else if (params !== null) name += `;${JSON.stringify(params)}`;
-  return definition.plans.get(name) ?? makePlan(definition, inputs, params, device, name, into);
-}
-
-function makePlan(
-  definition: Definition,
-  tensors: readonly Tensor[],
-  params: unknown,
-  device: Backend,
-  key: string,
-  into?: readonly Tensor[],
-): Plan {
-  const stranger = tensors.find((t) => t.device !== device);
-  if (stranger) {
-    throw new LibError(
-      'device',
-      `${definition.name}: all tensors must be on one device, got ${device.name} and ${stranger.device.name}.`,
-      'move one with to(device).',
-    );
-  }
-  const inputs = tensors.map((t) => t.spec);
-  const inferred = definition.infer(inputs, params);
-  const outputs = (Array.isArray(inferred) ? (inferred as readonly Spec[]) : [inferred as Spec]).map(dense);
-  const plan: Plan = {
-    name: definition.name,
-    kernel: definition.kernel(params, inputs),
-    inputs,
-    outputs: into === undefined ? outputs : checkInto(definition.name, outputs, into),
-    device,
-    executable: null,
-  };
-  definition.plans.set(key, plan);
-  return plan;
-}
-
-/** New tensors are dense, also where a row's `infer` hands on the spec of a strided input. */
-const dense = (spec: Spec): Spec => (spec.contiguous ? spec : specOf(spec.dtype, spec.shape));
-
-function checkInto(name: string, outputs: readonly Spec[], into: readonly Tensor[]): Spec[] {
-  return outputs.map((spec, i) => {
-    const target = into[i]?.spec ?? spec;
-    if (`${target.shape}` !== `${spec.shape}`) {
-      throw new LibError(
-        'shape',
-        `${name}_: the result must have the shape of the tensor written to, got (${spec.shape}) into (${target.shape}).`,
-      );
-    }
-    if (dtypes[target.dtype].rank < dtypes[spec.dtype].rank && dtypes[target.dtype].kind !== dtypes[spec.dtype].kind) {
-      throw new LibError('dtype', `${name}_: the result must fit the tensor written to, got ${spec.dtype} into ${target.dtype}.`);
-    }
-    return target;
-  });
-}
 
 /** Where the gradient of `t` goes; null when nobody wants it. */
 export function edgeOf(t: Tensor): Edge | null {
@@ -251,26 +171,24 @@ function recordStep(
   outputs: readonly Tensor[],
   edges: readonly (Edge | null)[] = inputs.map(edgeOf),
 ): void {
-  const wanted = savedPositions(definition, params, edges);
+  const wanted = savedPositions(definition, plan, params, edges);
   const saved: (Tensor | null)[] = [];
   for (let i = 0; i < inputs.length; i++) saved.push(wanted.includes(i) ? (inputs[i] as Tensor) : null);
   for (const out of outputs) saved.push(wanted.includes('output') ? out : null);
-  const recording: Recording<unknown> = {
-    name: definition.name,
-    rule: definition.grad as GradRule<unknown>,
-    params,
-    scalars,
-    inputSpecs: plan.inputs,
-    outputSpecs: plan.outputs,
-    device: plan.device,
-    foreign: definition.foreign,
-  };
-  attach(new GradNode(recording, edges, saved), inputs, outputs, definition.differentiable);
+  attach(new GradNode(recordingOf(definition, plan, params, scalars), edges, saved), inputs, outputs, definition.differentiable);
+}
+
+function recordingOf({ name, grad, foreign }: Definition, plan: Plan, params: unknown, scalars: readonly number[]): Recording<unknown> {
+  const { recording: last, inputs: inputSpecs, outputs: outputSpecs, device } = plan;
+  if (last !== undefined && last.params === params && last.scalars === scalars) return last;
+  const rule = grad as GradRule<unknown>;
+  plan.recording = { name, rule, params, scalars, inputSpecs, outputSpecs, device, foreign };
+  return plan.recording;
 }
 
 /** Hangs a recorded step on its outputs. */
 export function attach(node: GradNode, inputs: readonly Tensor[], outputs: readonly Tensor[], differentiable?: readonly number[]): void {
-  const wanted = gradEnabled && node.edges.some((e) => e !== null);
+  const wanted = gradEnabled && node.edges.some(isEdge);
   for (let i = 0; i < outputs.length; i++) {
     const out = outputs[i] as Tensor;
     const flows = differentiable === undefined ? dtypes[out.spec.dtype].kind === 'float' : differentiable.includes(i);
@@ -282,15 +200,21 @@ export function attach(node: GradNode, inputs: readonly Tensor[], outputs: reado
   tangentTap?.(node, inputs, outputs);
 }
 
-function savedPositions({ saves }: Definition, params: unknown, edges: readonly (Edge | null)[]): readonly (number | 'output')[] {
+function savedPositions({ saves }: Definition, plan: Plan, params: unknown, edges: readonly (Edge | null)[]): Saves {
   if (saves === undefined) return NO_SAVES;
   if (typeof saves !== 'function') return saves;
-  return saves(
+  let needs = edges.length > 30 ? Number.NaN : 0; // NaN is like no other
+  for (let i = 0; i < edges.length; i++) needs = 2 * needs + Number(edges[i] !== null || tangentTap !== null);
+  const { saved } = plan;
+  if (saved !== undefined && saved.params === params && saved.needs === needs) return saved.positions;
+  const positions = saves(
     params,
     edges.map((e) => e !== null || tangentTap !== null),
   );
+  plan.saved = { params, needs, positions };
+  return positions;
 }
-const NO_SAVES: readonly (number | 'output')[] = [];
+const NO_SAVES: Saves = [];
 
 /** In place, with gradients: the tensor moves to a new place in the graph, whose edge leads to its old one. */
 function applyInPlace(
@@ -307,7 +231,7 @@ function applyInPlace(
     return outputs;
   }
   const edges = inputs.map(edgeOf);
-  const wanted = savedPositions(definition, params, edges);
+  const wanted = savedPositions(definition, plan, params, edges);
   // What the step saves of the old value must survive the write.
   const kept = inputs.map((x, i) => (wanted.includes(i) && into.some((t) => t.storage === x.storage) ? copyOf(x) : x));
   const outputs = executor.run(plan, inputs, scalars, into, live);

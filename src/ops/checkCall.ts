@@ -57,10 +57,30 @@ function surplus(op: string, extra: unknown): Complaint | null {
   return Object.keys(extra).length > 0 ? () => new LibError('option', `${op}: there are no options, got ${facts(extra)}.`) : null;
 }
 
+/** How many tensors alone make a call: the everyday one, which needs no reading of kinds. */
+interface Counts {
+  readonly least: number;
+  readonly most: number;
+}
+
+function tensorsOf(params: readonly Param[]): Counts {
+  const other = params.findIndex(({ kind }) => !kind.says.split(/, | or /).includes('a tensor'));
+  const optional = params.findIndex((p) => p.optional);
+  return { least: optional < 0 ? params.length : optional, most: other < 0 ? params.length : other };
+}
+
+function areTensors(args: readonly unknown[], { least, most }: Counts): boolean {
+  if (args.length < least || args.length > most) return false;
+  for (let i = 0; i < args.length; i++) if (!isTensor(args[i])) return false;
+  return true;
+}
+
 function compile(op: string, signature: string): CallCheck {
   const forms = signature.split(';').map(formOf);
+  const plain = forms.filter((form) => form.rest === null).map(({ params }) => tensorsOf(params));
   const most = Math.max(...forms.map((form) => (form.rest ? Number.POSITIVE_INFINITY : form.params.length)));
   return (args) => {
+    for (let i = 0; i < plain.length; i++) if (areTensors(args, plain[i] as Counts)) return;
     const complaints: Complaint[] = [];
     for (const form of forms) {
       if (forms.length > 1 && args.length > form.params.length && form.rest === null) continue;

@@ -158,28 +158,28 @@ export function sealLibrary(): void {
 export function defineOp<Args extends readonly unknown[], P, R = Tensor>(row: KernelRow<Args, P, R>): Op<Args, R> {
   const foreign = !libraryRows;
   const pack = row.result ?? ((outputs: readonly Tensor[]) => outputs[0] as R);
-  const definition = { ...row, foreign, plans: new Map<string, never>() } as unknown as Parameters<typeof apply>[0];
-  const call = (...args: Args): R => pack(apply(definition, row.args(...args)));
+  const definition = { ...row, foreign, plans: new Map<string, never>(), recent: [] } as unknown as Parameters<typeof apply>[0];
+  const call = (args: Args): R => pack(apply(definition, row.args(...args)));
   return makeOp(call, { ...row, kind: 'kernel', differentiable: row.grad !== undefined });
 }
 
 export function defineView<Args extends readonly unknown[], P>(row: ViewRow<Args, P>): Op<Args> {
   const definition = { ...row, layouts: new Map<string, never>() } as unknown as Parameters<typeof applyView>[0];
-  const call = (...args: Args): Tensor => applyView(definition, row.args(...args));
+  const call = (args: Args): Tensor => applyView(definition, row.args(...args));
   return makeOp(call, { ...row, kind: 'view', differentiable: true });
 }
 
 export function defineCustom<Args extends readonly unknown[], P, R = Tensor>(row: CustomRow<Args, P, R>): Op<Args, R> {
   const pack = row.result ?? ((outputs: readonly Tensor[]) => outputs[0] as R);
   const definition = { ...row, foreign: !libraryRows } as unknown as Parameters<typeof applyCustom>[0];
-  const call = (...args: Args): R => pack(applyCustom(definition, row.args(...args)));
+  const call = (args: Args): R => pack(applyCustom(definition, row.args(...args)));
   return makeOp(call, { ...row, kind: 'custom', differentiable: true });
 }
 
 export function defineComposite<Args extends readonly unknown[], R = Tensor>(
   row: CompositeRow<Args, R> & { readonly differentiable?: boolean },
 ): Op<Args, R> {
-  const call = (...args: Args): R => row.compose(...args);
+  const call = (args: Args): R => row.compose(...args);
   return makeOp(call, { ...row, kind: 'composite', differentiable: row.differentiable ?? true });
 }
 
@@ -192,19 +192,13 @@ export function composite<Args extends readonly unknown[], R = Tensor>(
   return defineComposite({ name, compose, ...more } as unknown as CompositeRow<Args, R>);
 }
 
-function makeOp<Args extends readonly unknown[], R>(call: (...args: Args) => R, definition: unknown): Op<Args, R> {
+function makeOp<Args extends readonly unknown[], R>(call: (args: Args) => R, definition: unknown): Op<Args, R> {
   const row: AnyRow = { ...(definition as AnyRow), check: null };
-  const cast = castingCall(call, row.autocast ?? policyOf(row.name));
+  const policy = row.autocast ?? policyOf(row.name);
   const held = (...args: Args): R => {
     if (row.check) row.check(args);
-    return cast(...args);
+    return call(policy === null || autocastDtype() === null ? args : castArguments(args, policy));
   };
   Object.defineProperty(held, 'name', { value: row.name });
   return Object.assign(held, { row });
-}
-
-/** The call as it is under autocast, for rows that have a policy. */
-function castingCall<Args extends readonly unknown[], R>(call: (...args: Args) => R, policy: AutocastPolicy | null): (...args: Args) => R {
-  if (policy === null) return call;
-  return (...args) => (autocastDtype() === null ? call(...args) : call(...castArguments(args, policy)));
 }

@@ -68,7 +68,7 @@ export function unary(name: string, rule: UnaryRule): Pointwise<[x: Tensor]> {
       if (rule.noBools !== undefined) yield [[random.bool([2])], 'must not be of type bool'];
     },
   });
-  return Object.assign(op, { inPlace: (x: Tensor) => map([x], paramsFor(x.dtype), [], [x]) });
+  return Object.assign(op, { inPlace: (x: Tensor) => map([x], paramsFor(x.dtype), undefined, [x]) });
 }
 
 /** An op that can also write its result over its first argument. */
@@ -155,7 +155,7 @@ function binaryForms(name: string, rule: BinaryRule): (a: Tensor, b: TensorOrNum
       return map([a], right(promoteNumber(a.dtype, b)), [b], into);
     }
     if (!isTensor(b)) throw noTensor(name, b, 'second', 'a tensor or a number');
-    return map([a, b], both(promoteTensors(a, b)), [], into);
+    return map([a, b], both(promoteTensors(a, b)), undefined, into);
   };
 }
 

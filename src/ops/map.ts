@@ -29,14 +29,10 @@ function* noSamples(): Iterable<never> {}
 const definitions = new Map<string, Definition>();
 
 /** Applies `expr` elementwise to the broadcast inputs. `name` is what errors and graphs call it. */
-export function map(inputs: readonly Tensor[], params: MapParams, scalars: readonly number[] = [], into?: readonly Tensor[]): Tensor {
-  const { name, expr, dtype, compute } = params;
-  const key = `${expr.id}${dtype}${compute}${params.shape ?? ''}`;
-  return apply(definitionOf(name), { inputs, params, scalars, key }, into)[0] as Tensor;
-}
-
-function definitionOf(name: string): Definition {
-  return cached(definitions, name, () => mapDefinition(name) as unknown as Definition);
+export function map(inputs: readonly Tensor[], params: MapParams, scalars?: readonly number[], into?: readonly Tensor[]): Tensor {
+  const { name } = params;
+  const definition = cached(definitions, name, () => mapDefinition(name) as unknown as Definition);
+  return apply(definition, { inputs, params, scalars }, into)[0] as Tensor;
 }
 
 function mapDefinition(name: string) {
@@ -48,7 +44,9 @@ function mapDefinition(name: string) {
     kernel: ({ expr, compute }: MapParams) => ({ family: 'map', exprs: [expr], compute }),
     saves: (params: MapParams, needs: readonly boolean[]) => savedBy(params, needs),
     grad: mapGradient,
+    keyOf: ({ expr, dtype, compute, shape }: MapParams) => `${expr.id}${dtype}${compute}${shape ?? ''}`,
     plans: new Map(),
+    recent: [],
     foreign: false,
   };
 }
@@ -194,8 +192,8 @@ export function reduceMap(inputs: readonly Tensor[], params: ReduceMapParams, sc
     const left = shape.filter((_, i) => !dims.includes(i));
     return reduceMap(inputs, { ...params, out: left }, scalars).reshape(out);
   }
-  const key = `${expr.id}|${keyOf(dims)}|${keyOf(shape)}|${keyOf(out)}|${dtype}${divisor}`;
   const definition = cached(reductions, name, () => reduceDefinition(name) as unknown as Definition);
+  const key = `${expr.id}|${keyOf(dims)}|${keyOf(shape)}|${keyOf(out)}|${dtype}${divisor}`;
   return apply(definition, { inputs, params, scalars, key })[0] as Tensor;
 }
 const reductions = new Map<string, Definition>();
@@ -218,6 +216,7 @@ function reduceDefinition(name: string) {
     saves: ({ expr }: ReduceMapParams, needs: readonly boolean[]) => savedByReduce(expr, needs),
     grad: reduceMapGradient,
     plans: new Map(),
+    recent: [],
     foreign: false,
   };
 }

@@ -51,7 +51,7 @@ export class Generator {
   }
 
   get state(): GeneratorState {
-    return { ...this.key, offset: this.offset };
+    return { low: this.key.low, high: this.key.high, offset: this.offset };
   }
   set state({ low, high, offset }: GeneratorState) {
     this.key = { low, high };
@@ -82,10 +82,12 @@ const streams: Readonly<Record<StreamName, Generator>> = {
   augment: new Generator(),
 };
 
+const streamNames = Object.keys(streams) as StreamName[];
+
 /** Restarts all streams of the library from one seed. Runs with equal seeds are equal bit by bit. Before the first call: seed 0. */
 export function manualSeed(seed: number): void {
   const root = new Generator(seed);
-  for (const [name, stream] of Object.entries(streams)) stream.state = root.split(name).state;
+  for (const name of streamNames) streams[name].state = root.split(name).state;
 }
 manualSeed(0);
 
@@ -103,11 +105,12 @@ export const augmentGenerator = (): Generator => streams.augment;
 export type RandomState = Readonly<Record<StreamName, GeneratorState>>;
 /** The state of all streams of the library, as plain data for checkpoints. */
 export function getRandomState(): RandomState {
-  return Object.fromEntries(Object.entries(streams).map(([name, stream]) => [name, stream.state])) as RandomState;
+  const { default: own, init, dropout, data, augment } = streams;
+  return { default: own.state, init: init.state, dropout: dropout.state, data: data.state, augment: augment.state };
 }
 /** Sets what {@link getRandomState} gave. */
 export function setRandomState(state: RandomState): void {
-  for (const [name, stream] of Object.entries(streams)) stream.state = state[name as StreamName];
+  for (const name of streamNames) streams[name].state = state[name];
 }
 
 /** Blocks of four words that a draw takes: a float64 uniform is made of two words, everything else of one. */

@@ -56,7 +56,7 @@ export class GradNode {
   readonly sequence: number = sequence++;
   /** Hooks of the outputs; made when the first is registered. */
   hooks: Set<GradHook>[] | null = null;
-  private versions: number[];
+  private readonly versions: number[] = [];
 
   /** @internal `saved` holds inputs, then outputs; null where the rule does not need the value. */
   constructor(
@@ -64,7 +64,7 @@ export class GradNode {
     readonly edges: readonly (Edge | null)[],
     private saved: readonly (Tensor | null)[] | null,
   ) {
-    this.versions = (saved ?? []).map((t) => t?.storage.version ?? 0);
+    if (saved !== null) for (let i = 0; i < saved.length; i++) this.versions.push(saved[i]?.storage.version ?? 0);
   }
 
   get name(): string {

@@ -161,9 +161,15 @@ describe('rows', { skip }, () => {
       [5, 2, 784],
       [3, 2, 5000],
       [9, 1, 40],
+      [7, 70, 20],
+      [6, 130, 8],
+      [10, 40, 49],
     ] as const) {
       const shape = [batch, channels, columns];
       const full = [batch, channels + 2, columns];
+      const plain = { family: 'reduce', by: 'sum', dims: [0, 2], compute: 'float32', shape, expr: input(0) } as const;
+      const result = r.dense('float32', [1, channels, 1]);
+      check(plain, [sliceOf(r.dense('float32', full, 'positive'), full, shape)], [result], { terms: batch * columns });
       for (const other of [[1, channels, 1], [batch, channels, 1], shape]) {
         const reduce = { family: 'reduce', by: 'sum', dims: [0, 2], compute: 'float32', shape } as const;
         const inputs = [sliceOf(r.dense('float32', full), full, shape), r.dense('float32', other)];
