@@ -23,7 +23,4 @@ EXPORT(allocate) void* allocate(size_t bytes) { return engine_alloc(bytes); }
 EXPORT(release) void release(void* block) { engine_free(block); }
 EXPORT(allocated) size_t allocated() { return engine_allocated(); }
 EXPORT(aot_find) int32_t aot_find(int32_t lo, int32_t hi) { return engine_aot_find(lo, hi); }
-EXPORT(set_threads) void set_threads(int32_t threads, int32_t callerSleeps) {
-  pool_set_threads(threads);
-  pool_caller_sleeps(callerSleeps != 0);
-}
+EXPORT(set_threads) void set_threads(int32_t threads) { pool_set_threads(threads); }

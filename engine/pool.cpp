@@ -49,7 +49,6 @@ void engine_free(void* memory) { free(memory); }
 void parallel_for(int64_t tasks, void (*body)(void*, int64_t, int), void* ctx) { run_inline(tasks, body, ctx, 0); }
 int pool_this_worker() { return 0; }
 void pool_set_threads(int) {}
-void pool_caller_sleeps(bool) {}
 int pool_threads() { return 1; }
 void* pool_scratch(int, size_t bytes, ScratchSlot slot) {
   static Scratch scratch[SCRATCH_SLOTS];
@@ -119,18 +118,15 @@ inline void pause() {
 
 #if defined(__wasm__)
 
-constexpr int SPINS = 20000, PATIENCE = SPINS;     // there is no clock: about 50 us
-void sleep_while(uint32_t old) { __builtin_wasm_memory_atomic_wait32(reinterpret_cast<int*>(&wake), int(old), -1); }
+constexpr int SPINS = 20000;                       // there is no clock: about 50 us
+// In a function of its own: V8 before 12 (Node 20) forgets what a function holds in registers while it waits.
+__attribute__((noinline)) void sleep_while(uint32_t old) {
+  __builtin_wasm_memory_atomic_wait32(reinterpret_cast<int*>(&wake), int(old), -1);
+}
 void wake_all() { __builtin_wasm_memory_atomic_notify(reinterpret_cast<int*>(&wake), 0x7fffffffu); }
 bool still_spinning(int spins, uint64_t) { return spins < SPINS; }
 uint64_t now_ns() { return 0; }
-bool callerSleeps = false;
-constexpr int64_t NAP_NS = 100'000;
-// Where more threads than processors run, what is waited for may be waiting for this processor.
-void yield() {
-  static int nobody;                               // never notified
-  if (callerSleeps) __builtin_wasm_memory_atomic_wait32(&nobody, 0, NAP_NS);
-}
+void yield() {}
 
 // A worker is known by its stack: the one whose entry frame lies nearest above. Saves thread-local storage.
 uintptr_t stackTop[MAX_THREADS];
@@ -157,7 +153,6 @@ void start_workers(int) {}
 #else
 
 constexpr uint64_t SPIN_NS = 50'000;
-constexpr int PATIENCE = 4000;
 std::atomic<uint32_t>& wake_word() { return *reinterpret_cast<std::atomic<uint32_t>*>(&wake); }
 void sleep_while(uint32_t old) { wake_word().wait(old); }
 void wake_all() { wake_word().notify_all(); }
@@ -232,7 +227,7 @@ void offer(int64_t tasks, Body body, void* ctx) {
   __atomic_fetch_add(&wake, 1, __ATOMIC_SEQ_CST);
   if (get(sleepers) > 0) wake_all();
   work(0);
-  for (int spins = 0; get(done) != uint64_t(chunks); ++spins) spins < PATIENCE ? pause() : yield();
+  for (int spins = 0; get(done) != uint64_t(chunks); ++spins) spins < 4000 ? pause() : yield();
   close_runs(count, number);
 }
 
@@ -246,7 +241,6 @@ int pool_threads() {
 }
 
 #if defined(__wasm__)
-void pool_caller_sleeps(bool sleeps) { callerSleeps = sleeps; }
 int pool_this_worker() { return running ? this_worker() : 0; }
 #else
 int pool_this_worker() { return currentWorker < 0 ? 0 : currentWorker; }

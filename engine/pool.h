@@ -13,8 +13,6 @@ void parallel_for(int64_t tasks, void (*body)(void* ctx, int64_t task, int worke
 // Threads that take part, the caller included; default: every core (1 in WASM until it is set). At most MAX_THREADS.
 constexpr int MAX_THREADS = 64;
 void pool_set_threads(int threads);
-// WASM: the calling thread may sleep while it waits for others. Not allowed on a page, only in its workers.
-void pool_caller_sleeps(bool sleeps);
 int pool_threads();
 
 // Scratch memory of one worker, 64-byte aligned, not cleared, grow-only: a larger request moves it and drops its content.

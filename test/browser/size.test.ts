@@ -1,7 +1,8 @@
-// What a browser must load: the core bundle with every export, and one of the engine's WASM builds.
+// What a browser must load: the core bundle with every export, and one of the engine's WASM builds; how the latter are made.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
+import binaryen from 'binaryen';
 import { bundleForBrowser } from '../support/browser.js';
 
 const KB = 1000;
@@ -49,4 +50,16 @@ describe('sizes in a browser', () => {
       assert.ok(bytes.length < 400 * KB, `${bytes.length} bytes`);
     });
   }
+
+  test('a wait stands in a function that holds nothing: V8 before 12 forgets registers meanwhile', async () => {
+    const { default: base64 } = await import('../../dist/wasm/simdThreads.js');
+    const module = binaryen.readBinary(Buffer.from(base64, 'base64'));
+    const waits = module
+      .emitText()
+      .split('\n (func ')
+      .filter((text) => text.includes('memory.atomic.wait'));
+    module.dispose();
+    assert.equal(waits.length, 2, "the pool's, and the linker's where memory is filled");
+    for (const text of waits) assert.doesNotMatch(text, /local\.(set|tee)/);
+  });
 });

@@ -8,8 +8,6 @@ export interface WasmHost {
   readonly processors: number;
   /** May WASM memory be shared between threads here? */
   readonly threads: boolean;
-  /** May the thread that calls the engine sleep? A page must not, its workers may. */
-  readonly sleeps: boolean;
   /** Throws where the build reads other tapes than the library writes. */
   checkFormat?(engine: string, format: string): void;
   decode(base64: string): Uint8Array<ArrayBuffer>;
@@ -33,7 +31,7 @@ interface Exports {
   release(address: number): void;
   allocated(): number;
   aot_find(lo: number, hi: number): number;
-  set_threads(threads: number, callerSleeps: boolean): void;
+  set_threads(threads: number): void;
   /** Only in the builds with threads. */
   pool_stack?(id: number): number;
 }
@@ -75,12 +73,11 @@ class WasmBinding implements Binding {
     private readonly linear: WebAssembly.Memory,
     readonly isa: string,
     readonly threads: number,
-    callerSleeps: boolean,
   ) {
     this.isas = availableIsas();
     this.run = exports.run;
     this.registry = new FinalizationRegistry((address) => exports.release(address));
-    exports.set_threads(threads, callerSleeps);
+    exports.set_threads(threads);
     this.openMailbox(1024);
   }
 
@@ -159,7 +156,7 @@ export async function wasmBackend(host: WasmHost, { threads, isa }: CpuOptions =
   const memory = newMemory(count > 1);
   const { exports } = await WebAssembly.instantiate(module, { env: { memory } });
   const engine = exports as unknown as Exports;
-  const binding = new WasmBinding(engine, memory, chosen, count, host.sleeps);
+  const binding = new WasmBinding(engine, memory, chosen, count);
   const ids = Array.from({ length: count - 1 }, (_, i) => i + 1);
   await Promise.all(ids.map((id) => host.startWorker({ module, memory, id, stack: engine.pool_stack?.(id) ?? 0 })));
   return new CpuBackend(binding);

@@ -4,7 +4,6 @@ import { workerSource } from './workerSource.js';
 export const browserHost: WasmHost = {
   processors: navigator.hardwareConcurrency,
   threads: globalThis.crossOriginIsolated === true,
-  sleeps: typeof document === 'undefined',
   decode: (base64) => Uint8Array.from(atob(base64), (c) => c.charCodeAt(0)),
   compile: (bytes) => WebAssembly.compile(bytes),
   startWorker: (data) =>

@@ -7,7 +7,6 @@ import { workerSource } from './workerSource.js';
 export const nodeHost: WasmHost = {
   processors: availableParallelism(),
   threads: true,
-  sleeps: true,
   checkFormat,
   decode: (base64) => new Uint8Array(Buffer.from(base64, 'base64')),
   compile: (bytes) => new WebAssembly.Module(bytes),
