@@ -31,9 +31,11 @@ template <int ROWS, int VECTORS> void tile_kernel(const float* a, int64_t next, 
 #pragma GCC unroll 4
       for (int v = 0; v < VECTORS; ++v) x[v] = load(b + v * L);
 #pragma GCC unroll 12
-      for (int r = 0; r < ROWS; ++r)
+      for (int r = 0; r < ROWS; ++r) {
+        const vf y = broadcast(from[r * STEP]);
 #pragma GCC unroll 4
-        for (int v = 0; v < VECTORS; ++v) acc[r][v] = fma_from(from + r * STEP, x[v], acc[r][v]);
+        for (int v = 0; v < VECTORS; ++v) acc[r][v] = fma(y, x[v], acc[r][v]);
+      }
     }
   }
 #pragma GCC unroll 12

@@ -22,9 +22,11 @@ template <int ROWS, int VECTORS> void sum_kernel(const float* a, int64_t aNext, 
 #pragma GCC unroll 4
     for (int v = 0; v < VECTORS; ++v) x[v] = load(b + v * L);
 #pragma GCC unroll 16
-    for (int r = 0; r < ROWS; ++r)
+    for (int r = 0; r < ROWS; ++r) {
+      const vf y = broadcast(a[r]);
 #pragma GCC unroll 4
-      for (int v = 0; v < VECTORS; ++v) acc[r][v] = fma_from(a + r, x[v], acc[r][v]);
+      for (int v = 0; v < VECTORS; ++v) acc[r][v] = fma(y, x[v], acc[r][v]);
+    }
   }
   if (add) {
 #pragma GCC unroll 16

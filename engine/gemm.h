@@ -185,7 +185,7 @@ template <class T> struct Pass {
       if (PREFETCHES && kc >= 32)                  // C comes from far away: fetch it while the tile is computed
         for (int r = 0; r < rows; ++r)
           for (int v = 0; v < vectors; ++v) __builtin_prefetch(c + r * job.ld + v * L, 1);
-      product_kernel_for(feed, rows, vectors)(feed, straight ? c : tile, straight ? job.ld : W);
+      kernel_for<T, STRIDED>(rows, vectors)(feed, straight ? c : tile, straight ? job.ld : W);
       if (!straight) place(tile, W, c, job.ld, rows, cols, adds(), row_bias(i), col_bias(j));
     }
   }

@@ -35,7 +35,7 @@ void multiply_block(const BlockProduct& p) {
         const float* a = p.a + i * p.aRow + first * p.aCol;
         for (int g = 0; g * GROUP < rows; ++g) feed.a[g] = a + g * GROUP * p.aRow;
         feed.b[0] = p.b + j / BLOCK_WIDTH * p.bPanel + first * p.bRow;
-        product_kernel_for(feed, rows, vectors)(feed, p.c + i * p.cRow + j, p.cRow);
+        kernel_for<float, STRIDED>(rows, vectors)(feed, p.c + i * p.cRow + j, p.cRow);
       }
     }
   }

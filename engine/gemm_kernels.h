@@ -31,9 +31,9 @@ constexpr int GROUPS = (KERNEL_ROWS + GROUP - 1) / GROUP;
 
 // What a kernel reads: row r of A starts at a[r / GROUP] + r % GROUP * aRow, its next element lies aNext further; B's
 // vector v of row p lies at b[v] + p * bNext. Indexed kernels read B at b[v] + offsets[p]; stepped ones first move A's pointers by
-// offsets[p]. Contiguous ones have aNext = 1. Strided kernels run `repeat` times over k, with aSkip between the runs (the rows of
-// an image inside a padded one).
-enum Reading { STRIDED, INDEXED, STEPPED, CONTIGUOUS };
+// offsets[p]. Strided kernels run `repeat` times over k, with aSkip between the runs (the rows of an image inside a padded one).
+// A number is read once for all vectors of a row: processors load two vectors in a cycle, as many as they multiply.
+enum Reading { STRIDED, INDEXED, STEPPED };
 template <class T> struct Feed {
   const T* a[GROUPS];
   int64_t aRow, aNext, aSkip = 0, aJump = 0;
@@ -42,7 +42,7 @@ template <class T> struct Feed {
   const int32_t* offsets = nullptr;
   int k, repeat = 1, images = 1;
   bool add = false;                                // to what C holds
-  const T* bias = nullptr;                         // of strided and contiguous kernels
+  const T* bias = nullptr;                         // of strided kernels
   int tiles = 1;                                   // one below the other, of a strided kernel in WASM, where a call is dear
   int64_t aTile = 0;                               // from A's rows of one tile to those of the next
 };
@@ -60,18 +60,6 @@ constexpr bool ROW_POINTERS = true, MANY_TILES = true;
 #else
 constexpr bool ROW_POINTERS = false, MANY_TILES = false;
 #endif
-
-// x * *scalar + acc. AVX-512 reads the number in the multiplication: a third less to issue than with a register in between,
-// which shows where two hyperthreads share a core.
-template <class V, class T> INLINE V fma_from(const T* scalar, V x, V acc) {
-#if CHAINRULE_AVX512
-  if constexpr (sizeof(T) == 4) asm("vfmadd231ps %2%{1to16%}, %1, %0" : "+v"(acc) : "v"(x), "m"(*scalar));
-  else asm("vfmadd231pd %2%{1to8%}, %1, %0" : "+v"(acc) : "v"(x), "m"(*scalar));
-  return acc;
-#else
-  return fma(broadcast(*scalar), x, acc);
-#endif
-}
 
 // c[r * ld + v * lanes] = the tile, plus a bias for each column if there is one; with `add`, += that.
 template <class T, int ROWS, int VECTORS>
@@ -158,44 +146,6 @@ template <class T, Reading READING, int ROWS, int VECTORS> void kernel(const Fee
   for (int tile = 0; tile < feed.tiles; ++tile, c += ROWS * ld) one_tile<T, READING, ROWS, VECTORS>(feed, tile * feed.aTile, c, ld);
 }
 
-#if CHAINRULE_AVX512
-// The same where rows of A are contiguous: a pointer for each row, four steps of k at a time, so that every number is read by the
-// multiplication that needs it.
-template <class T, int ROWS, int VECTORS> void row_kernel(const Feed<T>& feed, T* c, int64_t ld) {
-  constexpr int L = lanes<T>, DEEP = 4;
-  typedef Vec<T> V;
-  V acc[ROWS][VECTORS] = {};
-  const T* a[ROWS];
-#pragma GCC unroll 16
-  for (int r = 0; r < ROWS; ++r) a[r] = feed.a[r / GROUP] + r % GROUP * feed.aRow;
-  const T* b = feed.b[0];
-  const ptrdiff_t bNext = ptrdiff_t(feed.bNext);
-  const auto step = [&](int d) __attribute__((always_inline)) {
-    V x[VECTORS];
-#pragma GCC unroll 4
-    for (int v = 0; v < VECTORS; ++v) x[v] = load(b + v * L);
-    b += bNext;
-#pragma GCC unroll 16
-    for (int r = 0; r < ROWS; ++r)
-#pragma GCC unroll 4
-      for (int v = 0; v < VECTORS; ++v) acc[r][v] = fma_from(a[r] + d, x[v], acc[r][v]);
-  };
-  int p = feed.k;
-  for (; p >= DEEP; p -= DEEP) {
-#pragma GCC unroll 4
-    for (int d = 0; d < DEEP; ++d) step(d);
-#pragma GCC unroll 16
-    for (int r = 0; r < ROWS; ++r) a[r] += DEEP;
-  }
-  for (; p > 0; --p) {
-    step(0);
-#pragma GCC unroll 16
-    for (int r = 0; r < ROWS; ++r) ++a[r];
-  }
-  finish_tile<T, ROWS, VECTORS>(acc, c, ld, feed.add, feed.bias);
-}
-#endif
-
 template <class T> using Kernel = void (*)(const Feed<T>&, T*, int64_t);
 
 // All kernels of a kind, by rows and vectors.
@@ -203,10 +153,6 @@ template <class T, Reading READING> struct KernelTable {
   Kernel<T> at[KERNEL_ROWS][KERNEL_VECTORS];
   template <int ROWS, int VECTORS> constexpr void fill() {
     constexpr bool used = (ROWS <= max(MR, GROUP) && VECTORS <= NV) || (ROWS <= BLOCK_ROWS && VECTORS <= BLOCK_VECTORS);
-#if CHAINRULE_AVX512
-    if constexpr (READING == CONTIGUOUS) at[ROWS - 1][VECTORS - 1] = row_kernel<T, ROWS, VECTORS>;
-    else
-#endif
     if constexpr (used) at[ROWS - 1][VECTORS - 1] = kernel<T, READING, ROWS, VECTORS>;
     if constexpr (VECTORS < KERNEL_VECTORS) fill<ROWS, VECTORS + 1>();
     else if constexpr (ROWS < KERNEL_ROWS) fill<ROWS + 1, 1>();
@@ -217,14 +163,6 @@ template <class T, Reading READING> struct KernelTable {
 template <class T, Reading READING> INLINE Kernel<T> kernel_for(int rows, int vectors) {
   static constexpr KernelTable<T, READING> table;
   return table.at[rows - 1][vectors - 1];
-}
-
-// The kernel for one run over k. Contiguous ones issue less but load more: they pay while B stays in the first-level cache.
-template <class T> INLINE Kernel<T> product_kernel_for(const Feed<T>& feed, int rows, int vectors) {
-#if CHAINRULE_AVX512
-  if (feed.aNext == 1 && feed.k <= 64) return kernel_for<T, CONTIGUOUS>(rows, vectors);
-#endif
-  return kernel_for<T, STRIDED>(rows, vectors);
 }
 
 }  // namespace chainrule::VARIANT

@@ -57,9 +57,11 @@ template <class T, int ROWS, int VECTORS, bool FIRST> RENAMED void packed_kernel
         to += VECTORS * L;
       }
 #pragma GCC unroll 16
-      for (int r = 0; r < ROWS; ++r)
+      for (int r = 0; r < ROWS; ++r) {
+        const V y = broadcast(a[r]);
 #pragma GCC unroll 4
-        for (int v = 0; v < VECTORS; ++v) acc[r][v] = fma_from(a + r, x[v], acc[r][v]);
+        for (int v = 0; v < VECTORS; ++v) acc[r][v] = fma(y, x[v], acc[r][v]);
+      }
     }
   }
   finish_tile<T, ROWS, VECTORS>(acc, c, ld, feed.add, feed.bias);
