@@ -302,7 +302,9 @@ template <class T> struct Plan {
     // Threads that share out narrow blocks of columns do not pack parts of A in turn.
     blocks = narrow && threads > 1 ? 1 : (panels.count + MC / MR - 1) / (MC / MR);
     byRows = m >= n || (blocks > 1 && 4 * int64_t(m) >= n);  // which operand every worker packs for itself, the other is shared out
-    down = serial || !byRows ? blocks : max(blocks, min(panels.count / 2, ROW_TASKS * threads));
+    // As many tasks for every thread: with nine for two, one would wait for a tenth of the time.
+    const int even = min((blocks + threads - 1) / threads * threads, panels.count);
+    down = serial || !byRows ? blocks : max(even, min(panels.count / 2, ROW_TASKS * threads));
     edge = !packB && n % W % L != 0;               // the last columns are packed alone: a load must not pass the end
     const int height = (panels.count + down - 1) / down * (panels.height + 1);
     sizeA = packA ? lines<T>(int64_t(min(m, height)) * depth) + 64 : 0;
