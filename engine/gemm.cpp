@@ -7,7 +7,7 @@
 #else
 #include "conv_winograd_weight.h"
 #endif
-#include "gemm_amx.h"
+#include "gemm_bf16.h"
 #include "gemm_small.h"
 
 namespace chainrule::VARIANT {
@@ -252,8 +252,8 @@ template <class S> NOINLINE Strided<float> widen(const S* from, int64_t row, int
   return {to - int64_t(rows) * cols, cols, 1};
 }
 
-#if CHAINRULE_AMX
-template <class C> void run_amx_gemm(const Gemm& g) {
+#if CHAINRULE_AVX512
+template <class C> void run_pairs_gemm(const Gemm& g) {
   const Batch batch(g);
   const int m = int(batch.m), n = g.n, k = g.k;
   if (batch.count <= 0 || m <= 0 || n <= 0) return;
@@ -268,18 +268,18 @@ template <class C> void run_amx_gemm(const Gemm& g) {
     const bool add = g.accumulate != 0;
     if (g.cs.col != 1 && g.cs.row == 1 && !g.epilogue) {   // C is transposed: make it B^T A^T
       const Strided<bf16> left{b.data, b.col, b.row}, right{a.data, a.col, a.row};
-      amx::Product<C>{n, m, k, left, right, c, g.cs.col, g.cs.row, perCol, perRow, add, nullptr, index}.run(alone, worker);
+      pairs::Product<C>{n, m, k, left, right, c, g.cs.col, g.cs.row, perCol, perRow, add, nullptr, index}.run(alone, worker);
     } else {
-      amx::Product<C>{m, n, k, a, b, c, g.cs.row, g.cs.col, perRow, perCol, add, g.epilogue, index}.run(alone, worker);
+      pairs::Product<C>{m, n, k, a, b, c, g.cs.row, g.cs.col, perRow, perCol, add, g.epilogue, index}.run(alone, worker);
     }
   });
 }
 #endif
 
 template <class S, class C> void run_half_gemm(const Gemm& g) {
-#if CHAINRULE_AMX
+#if CHAINRULE_AVX512
   if constexpr (__is_same(S, bf16))
-    if (amx::usable()) return run_amx_gemm<C>(g);
+    if (pairs::usable()) return run_pairs_gemm<C>(g);
 #endif
   const Batch batch(g);
   const int m = int(batch.m), n = g.n, k = g.k;

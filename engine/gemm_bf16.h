@@ -1,0 +1,118 @@
+// Products of bfloat16 with float32 sums, where the processor multiplies by pairs.
+#pragma once
+#include "gemm_amx.h"
+
+#if CHAINRULE_AVX512
+
+namespace chainrule::VARIANT::pairs {
+
+#if !CHAINRULE_AMX
+inline bool has_tiles() { return false; }
+#endif
+inline bool usable() { return has_tiles() || has_dots(); }
+
+// Runs `each(kernel)` with the fastest kernel of this machine.
+template <class Each> INLINE void with_kernel(const Each& each) {
+#if CHAINRULE_AMX
+  if (has_tiles()) {
+    const Configuration configuration;
+    asm volatile("ldtilecfg %0" ::"m"(configuration));
+    each(tile_kernel);
+    asm volatile("tilerelease" ::: "memory");
+    return;
+  }
+#endif
+  each(dot_kernel);
+}
+
+INLINE vf get_part(const float* p, int count) { return load_part(p, count); }
+INLINE vf get_part(const bf16* p, int count) { return bf16_to_float(load_wide(&p->bits, count)); }
+INLINE void put_part(float* p, vf v, int count) { store_part(p, v, count); }
+INLINE void put_part(bf16* p, vf v, int count) {
+  _mm256_mask_storeu_epi16(p, __mmask16((1u << count) - 1), _mm512_cvtepi32_epi16((__m512i)float_to_bf16(v)));
+}
+
+template <class C> struct Product {
+  int m, n, k;
+  Strided<bf16> a, b;
+  C* c;
+  int64_t cRow, cCol;
+  const float* perRow;
+  const float* perCol;
+  bool accumulate;
+  const Epilogue* epilogue;
+  int64_t batch;
+
+  int depth() const { return max(DEPTH, (k + DEPTH - 1) / DEPTH * DEPTH); }
+
+  // The block of sums at (i, j): bias, what C held, the epilogue, and off to C.
+  NOINLINE void finish(float* sums, int i, int j, int rows, int cols) const {
+    const bool direct = cCol == 1;
+    for (int r = 0; r < rows; ++r) {
+      float* row = sums + r * BLOCK;
+      C* to = c + (i + r) * cRow + j * cCol;
+      for (int x = 0; (perRow || perCol || (accumulate && direct)) && x < cols; x += LANES) {
+        const int part = min(LANES, cols - x);
+        vf sum = load(row + x);
+        if (perRow) sum += broadcast(perRow[i + r]);
+        if (perCol) sum += load_part(perCol + j + x, part);
+        if (accumulate && direct) sum += get_part(to + x, part);
+        store(row + x, sum);
+      }
+      for (int x = 0; accumulate && !direct && x < cols; ++x) row[x] += to_float(to[x * cCol]);
+    }
+    if (epilogue) epilogue->apply(epilogue->ctx, batch, i, j, rows, cols, sums, BLOCK);
+    for (int r = 0; r < rows; ++r) {
+      const float* row = sums + r * BLOCK;
+      C* to = c + (i + r) * cRow + j * cCol;
+      for (int x = 0; direct && x < cols; x += LANES) put_part(to + x, load(row + x), min(LANES, cols - x));
+      for (int x = 0; !direct && x < cols; ++x) put_one(to[x * cCol], row[x]);
+    }
+  }
+  static void put_one(float& to, float x) { to = x; }
+  static void put_one(bf16& to, float x) { to = to_bf16(x); }
+
+  NOINLINE void compute(const uint16_t* panelsA, const uint16_t* panelsB, int i, int j, int rows, int cols, int worker) const {
+    float* sums = static_cast<float*>(pool_scratch(worker, BLOCK * BLOCK * sizeof(float), LOCAL));
+    const int64_t whole = depth();
+    with_kernel([&](auto kernel) {
+      for (int p = 0; p < whole; p += SLICE)
+        for (int y = 0; y < cols; y += PANEL)
+          for (int x = 0; x < rows; x += PANEL)
+            kernel(panelsA + x * whole + p * PANEL, panelsB + y * whole + p * PANEL, int(min<int64_t>(SLICE, whole - p)) / DEPTH,
+                   sums + x * BLOCK + y, p > 0);
+    });
+    finish(sums, i, j, rows, cols);
+  }
+
+  NOINLINE void run(bool alone, int worker) const {
+    const int64_t whole = depth();
+    const int step = int(max<int64_t>(BLOCK, min<int64_t>(1024, ROOM / whole / BLOCK * BLOCK)));
+    const int wide = int(max<int64_t>(BLOCK, min<int64_t>(1024, NEAR_ROOM / whole / BLOCK * BLOCK)));
+    const auto panels = [](int count) { return (count + PANEL - 1) / PANEL; };
+    const int64_t mostA = panels(min(m, step)) * PANEL * whole, mostB = panels(min(n, wide)) * PANEL * whole;
+    uint16_t* packedA = static_cast<uint16_t*>(pool_scratch(worker, size_t(mostA + mostB) * sizeof(uint16_t), SHARED));
+    uint16_t* packedB = packedA + mostA;
+    alone = alone || pool_threads() == 1 || int64_t(m) * n * k < 64 * 64 * 1024;
+    for (int j0 = 0; j0 < n; j0 += wide)
+      for (int i0 = 0; i0 < m; i0 += step) {
+        const int mc = min(step, m - i0), nc = min(wide, n - j0);
+        const auto shares = [](int count) { return (count + TOGETHER * PANEL - 1) / (TOGETHER * PANEL); };
+        const int ofA = j0 == 0 || m > step ? shares(mc) : 0, ofB = i0 == 0 ? shares(nc) : 0;
+        spread(alone, worker, ofA + ofB, [&](int64_t task, int) {
+          const bool isA = task < ofA;
+          const int at = int(isA ? task : task - ofA) * TOGETHER * PANEL, count = min(TOGETHER * PANEL, (isA ? mc : nc) - at);
+          if (isA) pack_panels(a.data + (i0 + at) * a.row, a.row, a.col, count, k, whole, false, packedA + at * whole);
+          else pack_panels(b.data + (j0 + at) * b.col, b.col, b.row, count, k, whole, true, packedB + at * whole);
+        });
+        const int down = (mc + BLOCK - 1) / BLOCK, across = (nc + BLOCK - 1) / BLOCK;
+        spread(alone, worker, int64_t(down) * across, [&](int64_t task, int who) {
+          const int i = int(task % down) * BLOCK, j = int(task / down) * BLOCK;
+          compute(packedA + i * whole, packedB + j * whole, i0 + i, j0 + j, min(BLOCK, mc - i), min(BLOCK, nc - j), who);
+        });
+      }
+  }
+};
+
+}  // namespace chainrule::VARIANT::pairs
+#endif

@@ -1,0 +1,115 @@
+// Products of bfloat16 by pairs of numbers: an instruction adds two products to each float32 sum. A's numbers are packed by rows of 32,
+// B's by pairs, two tiles of each to a kernel of 32 x 32 results, so that vectors and the tile registers of gemm_amx.h read the same panels.
+// The instruction is written as text, so that no compiler flag is needed; subnormal inputs and results count as zero.
+#pragma once
+#include "gemm.h"
+
+#if CHAINRULE_AVX512
+#include <cpuid.h>
+
+namespace chainrule::VARIANT::pairs {
+
+constexpr int SIDE = 16, DEPTH = 32;               // a tile: 16 x 16 sums, or 16 rows of 32 numbers
+constexpr int PANEL = 2 * SIDE;                    // rows or columns of a kernel
+constexpr int TILE = SIDE * DEPTH;
+constexpr int BLOCK = 128;                         // rows and columns of a task
+constexpr int SLICE = 512;                         // of k: panels of A and B share L1
+constexpr int AHEAD = 6;                           // tiles whose rows are fetched while others are packed
+constexpr int ROOM = 1 << 21;                      // numbers of A packed at a time: they stay in L3
+constexpr int NEAR_ROOM = 1 << 20;                 // of B, which every row of blocks reads again
+
+// Whether the machine multiplies vectors of pairs (AVX-512 BF16).
+inline bool has_dots() {
+  static const bool answer = [] {
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1u << 5) != 0;
+  }();
+  return answer;
+}
+
+INLINE vu load_numbers(const uint16_t* p, int count) {
+  return (vu)_mm512_maskz_loadu_epi16(__mmask32(count >= 32 ? ~0u : (1u << count) - 1), p);
+}
+INLINE vu load_wide(const uint16_t* p, int count) {
+  return (vu)_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(__mmask16((1u << count) - 1), p));
+}
+
+// One tile of the element i * across + p * along, for i < count of 16 and p < k of 32, zeros elsewhere. A's tile has a row for
+// each i; B's has one for each pair of p.
+NOINLINE void pack_tile(const uint16_t* from, int64_t across, int64_t along, int count, int k, bool byPairs, uint16_t* to) {
+  vu rows[SIDE];
+  const bool paired = across == 1 && along != 1;
+  if (paired) {
+#pragma GCC unroll 16
+    for (int p = 0; p < SIDE; ++p) {
+      const uint16_t* row = from + 2 * p * along;
+      __builtin_prefetch(row + DEPTH * along), __builtin_prefetch(row + (DEPTH + 1) * along);
+      rows[p] = (2 * p < k ? load_wide(row, count) : vu{}) | (2 * p + 1 < k ? load_wide(row + along, count) : vu{}) << 16;
+    }
+  } else if (along == 1) {
+#pragma GCC unroll 16
+    for (int i = 0; i < SIDE; ++i) {
+      __builtin_prefetch(from + i * across + AHEAD * DEPTH);
+      rows[i] = i < count ? load_numbers(from + i * across, k) : vu{};
+    }
+  } else {
+    uint16_t lines[SIDE][DEPTH] = {};
+    for (int i = 0; i < count; ++i)
+      for (int p = 0; p < k; ++p) lines[i][p] = from[i * across + p * along];
+    for (int i = 0; i < SIDE; ++i) rows[i] = load_numbers(lines[i], DEPTH);
+  }
+  if (paired != byPairs) transpose(rows);
+#pragma GCC unroll 16
+  for (int i = 0; i < SIDE; ++i) _mm512_storeu_si512(to + i * DEPTH, (__m512i)rows[i]);
+}
+
+inline void clear_tile(uint16_t* tile) {
+  for (int i = 0; i < SIDE; ++i) _mm512_storeu_si512(tile + i * DEPTH, __m512i{});
+}
+
+// Panels of `whole` numbers along k: step by step of 32, two tiles each. Where memory runs across them they are packed together,
+// so that it is read in long runs.
+constexpr int TOGETHER = 8;
+inline void pack_panels(const bf16* matrix, int64_t across, int64_t along, int count, int k, int64_t whole, bool byPairs, uint16_t* to) {
+  const uint16_t* const from = reinterpret_cast<const uint16_t*>(matrix);
+  const int width = along == 1 ? PANEL : count;
+  for (int left = 0; left < count; left += width)
+    for (int p = 0; p < whole; p += DEPTH)
+      for (int i = left; i < min(count, left + width); i += SIDE) {
+        uint16_t* tile = to + i / PANEL * PANEL * whole + p * PANEL + i % PANEL * DEPTH;
+        pack_tile(from + i * across + p * along, across, along, min(SIDE, count - i), min(DEPTH, k - p), byPairs, tile);
+        if (i + SIDE >= count && i % PANEL == 0) clear_tile(tile + TILE);
+      }
+}
+
+// sums[r * BLOCK + c] of ROWS x 32, over so many steps of both panels; with `add`, += .
+template <int ROWS> NOINLINE void dot_rows(const uint16_t* a, const uint16_t* b, int steps, float* sums, bool add) {
+  vf acc[ROWS][2] = {};
+  if (add)
+#pragma GCC unroll 16
+    for (int r = 0; r < ROWS; ++r) acc[r][0] = load(sums + r * BLOCK), acc[r][1] = load(sums + r * BLOCK + LANES);
+  for (; steps > 0; --steps, a += 2 * TILE, b += 2 * TILE)
+    for (int p = 0; p < DEPTH; p += 2) {
+      const float* const column = reinterpret_cast<const float*>(b + p * SIDE);
+      const vf left = load(column), right = load(column + TILE / 2);
+#pragma GCC unroll 16
+      for (int r = 0; r < ROWS; ++r) {
+        const vf pair = broadcast(*reinterpret_cast<const float*>(a + r * DEPTH + p));
+        asm("vdpbf16ps %2, %1, %0" : "+v"(acc[r][0]) : "v"(pair), "v"(left));
+        asm("vdpbf16ps %2, %1, %0" : "+v"(acc[r][1]) : "v"(pair), "v"(right));
+      }
+    }
+#pragma GCC unroll 16
+  for (int r = 0; r < ROWS; ++r) store(sums + r * BLOCK, acc[r][0]), store(sums + r * BLOCK + LANES, acc[r][1]);
+}
+
+// The same for all 32 rows.
+inline void dot_kernel(const uint16_t* a, const uint16_t* b, int steps, float* sums, bool add) {
+  constexpr int ROWS = 11, LAST = PANEL - 2 * ROWS;
+  dot_rows<ROWS>(a, b, steps, sums, add);
+  dot_rows<ROWS>(a + ROWS * DEPTH, b, steps, sums + ROWS * BLOCK, add);
+  dot_rows<LAST>(a + 2 * ROWS * DEPTH, b, steps, sums + 2 * ROWS * BLOCK, add);
+}
+
+}  // namespace chainrule::VARIANT::pairs
+#endif
