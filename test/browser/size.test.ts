@@ -8,6 +8,11 @@ import { bundleForBrowser } from '../support/browser.js';
 const KB = 1000;
 const engines = ['simd', 'simdThreads', 'relaxed', 'relaxedThreads'] as const;
 
+async function engine(name: (typeof engines)[number]): Promise<Buffer> {
+  const { default: base64 } = (await import(new URL(`../../dist/wasm/${name}.js`, import.meta.url).href)) as { readonly default: string };
+  return Buffer.from(base64, 'base64');
+}
+
 describe('sizes in a browser', () => {
   const bundles = [
     { name: 'core bundle', entry: 'core', limit: 150 },
@@ -41,10 +46,7 @@ describe('sizes in a browser', () => {
 
   for (const name of engines) {
     test(`engine ${name}: below 400 kB`, async (t) => {
-      const { default: base64 } = (await import(new URL(`../../dist/wasm/${name}.js`, import.meta.url).href)) as {
-        readonly default: string;
-      };
-      const bytes = Buffer.from(base64, 'base64');
+      const bytes = await engine(name);
       assert.equal(bytes.toString('latin1', 0, 4), '\0asm');
       t.diagnostic(`${(bytes.length / KB).toFixed(1)} kB, ${(gzipSync(bytes, { level: 9 }).length / KB).toFixed(1)} kB gzipped`);
       assert.ok(bytes.length < 400 * KB, `${bytes.length} bytes`);
@@ -52,8 +54,7 @@ describe('sizes in a browser', () => {
   }
 
   test('a wait stands in a function that holds nothing: V8 before 12 forgets registers meanwhile', async () => {
-    const { default: base64 } = await import('../../dist/wasm/simdThreads.js');
-    const module = binaryen.readBinary(Buffer.from(base64, 'base64'));
+    const module = binaryen.readBinary(await engine('simdThreads'));
     const waits = module
       .emitText()
       .split('\n (func ')
