@@ -62,6 +62,15 @@ const other = {
   ),
   _segment_reduce: (x, reduce, options) => cr.segmentReduce(x, reduce, withoutNull(options)),
   where: (x, mask, y) => cr.where(mask, x, y),
+  'torch.ops.aten._safe_softmax.default': (x, { dim, ...options }) => cr.safeSoftmax(x, dim, withoutNull(options)),
+  // A mode of the public function.
+  _upsample_bilinear2d_aa: (x, { outputSize, scaleFactors, ...options }) =>
+    cr.interpolate(x, {
+      mode: 'bilinear',
+      antialias: true,
+      ...(outputSize ? { size: outputSize } : { scaleFactor: scaleFactors }),
+      ...withoutNull(options),
+    }),
 };
 const withoutNull = (options = {}) => Object.fromEntries(Object.entries(options).filter(([, v]) => v !== null));
 const lifted = (y, x) => (isTensor(y) ? y : tensor(y, { dtype: x.dtype }));
@@ -95,7 +104,10 @@ function getItem(x, key) {
 function functionOf(full) {
   const name = full.replace(/^torch\.(?!_|ops\.)/, '');
   if (other[name]) return other[name];
-  const base = name.split('.').at(-1);
+  const base = name
+    .split('.')
+    .at(-1)
+    .replace(/^_(?!_)/, '');
   const c = second[name] ?? camel(base);
   const [scope] = name.split('.');
   if (scope === 'masked') return cr.masked?.[c] ?? null;

@@ -12,7 +12,7 @@ const testOnly = new Set(['samples', 'errors', 'torch', 'reference', 'prepare', 
 const testOnlyRule = new Set(['torch', 'domain', 'points', 'kinks', 'more', 'calls', 'wrong']);
 
 /** Makers of rows, and the first of their arguments that is for the suites alone. */
-const forSuites = { composed: 2, derived: 3, windowRow: 2, lpRow: 2, unpoolRow: 2, copied: 2, pieces: 2, unchanged: 1, sampler: 1 };
+const forSuites = { composed: 2, derived: 3, windowRow: 2, lpRow: 2, unpoolRow: 2, copied: 1, pieces: 1, unchanged: 1, sampler: 1 };
 
 /** dist/browser/: the modules of dist/ without the samples of ops, which a page would load and never use, and in fewer words. */
 export async function buildBrowser() {
@@ -27,12 +27,33 @@ export async function buildBrowser() {
   let saved = 0;
   for (const [file, text] of texts) {
     const whole = text.replace(/^\/\/# sourceMappingURL=.*$/m, '');
-    const short = withShortErrors(withShortForms(withoutTests(file === methodsFile ? await withListedMethods(whole) : whole)));
+    const short = withShortMembers(
+      withShortErrors(withShortForms(withoutTests(file === methodsFile ? await withListedMethods(whole) : whole))),
+    );
     saved += text.length - short.length;
     writeWhole(join(dist, 'browser', file), short);
   }
   known.set(key);
   return { summary: `${sources.length} modules without ${Math.round(saved / 1000)} kB of samples` };
+}
+
+/** Private members by short names, where the word occurs in the sources as nothing but such a member: bundlers must keep them. */
+const withShortMembers = (text) => [...shortMembers].reduce((t, [name, short]) => t.replace(new RegExp(`\\b${name}\\b`, 'g'), short), text);
+const shortMembers = namesOfMembers();
+function namesOfMembers() {
+  const codeBelow = (...folder) =>
+    filesBelow(inRoot('src', ...folder))
+      .map((file) => readFileSync(file, 'utf8').replace(/\/\*[\s\S]*?\*\/|\/\/.*$/gm, ''))
+      .join('\n');
+  const code = codeBelow();
+  const own = '\\bprivate (?:static )?(?:readonly )?(?:get |set )?';
+  const count = (pattern) => code.match(new RegExp(pattern, 'g')).length;
+  // Only of rooms whose objects nobody lists by the names of their members.
+  const declared = ['capture', 'backends', 'program'].flatMap((room) => [...codeBelow(room).matchAll(new RegExp(`${own}(\\w+)`, 'g'))]);
+  const names = [...new Set(declared.map(([, name]) => name))].filter(
+    (name) => count(`\\b${name}\\b`) === count(`(?:\\bthis\\.|${own})${name}\\b`),
+  );
+  return new Map(names.map((name, i) => [name, `_${i.toString(36)}`]));
 }
 
 /** Errors are thrown by a call, which bundlers write shorter: it may stand in expressions. Each code that occurs often has its own. */
@@ -51,16 +72,27 @@ const raisers = Object.fromEntries(Array.from(declared, ([, code]) => [code.toLo
 function withShortForms(text) {
   const edits = [];
   let composites = 0;
+  let shapes = 0;
   visit(parse(text, { ecmaVersion: 'latest', sourceType: 'module' }), (node) => {
     if (isInfinity(node)) edits.push([node.start, node.end, infinities[node.property.name]]);
+    if (isShapeText(node)) shapes = edits.push(...shortShapeText(node));
     if (node.type === 'ClassDeclaration' && node.superClass === null) edits.push(...assignedFields(node.body.body));
     const short = isComposite(node) ? shortComposite(node, text) : [];
     composites += short.length > 0 ? 1 : 0;
     edits.push(...short);
   });
-  const out = edited(text, edits);
-  return composites === 0 ? out : out.replace(/^import \{ ([^}]*\bdefineComposite\b[^}]*) \}/m, 'import { $1, composite }');
+  let out = edited(text, edits);
+  if (composites > 0) out = out.replace(/^import \{ ([^}]*\bdefineComposite\b[^}]*) \}/m, 'import { $1, composite }');
+  return shapes > 0 ? out.replace(/^import \{ ([^}]*\bformatShape\b[^}]*) \}/m, 'import { $1, shapeText }') : out;
 }
+
+const isShapeText = ({ type, callee, arguments: [shape] = [] }) =>
+  type === 'CallExpression' && callee.name === 'formatShape' && shape.type === 'MemberExpression' && shape.property.name === 'shape';
+/** `formatShape(x.shape)` as `shapeText(x)`. */
+const shortShapeText = ({ callee, arguments: [shape] }) => [
+  [callee.start, callee.end, 'shapeText'],
+  [shape.object.end, shape.end, ''],
+];
 
 const infinities = { POSITIVE_INFINITY: 'Infinity', NEGATIVE_INFINITY: '-Infinity', NaN: 'NaN' };
 const isInfinity = ({ type, object, property }) =>
@@ -154,8 +186,10 @@ const holdsOnly = ({ type, right }, names) =>
 /** `differentiable: false`, of composites: a list of outputs is for autograd. */
 const saysWhether = ({ key, value }) => key.name === 'differentiable' && typeof value.value === 'boolean';
 
-const isNamedRow = ({ type, callee, arguments: [name] = [] }) =>
-  type === 'CallExpression' && Object.hasOwn(forSuites, callee.name ?? '') && typeof name?.value === 'string';
+const isNamedRow = ({ type, callee, arguments: [first] = [] }) =>
+  type === 'CallExpression' &&
+  Object.hasOwn(forSuites, callee.name ?? '') &&
+  (/^(copied|pieces)$/.test(callee.name) ? first?.type === 'Identifier' : typeof first?.value === 'string');
 const isExpression = (p) => p.type === 'Property' && /^(expr|compute)$/.test(p.key.name);
 const isSamples = (p) => p.type === 'Property' && p.key.name === 'samples' && (p.value.generator === true || p.value.type === 'Identifier');
 

@@ -32,6 +32,9 @@ export function formatShape(shape: Shape): string {
   return shape.length === 1 ? `(${shape[0]},)` : `(${shape.join(', ')})`;
 }
 
+/** What `formatShape(x.shape)` is in the build for browsers (scripts/build/browser.mjs), where it takes fewer bytes. */
+export const shapeText = ({ shape }: { readonly shape: Shape }): string => formatShape(shape);
+
 /** Refuses a number that is not whole or below `least`; `what` says whose it is. */
 export function needWhole(op: string, what: string, value: number, least: number): void {
   if (!Number.isInteger(value) || value < least)

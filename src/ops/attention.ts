@@ -87,7 +87,7 @@ const op = 'scaledDotProductAttention';
 /** The definition. */
 function composed(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | null, causal: boolean, factor: number, dropoutP = 0): Tensor {
   const scores = masked(matmul(q, k.transpose(-2, -1)), causal ? causalMask(q, k) : mask, factor);
-  const weights = mask === null ? softmax(scores) : safeSoftmax(scores);
+  const weights = mask === null ? softmax(scores) : safeSoftmax(scores, -1);
   return matmul(dropoutP > 0 ? weights.dropout({ p: dropoutP }) : weights, v);
 }
 

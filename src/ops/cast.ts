@@ -3,7 +3,8 @@ import { LibError } from '../core/errors.js';
 import { type Spec, specOf } from '../core/spec.js';
 import { checkReadable } from '../tensor/capturing.js';
 import type { Device } from '../tensor/device.js';
-import { isTensor, Tensor } from '../tensor/tensor.js';
+import { Tensor } from '../tensor/tensor.js';
+import { wishes } from './castTarget.js';
 import { customGrad } from './customGrad.js';
 import { defineComposite, defineOp, type Op } from './define.js';
 
@@ -28,13 +29,6 @@ export interface ToOptions {
 }
 /** An element type, a device, a tensor that has both, or nothing but options. */
 export type ToTarget = DType | Device | Tensor | ToOptions;
-
-/** @internal What a target and options ask for. */
-export function wishes(target: ToTarget, options: ToOptions): ToOptions {
-  if (typeof target === 'string') return { ...options, dtype: target };
-  if (isTensor(target)) return { ...options, dtype: target.dtype, device: target.device };
-  return 'allocate' in target ? { ...options, device: target } : { ...target, ...options };
-}
 
 /** The same values as another element type (floats to integers: truncated) or on another device; itself where nothing changes. */
 export const to: Op<[x: Tensor, target: ToTarget, options?: ToOptions]> = defineComposite({

@@ -10,46 +10,41 @@ import { splitWithSizes } from './viewForms.js';
 /** Views that PyTorch also has as copies, and words for complex numbers that say nothing of real ones. */
 
 /** The copy of a view's result. */
-const copied = <Args extends readonly unknown[]>(name: string, op: Op<Args>, torch?: string): Op<Args> => derived(name, op, clone, torch);
-const pieces = <Args extends readonly unknown[]>(name: string, op: Op<Args, Tensor[]>, torch?: string): Op<Args, Tensor[]> =>
-  derived(name, op, (list) => list.map(clone), torch);
+const copied = <Args extends readonly unknown[]>(op: Op<Args>, torch?: string): Op<Args> => derived(`${op.row.name}Copy`, op, clone, torch);
+const pieces = <Args extends readonly unknown[]>(op: Op<Args, Tensor[]>): Op<Args, Tensor[]> =>
+  derived(`${op.row.name}Copy`, op, (list) => list.map(clone));
 
 /** {@link diagonal}, copied. */
-export const diagonalCopy: typeof diagonal = copied('diagonalCopy', diagonal);
+export const diagonalCopy: typeof diagonal = copied(diagonal);
 /** {@link expand}, copied. */
-export const expandCopy: typeof expand = copied('expandCopy', expand);
+export const expandCopy: typeof expand = copied(expand);
 /** {@link narrow}, copied. */
-export const narrowCopy: typeof narrow = copied('narrowCopy', narrow);
+export const narrowCopy: typeof narrow = copied(narrow);
 /** {@link permute}, copied. */
-export const permuteCopy: typeof permute = copied('permuteCopy', permute);
+export const permuteCopy: typeof permute = copied(permute);
 /** {@link select}, copied. */
-export const selectCopy: typeof select = copied('selectCopy', select);
+export const selectCopy: typeof select = copied(select);
 /** {@link squeeze}, copied. */
 export const squeezeCopy: typeof squeeze = copied(
-  'squeezeCopy',
   squeeze,
   'torch.squeeze_copy(a[0], *(tuple(v) if isinstance(v, list) else v for v in o.values()))',
 );
 /** {@link t}, copied. */
-export const tCopy: typeof t = copied('tCopy', t);
+export const tCopy: typeof t = copied(t);
 /** {@link transpose}, copied. */
-export const transposeCopy: typeof transpose = copied('transposeCopy', transpose);
+export const transposeCopy: typeof transpose = copied(transpose);
 /** {@link unfold}, copied. */
-export const unfoldCopy: typeof unfold = copied('unfoldCopy', unfold);
+export const unfoldCopy: typeof unfold = copied(unfold);
 /** {@link unsqueeze}, copied. */
-export const unsqueezeCopy: typeof unsqueeze = copied('unsqueezeCopy', unsqueeze);
+export const unsqueezeCopy: typeof unsqueeze = copied(unsqueeze);
 /** {@link view}, copied. */
-export const viewCopy: typeof view = copied('viewCopy', view);
+export const viewCopy: typeof view = copied(view);
 /** {@link splitWithSizes}, copied. */
-export const splitWithSizesCopy: typeof splitWithSizes = pieces('splitWithSizesCopy', splitWithSizes);
+export const splitWithSizesCopy: typeof splitWithSizes = pieces(splitWithSizes);
 /** {@link asStrided}, copied. */
-export const asStridedCopy: typeof asStrided = copied(
-  'asStridedCopy',
-  asStrided,
-  'torch.as_strided_copy(a[0], a[1], a[2], o.get("storage_offset"))',
-);
+export const asStridedCopy: typeof asStrided = copied(asStrided, 'torch.as_strided_copy(a[0], a[1], a[2], o.get("storage_offset"))');
 /** {@link unbind}, copied. */
-export const unbindCopy: typeof unbind = pieces('unbindCopy', unbind);
+export const unbindCopy: typeof unbind = pieces(unbind);
 /** A dense copy: another name of {@link clone}. */
 export const aliasCopy: typeof clone = derived('aliasCopy', clone, (x) => x);
 

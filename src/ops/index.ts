@@ -11,6 +11,8 @@ import * as fresh from './fresh.js';
 import * as graph from './graph.js';
 import * as inPlace from './inPlace.js';
 import * as numeric from './numeric.js';
+import { over } from './over.js';
+import * as overwritable from './overwritable.js';
 import type * as pointwise from './pointwiseRows.js';
 import * as random from './random.js';
 import * as structural from './structural.js';
@@ -37,10 +39,14 @@ export const methods: typeof numeric &
   ...structural,
 };
 
+const overwriting: typeof overwritable = {
+  ...overwritable,
+};
+
 type MethodOf<F> = 'asMethod' extends keyof F ? NonNullable<F['asMethod']> : PlainMethodOf<F>;
 type PlainMethodOf<F> = F extends (x: Tensor, ...rest: infer Rest) => infer R ? (...rest: Rest) => R : never;
 type Table = typeof methods;
-type InPlaceTable = typeof pointwise;
+type InPlaceTable = typeof pointwise & typeof overwritable;
 
 export type Methods = { readonly [K in keyof Table]: MethodOf<Table[K]> } & {
   /** Like the function without underscore, but written over this tensor, whose shape and type stay. */
@@ -59,6 +65,7 @@ export function installMethods(): void {
     defineMethod(name, check === null ? (op as Callable) : checkedBy(check, op as Callable));
     if (inPlace) defineMethod(`${name}_`, checkedBy(row?.check ?? null, inPlace as Callable));
   }
+  for (const [name, op] of Object.entries<unknown>(overwriting)) defineMethod(`${name}_`, over(name, op as Callable));
 }
 
 const checkedBy =

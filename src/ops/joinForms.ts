@@ -1,6 +1,6 @@
 import { isFloat } from '../core/dtype.js';
 import { LibError } from '../core/errors.js';
-import { broadcastShapes, contiguousStrides, needDims, type Shape, sameShape } from '../core/shape.js';
+import { broadcastShapes, contiguousStrides, needDims, needWhole, resolveDim, type Shape, sameShape } from '../core/shape.js';
 import { type Spec, specOf } from '../core/spec.js';
 import { meshgrid } from '../tensor/creation.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -130,4 +130,37 @@ export const polar: Op<[abs: Tensor, angle: Tensor]> = composed(
   paired('polar', (abs, angle) => [abs.mul(angle.cos()), abs.mul(angle.sin())]),
   pairSamples,
   { errors: pairErrors, torch: 'torch.view_as_real(torch.polar(a[0], a[1]))' },
+);
+
+/**
+ * The tensors, each filled up with zeros along dim to `numChunks` equal chunks, joined chunk by chunk: (…, numChunks, what comes from dim
+ * on, flat). Dims before dim must agree (torch._chunk_cat).
+ * @example chunkCat([tensor([1, 2, 3]), tensor([4, 5])], 0, 2) // [[1, 2, 4], [3, 0, 5]]
+ */
+export const chunkCat: Op<[tensors: readonly Tensor[], dim: number, numChunks: number]> = composed(
+  'chunkCat',
+  (tensors, dim, numChunks) => {
+    needTensors('chunkCat', tensors);
+    needWhole('chunkCat', 'numChunks', numChunks, 1);
+    const flat = tensors.map((x) => {
+      const d = resolveDim('chunkCat', dim, x.ndim);
+      const after = new Array<number>(2 * (x.ndim - d) - 1).fill(0);
+      const missing = Math.ceil(x.sizeAt(d) / numChunks) * numChunks - x.sizeAt(d);
+      return x.pad([...after, missing]).reshape([...x.shape.slice(0, d), numChunks, -1]);
+    });
+    return cat(flat, { dim: -1 });
+  },
+  (random) => [
+    [[random([5]), random([2])], 0, 2],
+    [[random([2, 3, 2]), random([2, 4, 1])], 1, 2],
+    [[random([2, 3]), random([2, 1])], -1, 4],
+  ],
+  {
+    torch: 'torch._chunk_cat(*a)',
+    errors: (random) => [
+      [[[], 0, 2], 'at least one tensor'],
+      [[[random([2])], 0, 0], 'numChunks must be a whole number of at least 1'],
+      [[[random([2])], 1, 2], 'out of range'],
+    ],
+  },
 );
