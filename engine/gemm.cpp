@@ -232,6 +232,11 @@ template <class T> void run_gemm(const Gemm& g) {
 INLINE void put(bf16& to, float x) { to = to_bf16(x); }
 INLINE void put(f16& to, float x) { to = to_f16(x); }
 INLINE void put(float& to, float x) { to = x; }
+template <class S> INLINE float rounded(float x) {
+  S half;
+  put(half, x);
+  return to_float(half);
+}
 
 template <class From, class To> NOINLINE void convert(const From* from, To* to, int64_t count) {
   int64_t i = 0;
@@ -268,9 +273,9 @@ template <class C> void run_pairs_gemm(const Gemm& g) {
     const bool add = g.accumulate != 0;
     if (g.cs.col != 1 && g.cs.row == 1 && !g.epilogue) {   // C is transposed: make it B^T A^T
       const Strided<bf16> left{b.data, b.col, b.row}, right{a.data, a.col, a.row};
-      pairs::Product<C>{n, m, k, left, right, c, g.cs.col, g.cs.row, perCol, perRow, add, nullptr, index}.run(alone, worker);
+      pairs::Product<C>{n, m, k, left, right, c, g.cs.col, g.cs.row, perCol, perRow, add, g.rounded, nullptr, index}.run(alone, worker);
     } else {
-      pairs::Product<C>{m, n, k, a, b, c, g.cs.row, g.cs.col, perRow, perCol, add, g.epilogue, index}.run(alone, worker);
+      pairs::Product<C>{m, n, k, a, b, c, g.cs.row, g.cs.col, perRow, perCol, add, g.rounded, g.epilogue, index}.run(alone, worker);
     }
   });
 }
@@ -298,6 +303,7 @@ template <class S, class C> void run_half_gemm(const Gemm& g) {
       for (int i = 0; i < m; ++i)
         for (int j = 0; j < n; ++j) dense[int64_t(i) * n + j] = to_float(c[i * g.cs.row + j * g.cs.col]);
     Product<float>{g, m, n, k, a, b, dense, n, 1, biasCount ? bias : nullptr, index, alone, worker}.run();
+    for (int64_t i = 0; g.rounded && i < int64_t(m) * n; ++i) dense[i] = rounded<S>(dense[i]);
     for (int i = 0; i < m; ++i)
       if (g.cs.col == 1) convert(dense + int64_t(i) * n, c + i * g.cs.row, n);
       else for (int j = 0; j < n; ++j) put(c[i * g.cs.row + j * g.cs.col], dense[int64_t(i) * n + j]);

@@ -36,6 +36,7 @@ struct Gemm {
   const void* bias = nullptr;
   int biasMode = 0;                                // 0 none, 1 one per column, 2 one per row
   int accumulate = 0;
+  bool rounded = false;                            // float32 C of 16-bit inputs holds numbers of their type
   const Epilogue* epilogue = nullptr;
 };
 

@@ -27,10 +27,16 @@ template <class Each> INLINE void with_kernel(const Each& each) {
 
 INLINE vf get_part(const float* p, int count) { return load_part(p, count); }
 INLINE vf get_part(const bf16* p, int count) { return bf16_to_float(load_wide(&p->bits, count)); }
-INLINE void put_part(float* p, vf v, int count) { store_part(p, v, count); }
-INLINE void put_part(bf16* p, vf v, int count) {
+// `past`: the caches, for a matrix that they do not hold.
+INLINE void put_part(float* p, vf v, int count, bool past) {
+  if (past && count >= LANES) _mm512_stream_ps(p, (__m512)v);
+  else store_part(p, v, count);
+}
+INLINE void put_part(bf16* p, vf v, int count, bool) {
   _mm256_mask_storeu_epi16(p, __mmask16((1u << count) - 1), _mm512_cvtepi32_epi16((__m512i)float_to_bf16(v)));
 }
+
+constexpr int64_t FAR = 1 << 21;                   // results beyond a core's caches
 
 template <class C> struct Product {
   int m, n, k;
@@ -39,7 +45,7 @@ template <class C> struct Product {
   int64_t cRow, cCol;
   const float* perRow;
   const float* perCol;
-  bool accumulate;
+  bool accumulate, rounded;
   const Epilogue* epilogue;
   int64_t batch;
 
@@ -47,7 +53,8 @@ template <class C> struct Product {
 
   // The block of sums at (i, j): bias, what C held, the epilogue, and off to C.
   NOINLINE void finish(float* sums, int i, int j, int rows, int cols) const {
-    const bool direct = cCol == 1;
+    const bool direct = cCol == 1, lined = (reinterpret_cast<uintptr_t>(c) | uintptr_t(cRow) * sizeof(C)) % 64 == 0;
+    const bool past = lined && int64_t(m) * n > FAR;
     for (int r = 0; r < rows; ++r) {
       float* row = sums + r * BLOCK;
       C* to = c + (i + r) * cRow + j * cCol;
@@ -65,10 +72,15 @@ template <class C> struct Product {
     for (int r = 0; r < rows; ++r) {
       const float* row = sums + r * BLOCK;
       C* to = c + (i + r) * cRow + j * cCol;
-      for (int x = 0; direct && x < cols; x += LANES) put_part(to + x, load(row + x), min(LANES, cols - x));
-      for (int x = 0; !direct && x < cols; ++x) put_one(to[x * cCol], row[x]);
+      for (int x = 0; direct && x < cols; x += LANES) {
+        const vf sum = load(row + x);
+        put_part(to + x, rounded ? as_stored(sum) : sum, min(LANES, cols - x), past);
+      }
+      for (int x = 0; !direct && x < cols; ++x) put_one(to[x * cCol], rounded ? to_float(to_bf16(row[x])) : row[x]);
     }
+    if (past) _mm_sfence();
   }
+  static INLINE vf as_stored(vf x) { return bf16_to_float(float_to_bf16(x)); }
   static void put_one(float& to, float x) { to = x; }
   static void put_one(bf16& to, float x) { to = to_bf16(x); }
 

@@ -1,5 +1,5 @@
 // Products of bfloat16 by pairs of numbers: an instruction adds two products to each float32 sum. A's numbers are packed by rows of 32,
-// B's by pairs, two tiles of each to a kernel of 32 x 32 results, so that vectors and the tile registers of gemm_amx.h read the same panels.
+// B's by pairs, two tiles of each to a kernel of 32 x 32 results: vectors and the tile registers of gemm_amx.h read the same panels.
 // The instruction is written as text, so that no compiler flag is needed; subnormal inputs and results count as zero.
 #pragma once
 #include "gemm.h"
@@ -63,6 +63,21 @@ NOINLINE void pack_tile(const uint16_t* from, int64_t across, int64_t along, int
   for (int i = 0; i < SIDE; ++i) _mm512_storeu_si512(to + i * DEPTH, (__m512i)rows[i]);
 }
 
+// Two tiles of B side by side, of 32 columns that lie so: a number of one row beside that below it.
+INLINE void pack_pairs(const uint16_t* from, int64_t along, int k, uint16_t* to) {
+  uint16_t order[DEPTH];
+  for (int i = 0; i < DEPTH; ++i) order[i] = uint16_t(i / 2 + i % 2 * DEPTH);
+  const __m512i left = _mm512_loadu_si512(order), right = _mm512_add_epi16(left, _mm512_set1_epi16(SIDE));
+  for (int p = 0; p < SIDE; ++p, to += DEPTH) {
+    const uint16_t* row = from + 2 * p * along;
+    __builtin_prefetch(row + DEPTH * along), __builtin_prefetch(row + (DEPTH + 1) * along);
+    const __m512i upper = 2 * p < k ? _mm512_loadu_si512(row) : __m512i{};
+    const __m512i lower = 2 * p + 1 < k ? _mm512_loadu_si512(row + along) : __m512i{};
+    _mm512_storeu_si512(to, _mm512_permutex2var_epi16(upper, left, lower));
+    _mm512_storeu_si512(to + TILE, _mm512_permutex2var_epi16(upper, right, lower));
+  }
+}
+
 inline void clear_tile(uint16_t* tile) {
   for (int i = 0; i < SIDE; ++i) _mm512_storeu_si512(tile + i * DEPTH, __m512i{});
 }
@@ -77,6 +92,11 @@ inline void pack_panels(const bf16* matrix, int64_t across, int64_t along, int c
     for (int p = 0; p < whole; p += DEPTH)
       for (int i = left; i < min(count, left + width); i += SIDE) {
         uint16_t* tile = to + i / PANEL * PANEL * whole + p * PANEL + i % PANEL * DEPTH;
+        if (byPairs && across == 1 && along != 1 && i % PANEL == 0 && i + PANEL <= count) {
+          pack_pairs(from + i + p * along, along, min(DEPTH, k - p), tile);
+          i += SIDE;
+          continue;
+        }
         pack_tile(from + i * across + p * along, across, along, min(SIDE, count - i), min(DEPTH, k - p), byPairs, tile);
         if (i + SIDE >= count && i % PANEL == 0) clear_tile(tile + TILE);
       }

@@ -49,10 +49,12 @@ int32_t gemm(const Step& step) {
     g.bias = tape.view(1).data;
     g.biasMode = 1;
   }
-  const bool more = tape.next() != 0;
+  enum { NOTHING, POINTWISE, ROUNDED };
+  const int32_t more = tape.next();
   Then then{step, tape.at, static_cast<const float*>(g.c), g.n};
   const Epilogue epilogue{Then::of_product, &then};
-  if (more) g.epilogue = &epilogue;
+  if (more == POINTWISE) g.epilogue = &epilogue;
+  g.rounded = more == ROUNDED;
   gemm_run(g);
   return ENGINE_OK;
 }

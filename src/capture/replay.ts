@@ -14,6 +14,7 @@ import { type BufferFacts, fusePointwise, repeatCheap } from '../program/passes/
 import { gatherLoops } from '../program/passes/loops.js';
 import { writeInPlace } from '../program/passes/place.js';
 import { rematerialize } from '../program/passes/rematerialize.js';
+import { widenProducts } from '../program/passes/widen.js';
 import type { Program, ProgramOperand } from '../program/program.js';
 import { getDefaultDtype } from '../tensor/creation.js';
 import { type Device, defaultDevice } from '../tensor/device.js';
@@ -112,7 +113,7 @@ export class Replay {
     const newBuffer = (bytes: number): number => this.layout.addTemporary(bytes);
     const lean = rematerialize(shorter, memoryBudget, { sizeOf: (b) => this.temporaryBytes(b), mayMeet, newBuffer });
     const looped = fuse && this.device.supports(anyLoop, []) ? gatherLoops(lean, facts) : lean;
-    const grown = fuse && this.device.supports(anyProduct, []) ? attachEpilogues(looped, facts) : looped;
+    const grown = fuse && this.device.supports(anyProduct, []) ? widenProducts(attachEpilogues(looped, facts), facts) : looped;
     this.steps = fuse ? writeInPlace(grown, { isTemporary }) : grown;
     const arena = planArena(this.steps, (b) => this.temporaryBytes(b));
     this.arenaBytes = arena.bytes;

@@ -83,6 +83,8 @@ export interface GemmKernel {
   readonly geometry?: ConvGeometry;
   /** The last input is a bias. */
   readonly bias: boolean;
+  /** A dense product of 16-bit numbers into float32, rounded to their type first. Only where there are fused kernels. */
+  readonly rounded?: boolean;
 }
 
 /** Sizes of a pooling window in three spatial dims, over `planes` = batch · channels dense planes. */

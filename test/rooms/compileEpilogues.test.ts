@@ -69,6 +69,35 @@ function run(
   return { values, joined: joined ?? 0 };
 }
 
+interface Narrow {
+  readonly dtype: 'bfloat16' | 'float16';
+  /** m, k, n */
+  readonly shape: readonly [number, number, number];
+  /** The narrow product is a result too. */
+  readonly kept?: boolean;
+}
+const narrow: readonly Narrow[] = [
+  { dtype: 'bfloat16', shape: [257, 101, 90] },
+  { dtype: 'bfloat16', shape: [64, 64, 160], kept: true },
+  { dtype: 'bfloat16', shape: [1400, 37, 1504] }, // written past the caches
+  { dtype: 'float16', shape: [100, 65, 48] },
+];
+
+function widen(dtype: Narrow['dtype'], [m, k, n]: Narrow['shape'], kept: boolean, fuse: boolean) {
+  cr.manualSeed(6);
+  const [a, b] = [cr.randn([m, k]).to(dtype), cr.randn([k, n]).to(dtype)];
+  const step = cr.compile(
+    (x: cr.Tensor, w: cr.Tensor) => {
+      const y = x.matmul(w);
+      return kept ? [y.to('float32'), y] : [y.to('float32')];
+    },
+    { fuse },
+  );
+  const values = step(a, b).map((t) => t.toArray());
+  const rounded = step.replayOf(a, b)?.steps.filter(({ kernel }) => kernel.family === 'gemm' && kernel.rounded).length;
+  return { values, rounded };
+}
+
 for (const engine of engineNames) {
   const backends = await Promise.all([1, 2, 3].map((threads) => open(engine, { threads })));
   const [one] = backends;
@@ -82,6 +111,19 @@ for (const engine of engineNames) {
         for (const [i, { values, joined }] of results.entries()) {
           assert.deepEqual(values, results[0]?.values);
           assert.equal(joined, i % 2 === 0 ? 0 : (setup.joined ?? 1));
+        }
+      });
+    }
+
+    for (const { dtype, shape, kept = false } of narrow) {
+      test(`${dtype} ${shape.join(' x ')}${kept ? ', read twice' : ''}: made as float32 in one step, of rounded numbers`, () => {
+        const results = backends.flatMap(({ backend }) => {
+          if (backend === null) return [];
+          return [false, true].map((fuse) => withDevice(backend, () => widen(dtype, shape, kept, fuse)));
+        });
+        for (const [i, { values, rounded }] of results.entries()) {
+          assert.deepEqual(values, results[0]?.values);
+          assert.equal(rounded, i % 2 === 1 && !kept ? 1 : 0);
         }
       });
     }

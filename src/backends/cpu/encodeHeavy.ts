@@ -10,8 +10,8 @@ import type { TapeWriter } from './tapeWriter.js';
 export function writeGemm(
   tape: TapeWriter,
   { inputs, outputs, scalarBase }: Step,
-  { bias: hasBias }: GemmKernel,
-  then: () => void = () => tape.ints(0),
+  { bias: hasBias, rounded = false }: GemmKernel,
+  then: () => void = () => tape.ints(rounded ? 2 : 0),
 ): void {
   const [a, b, bias] = inputs;
   const [c] = outputs;
