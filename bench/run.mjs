@@ -55,7 +55,8 @@ async function openPeers(engine, threads) {
     jaxjs: [['jaxjs', startJaxjs]],
     one: [['one', () => startOne(engine)]],
   };
-  const isBeside = (name) => (name === 'one' ? threads > 1 : !name.endsWith('js') || (engine === 'wasm' && threads === 1));
+  const isBeside = (name) =>
+    name === 'one' ? threads > 1 || options.modes.includes('bfloat16') : !name.endsWith('js') || (engine === 'wasm' && threads === 1);
   const starts = options.peers.split(',').flatMap((name) => {
     if (known[name] === undefined) throw new Error(`--peers: ${name} is none of ${Object.keys(known).join(', ')}`);
     return isBeside(name) ? known[name] : [];
@@ -85,7 +86,8 @@ function probeOf(backend, threads) {
 
 async function runCase(item, mode, peers, backend, threads) {
   const stolen = countStolen();
-  const run = mode === 'compiled' ? cr.compile(item.make()) : item.make();
+  const run = mode === 'eager' ? item.make() : cr.compile(item.make({ cast: mode === 'bfloat16' }));
+  const theirs = mode === 'eager' ? mode : 'compiled'; // in float32
   run();
   const per = item.perCall ?? 1;
   const part = seconds / rounds;
@@ -100,7 +102,7 @@ async function runCase(item, mode, peers, backend, threads) {
     return median(round.map((s) => s.ms)) / per;
   };
   const rivals = Object.fromEntries(
-    Object.entries(peers).map(([name, peer]) => [name, () => peer.ask(item.name, part, { ...item.request, mode })]),
+    Object.entries(peers).map(([name, peer]) => [name, () => peer.ask(item.name, part, { ...item.request, mode: theirs })]),
   );
   const result = await interleave(ours, rivals, rounds);
   for (const [name, facts] of Object.entries(result.peers)) facts.version = peers[name].version;
@@ -110,7 +112,7 @@ async function runCase(item, mode, peers, backend, threads) {
   return { ms: result.ms, peakGflops, gflops: item.flops / result.ms / 1e6, shareOfPeak, stolen: stolen(), peers: result.peers };
 }
 
-const modesOf = { workloads: ['eager', 'compiled'], layers: ['compiled'] };
+const modesOf = { workloads: ['eager', 'compiled', 'bfloat16'], layers: ['compiled'] };
 const results = [];
 let fmaPeakGflops = Number.NaN;
 for (const engine of options.engine.split(',')) {

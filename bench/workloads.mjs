@@ -29,17 +29,18 @@ const matmul = (name, m, k, n) => ({
   },
 });
 
-/** One step: zero the gradients, forward, loss, backward, optimizer step. */
+/** One step: zero the gradients, forward, loss, backward, optimizer step. `cast`: forward and loss under autocast, in bfloat16. */
 const training = (name, flops, build) => ({
   name,
   group: 'workloads',
   flops,
   build,
-  make() {
+  make({ cast = false } = {}) {
     const { model, optimizer, x, y, loss } = build();
+    const forward = () => loss(model.forward(x), y);
     return () => {
       optimizer.zeroGrad();
-      const l = loss(model.forward(x), y);
+      const l = cast ? cr.autocast(forward) : forward();
       l.backward();
       optimizer.step();
     };
