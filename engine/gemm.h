@@ -35,7 +35,8 @@ NOINLINE void place(const T* tile, int64_t tileLd, T* c, int64_t ld, int rows, i
 // Rows cut into panels of at most MR, or `most`, all within one row of the same height.
 struct RowPanels {
   int count, height, taller;                       // the first `taller` panels have one row more
-  explicit RowPanels(int m, int most = MR) : count((m + most - 1) / most), height(m / max(count, 1)), taller(m - height * count) {}
+  explicit RowPanels(int m, int most = MR, int multiple = 1)
+      : count(min(m, (m + most * multiple - 1) / (most * multiple) * multiple)), height(m / max(count, 1)), taller(m - height * count) {}
   int start(int panel) const { return panel * height + min(panel, taller); }
   int rows(int panel) const { return height + (panel < taller); }
 };
@@ -268,8 +269,8 @@ template <class T> struct Plan {
   Plan(const MatMul<T>& job, const Strided<T>& a, const Strided<T>& b, bool alone) : panels(job.m) {
     choose_packing(job, a, b);
     slices = max(1, (job.k + KC - 1) / KC), depth = (job.k + slices - 1) / slices;
-    if (packA && packB && slices == 1) panels = RowPanels(job.m, PACKED_ROWS);
     alone = alone || small_work(job.m, job.n, job.k) || pool_threads() == 1;
+    if (packA && packB && slices == 1) panels = RowPanels(job.m, PACKED_ROWS, alone ? 1 : pool_threads());  // as many for each
     narrow = NEAR > 0 && b.col != 1 && slices > 1 && job.m <= FEW;
     wideC = narrow ? NEAR_NC : NC;
     // Blocks of columns are tasks, each with all slices, where threads would meet often.
