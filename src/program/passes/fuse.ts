@@ -118,7 +118,7 @@ const isPointwise = (step: Step): step is Pointwise =>
 const isConsumer = (step: Step): step is Consumer => step.kernel.family === 'map' || step.kernel.family === 'reduce';
 
 /** Steps that read a buffer; buffers written more than once count as read often. */
-function countUses(steps: readonly Step[]): Map<number, number> {
+export function countUses(steps: readonly Step[]): Map<number, number> {
   const uses = new Map<number, number>();
   const written = new Set<number>();
   const add = (buffer: number, n: number): void => void uses.set(buffer, (uses.get(buffer) ?? 0) + n);

@@ -1,7 +1,7 @@
 import { specOf } from '../../core/spec.js';
 import type { GemmKernel } from '../kernel.js';
 import type { ProgramOperand, Step } from '../program.js';
-import type { BufferFacts } from './fuse.js';
+import { type BufferFacts, countUses } from './fuse.js';
 import { mayPass } from './loops.js';
 
 type Product = Step & { readonly kernel: GemmKernel };
@@ -16,11 +16,10 @@ const NEAR = 24;
 export function widenProducts<S extends Step>(steps: readonly S[], facts: BufferFacts): S[] {
   const out: (S | null)[] = [...steps];
   const makers = new Map<number, number>();
-  const readers = new Map<number, number>();
-  for (const { inputs } of steps) for (const { buffer } of inputs) readers.set(buffer, (readers.get(buffer) ?? 0) + 1);
+  const uses = countUses(steps);
   steps.forEach((step, at) => {
     const [read] = step.inputs;
-    const from = read === undefined || readers.get(read.buffer) !== 1 ? undefined : makers.get(read.buffer);
+    const from = read === undefined || uses.get(read.buffer) !== 1 ? undefined : makers.get(read.buffer);
     const product = from === undefined ? null : (out[from] as (S & Product) | null);
     if (from !== undefined && product !== null && at - from <= NEAR && widens(step, product, facts)) {
       const [target] = step.outputs as [ProgramOperand];
@@ -30,7 +29,7 @@ export function widenProducts<S extends Step>(steps: readonly S[], facts: Buffer
         kernel: { ...product.kernel, rounded: true },
         outputs: [{ ...target, spec: specOf('float32', made.spec.shape) }],
       };
-      if (steps.slice(from + 1, at).every((other, i) => out[from + 1 + i] === null || mayPass(joined, other, facts))) {
+      if (out.slice(from + 1, at).every((other) => other === null || mayPass(joined, other, facts))) {
         out[from] = joined;
         out[at] = null;
       }
