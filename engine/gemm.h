@@ -32,13 +32,29 @@ NOINLINE void place(const T* tile, int64_t tileLd, T* c, int64_t ld, int rows, i
   }
 }
 
-// Rows cut into panels of at most MR, or `most`, all within one row of the same height.
+// Rows cut into panels of at most MR, or `most`, all within one row of the same height. Each of `threads` has as many panels as the
+// others, and within one as many rows: 256 rows are twenty panels, of 13 and 12 rows, and 128 rows for either of two threads.
 struct RowPanels {
-  int count, height, taller;                       // the first `taller` panels have one row more
-  explicit RowPanels(int m, int most = MR, int multiple = 1)
-      : count(min(m, (m + most * multiple - 1) / (most * multiple) * multiple)), height(m / max(count, 1)), taller(m - height * count) {}
-  int start(int panel) const { return panel * height + min(panel, taller); }
-  int rows(int panel) const { return height + (panel < taller); }
+  int count, each, height, taller, extra;          // a thread's first panels have one row more: `taller`, and one more of the first `extra` threads
+  explicit RowPanels(int m, int most = MR, int threads = 1) {
+    const int part = m / threads;
+    extra = m % threads, each = (part + (extra > 0) + most - 1) / most, count = each * threads;
+    height = part / max(each, 1), taller = part - height * each;
+  }
+  int thread(int panel) const { return each == count ? 0 : panel / each; }
+  int start(int panel) const {
+    const int t = thread(panel), p = panel - t * each;
+    return t * (height * each + taller) + min(t, extra) + p * height + min(p, taller + (t < extra));
+  }
+  int rows(int panel) const {
+    const int t = thread(panel);
+    return height + (panel - t * each < taller + (t < extra));
+  }
+  // The first panel after this one that is lower, or `end`.
+  int run(int panel, int end) const {
+    const int t = thread(panel), low = t * each + taller + (t < extra);
+    return min(end, panel < low ? low : (t + 1) * each);
+  }
 };
 
 template <class T> struct MatMul {
@@ -70,6 +86,7 @@ constexpr int TOGETHER = 1 << 20;
 constexpr int MC = 240, NC = 4096;                 // packed A block in L2 with room to spare, packed B in L3
 constexpr int FEW = 288, NEAR_NC = 512;            // beside so few rows, a turned B and C in L2 save more than packing A again costs
 constexpr int TASKS = 8, ROW_TASKS = 4;            // for every thread: enough to even out, few enough to pack little twice
+constexpr int ROW_PANELS = 10;                     // of a task at least, where there are that many: each reads all of B
 #ifdef __wasm__
 constexpr int NEAR = 0;
 #else
@@ -176,7 +193,7 @@ template <class T> struct Pass {
     feed.bNext = direct ? b.row : vectors * L;
     for (int panel = first; panel < end; panel += feed.tiles) {
       const int i = panels.start(panel), rows = panels.rows(panel);
-      feed.tiles = MANY_TILES && straight ? (panel < panels.taller ? min(end, panels.taller) : end) - panel : 1;
+      feed.tiles = MANY_TILES && straight ? panels.run(panel, end) - panel : 1;
       feed.aTile = rows * (packA ? kc : a.row);
       feed.aRow = packA ? 1 : a.row;
       feed.aNext = packA ? rows : a.col;
@@ -270,7 +287,6 @@ template <class T> struct Plan {
     choose_packing(job, a, b);
     slices = max(1, (job.k + KC - 1) / KC), depth = (job.k + slices - 1) / slices;
     alone = alone || small_work(job.m, job.n, job.k) || pool_threads() == 1;
-    if (packA && packB && slices == 1) panels = RowPanels(job.m, PACKED_ROWS, alone ? 1 : pool_threads());  // as many for each
     narrow = NEAR > 0 && b.col != 1 && slices > 1 && job.m <= FEW;
     wideC = narrow ? NEAR_NC : NC;
     // Blocks of columns are tasks, each with all slices, where threads would meet often.
@@ -300,15 +316,18 @@ template <class T> struct Plan {
 
   void share_rows(const MatMul<T>& job) {
     const int m = job.m, n = job.n, most = min(n, wideC);
+    const int height = packA && packB && slices == 1 ? PACKED_ROWS : MR;
+    panels = RowPanels(m, height);
     // Threads that share out narrow blocks of columns do not pack parts of A in turn.
     blocks = narrow && threads > 1 ? 1 : (panels.count + MC / MR - 1) / (MC / MR);
     byRows = m >= n || (blocks > 1 && 4 * int64_t(m) >= n);  // which operand every worker packs for itself, the other is shared out
+    if (byRows && panels.count > threads) panels = RowPanels(m, height, threads);
     // As many tasks for every thread: with nine for two, one would wait for a tenth of the time.
     const int even = min((blocks + threads - 1) / threads * threads, panels.count);
-    down = serial || !byRows ? blocks : max(even, min(panels.count / 2, ROW_TASKS * threads));
+    down = serial || !byRows ? blocks : max(even, min(panels.count / ROW_PANELS, ROW_TASKS * threads) / threads * threads);
     edge = !packB && n % W % L != 0;               // the last columns are packed alone: a load must not pass the end
-    const int height = (panels.count + down - 1) / down * (panels.height + 1);
-    sizeA = packA ? lines<T>(int64_t(min(m, height)) * depth) + 64 : 0;
+    const int tallest = (panels.count + down - 1) / down * (panels.height + 1);
+    sizeA = packA ? lines<T>(int64_t(min(m, tallest)) * depth) + 64 : 0;
     sizeB = packB ? int64_t((most + W - 1) / W) * W * depth : edge ? W * depth : 0;
   }
 };
