@@ -37,6 +37,7 @@ INLINE void put_part(bf16* p, vf v, int count, bool) {
 }
 
 constexpr int64_t FAR = 1 << 21;                   // results beyond a core's caches
+constexpr int FEW_ROWS = 512;                      // their sums beside a block of columns stay in L2
 
 template <class C> struct Product {
   int m, n, k;
@@ -97,7 +98,63 @@ template <class C> struct Product {
     finish(sums, i, j, rows, cols);
   }
 
-  NOINLINE void run(bool alone, int worker) const {
+  // Of B, the slice that is packed next: fetched a few lines at a time while this one is multiplied.
+  struct Ahead {
+    const uint16_t* data = nullptr;
+    int64_t step = 0;
+    int stretches = 0, lines = 0, at = 0;
+    void fetch(int count) {
+      for (; count > 0 && stretches > 0; --count) {
+        __builtin_prefetch(data + at * 32, 0, 2);
+        if (++at == lines) at = 0, data += step, --stretches;
+      }
+    }
+  };
+  Ahead ahead_of(int j, int p) const {
+    if (p >= k) p = 0, j += BLOCK;
+    if (j >= n || (b.row != 1 && b.col != 1)) return {};
+    const int cols = min(BLOCK, n - j), deep = min(SLICE, k - p);
+    const uint16_t* from = reinterpret_cast<const uint16_t*>(b.data) + j * b.col + p * b.row;
+    return b.row == 1 ? Ahead{from, b.col, cols, (deep + 31) / 32} : Ahead{from, b.row, deep, (cols + 31) / 32};
+  }
+
+  // All rows against a block of columns, slice by slice: what is packed of B is read from L2, and never leaves it.
+  NOINLINE void block_of_columns(const uint16_t* packedA, int j, int worker) const {
+    const int64_t whole = depth();
+    const int cols = min(BLOCK, n - j), rows = (m + PANEL - 1) / PANEL * PANEL, calls = rows / PANEL * ((cols + PANEL - 1) / PANEL);
+    float* const sums = static_cast<float*>(pool_scratch(worker, (rows * sizeof(float) + SLICE * sizeof(uint16_t)) * BLOCK, LOCAL));
+    uint16_t* const packedB = reinterpret_cast<uint16_t*>(sums + rows * BLOCK);
+    for (int p = 0; p < whole; p += SLICE) {
+      const int deep = int(min<int64_t>(SLICE, whole - p));
+      pack_panels(b.data + j * b.col + p * b.row, b.col, b.row, cols, min(SLICE, k - p), deep, true, packedB);
+      Ahead ahead = ahead_of(j, p + SLICE);
+      const int share = (ahead.stretches * ahead.lines + calls - 1) / calls;
+      with_kernel([&](auto kernel) {
+        for (int y = 0; y < cols; y += PANEL)
+          for (int x = 0; x < rows; x += PANEL, ahead.fetch(share))
+            kernel(packedA + x * whole + p * PANEL, packedB + y * deep, deep / DEPTH, sums + x * BLOCK + y, p > 0);
+      });
+    }
+    for (int i = 0; i < m; i += BLOCK) finish(sums + i * BLOCK, i, j, min(BLOCK, m - i), cols);
+  }
+
+  void pack_a(bool alone, int worker, uint16_t* to) const {
+    constexpr int SHARE = TOGETHER * PANEL;
+    spread(alone, worker, (m + SHARE - 1) / SHARE, [&](int64_t task, int) {
+      const int at = int(task) * SHARE;
+      pack_panels(a.data + at * a.row, a.row, a.col, min(SHARE, m - at), k, depth(), false, to + at * depth());
+    });
+  }
+
+  void run(bool alone, int worker) const {
+    alone = alone || pool_threads() == 1 || int64_t(m) * n * k < 64 * 64 * 1024;
+    if (m > FEW_ROWS || k <= SLICE || n < 2 * BLOCK) return run_blocks(alone, worker);
+    uint16_t* const packed = static_cast<uint16_t*>(pool_scratch(worker, size_t(m + PANEL) * depth() * sizeof(uint16_t), SHARED));
+    pack_a(alone, worker, packed);
+    spread(alone, worker, (n + BLOCK - 1) / BLOCK, [&](int64_t task, int who) { block_of_columns(packed, int(task) * BLOCK, who); });
+  }
+
+  NOINLINE void run_blocks(bool alone, int worker) const {
     const int64_t whole = depth();
     const int step = int(max<int64_t>(BLOCK, min<int64_t>(1024, ROOM / whole / BLOCK * BLOCK)));
     const int wide = int(max<int64_t>(BLOCK, min<int64_t>(1024, NEAR_ROOM / whole / BLOCK * BLOCK)));
@@ -105,7 +162,6 @@ template <class C> struct Product {
     const int64_t mostA = panels(min(m, step)) * PANEL * whole, mostB = panels(min(n, wide)) * PANEL * whole;
     uint16_t* packedA = static_cast<uint16_t*>(pool_scratch(worker, size_t(mostA + mostB) * sizeof(uint16_t), SHARED));
     uint16_t* packedB = packedA + mostA;
-    alone = alone || pool_threads() == 1 || int64_t(m) * n * k < 64 * 64 * 1024;
     for (int j0 = 0; j0 < n; j0 += wide)
       for (int i0 = 0; i0 < m; i0 += step) {
         const int mc = min(step, m - i0), nc = min(wide, n - j0);
