@@ -8,6 +8,7 @@
 #include "conv_winograd_weight.h"
 #endif
 #include "gemm_bf16.h"
+#include "gemm_halves.h"
 #include "gemm_small.h"
 
 namespace chainrule::VARIANT {
@@ -229,36 +230,8 @@ template <class T> void run_gemm(const Gemm& g) {
 
 // ---- 16-bit storage: widened before, rounded after -------------------------------------------------------------------
 
-INLINE void put(bf16& to, float x) { to = to_bf16(x); }
-INLINE void put(f16& to, float x) { to = to_f16(x); }
-INLINE void put(float& to, float x) { to = x; }
-template <class S> INLINE float rounded(float x) {
-  S half;
-  put(half, x);
-  return to_float(half);
-}
-
-template <class From, class To> NOINLINE void convert(const From* from, To* to, int64_t count) {
-  int64_t i = 0;
-  for (; i + LANES <= count; i += LANES) store(to + i, load(from + i));
-  for (; i < count; ++i) put(to[i], to_float(from[i]));
-}
-
-// A dense copy of a (rows x cols) matrix in the order it lies in memory, as floats.
-template <class S> NOINLINE Strided<float> widen(const S* from, int64_t row, int64_t col, int rows, int cols, float* to) {
-  if (row == 1 && col != 1) {
-    const Strided<float> turned = widen(from, col, row, cols, rows, to);
-    return {to, turned.col, turned.row};
-  }
-  for (int i = 0; i < rows; ++i, to += cols) {
-    if (col == 1) convert(from + i * row, to, cols);
-    else for (int j = 0; j < cols; ++j) to[j] = to_float(from[i * row + j * col]);
-  }
-  return {to - int64_t(rows) * cols, cols, 1};
-}
-
 #if CHAINRULE_AVX512
-template <class C> void run_pairs_gemm(const Gemm& g) {
+template <class C, class N> void run_pairs_gemm(const Gemm& g) {
   const Batch batch(g);
   const int m = int(batch.m), n = g.n, k = g.k;
   if (batch.count <= 0 || m <= 0 || n <= 0) return;
@@ -268,15 +241,17 @@ template <class C> void run_pairs_gemm(const Gemm& g) {
   const float *perRow = g.biasMode == 2 ? bias : nullptr, *perCol = g.biasMode == 1 ? bias : nullptr;
   for_batch(batch, int64_t(m) * n * k, [&](int64_t index, int64_t atA, int64_t atB, int64_t atC, bool alone, int worker) {
     const Strided<bf16> a{static_cast<const bf16*>(g.a) + atA, g.as.row, g.as.col};
-    const Strided<bf16> b{static_cast<const bf16*>(g.b) + atB, g.bs.row, g.bs.col};
+    const Strided<N> b{static_cast<const N*>(g.b) + atB, g.bs.row, g.bs.col};
     C* const c = static_cast<C*>(g.c) + atC;
     const bool add = g.accumulate != 0;
-    if (g.cs.col != 1 && g.cs.row == 1 && !g.epilogue) {   // C is transposed: make it B^T A^T
-      const Strided<bf16> left{b.data, b.col, b.row}, right{a.data, a.col, a.row};
-      pairs::Product<C>{n, m, k, left, right, c, g.cs.col, g.cs.row, perCol, perRow, add, g.rounded, nullptr, index}.run(alone, worker);
-    } else {
-      pairs::Product<C>{m, n, k, a, b, c, g.cs.row, g.cs.col, perRow, perCol, add, g.rounded, g.epilogue, index}.run(alone, worker);
-    }
+    if constexpr (__is_same(N, bf16))
+      if (g.cs.col != 1 && g.cs.row == 1 && !g.epilogue) {   // C is transposed: make it B^T A^T
+        const Strided<bf16> left{b.data, b.col, b.row}, right{a.data, a.col, a.row};
+        return pairs::Product<C>{n, m, k, left, right, c, g.cs.col, g.cs.row, perCol, perRow, add, g.rounded, nullptr, index}
+            .run(alone, worker);
+      }
+    const pairs::Product<C, N> product{m, n, k, a, b, c, g.cs.row, g.cs.col, perRow, perCol, add, g.rounded, g.epilogue, index};
+    product.run(alone, worker);
   });
 }
 #endif
@@ -284,7 +259,7 @@ template <class C> void run_pairs_gemm(const Gemm& g) {
 template <class S, class C> void run_half_gemm(const Gemm& g) {
 #if CHAINRULE_AVX512
   if constexpr (__is_same(S, bf16))
-    if (pairs::usable()) return run_pairs_gemm<C>(g);
+    if (pairs::usable()) return g.bdtype == FLOAT32 ? run_pairs_gemm<C, float>(g) : run_pairs_gemm<C, bf16>(g);
 #endif
   const Batch batch(g);
   const int m = int(batch.m), n = g.n, k = g.k;
@@ -298,7 +273,7 @@ template <class S, class C> void run_half_gemm(const Gemm& g) {
     float* dense = memory + sizeA + sizeB;
     C* c = static_cast<C*>(g.c) + atC;
     const auto a = widen(static_cast<const S*>(g.a) + atA, g.as.row, g.as.col, m, k, memory);
-    const auto b = widen(static_cast<const S*>(g.b) + atB, g.bs.row, g.bs.col, k, n, memory + sizeA);
+    const auto b = right_matrix<S>(g, atB, memory + sizeA);
     if (g.accumulate)
       for (int i = 0; i < m; ++i)
         for (int j = 0; j < n; ++j) dense[int64_t(i) * n + j] = to_float(c[i * g.cs.row + j * g.cs.col]);

@@ -34,7 +34,7 @@ struct alignas(64) Configuration {
 #define CHAINRULE_TILE_STORE(number) "tilestored %%tmm" #number ", (%0,%1,1)"
 
 // sums[r * BLOCK + c] of 32 x 32, over so many steps of both panels; with `add`, += .
-inline void tile_kernel(const uint16_t* a, const uint16_t* b, int steps, float* sums, bool add) {
+inline void tile_kernel(const uint16_t* a, const uint16_t* b, int steps, float* sums, bool add, Ahead& ahead) {
   constexpr int64_t ROW = BLOCK * sizeof(float);
   float* const lower = sums + SIDE * BLOCK;
   if (add) {
@@ -46,6 +46,7 @@ inline void tile_kernel(const uint16_t* a, const uint16_t* b, int steps, float* 
     asm volatile("tilezero %%tmm0\n\ttilezero %%tmm1\n\ttilezero %%tmm2\n\ttilezero %%tmm3" ::: "memory");
   }
   for (; steps > 0; --steps, a += 2 * TILE, b += 2 * TILE) {
+    for (int i = 0; i < FETCHES; ++i) ahead.fetch();
     CHAINRULE_TILE(CHAINRULE_TILE_LOAD, 4, a, 64);
     CHAINRULE_TILE(CHAINRULE_TILE_LOAD, 6, b, 64);
     asm volatile("tdpbf16ps %%tmm6, %%tmm4, %%tmm0" ::: "memory");

@@ -24,7 +24,8 @@ struct MatrixStrides {
 
 // C (m x n) = A (m x k) * B (k x n) + bias, for every index of the batch; with `accumulate`, C += instead.
 struct Gemm {
-  DType dtype = FLOAT32;                           // of a, b and bias: bfloat16 and float16 compute in float32
+  DType dtype = FLOAT32;                           // of a and bias: bfloat16 and float16 compute in float32
+  DType bdtype = FLOAT32;                          // of b: float32 beside 16-bit a is rounded to a's type as it is read
   DType cdtype = FLOAT32;                          // of c: 16-bit inputs may give either float32 or their own type
   int m = 0, n = 0, k = 0;
   int batchRank = 0;

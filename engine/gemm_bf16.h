@@ -39,9 +39,11 @@ INLINE void put_part(bf16* p, vf v, int count, bool) {
 constexpr int64_t FAR = 1 << 21;                   // results beyond a core's caches
 constexpr int FEW_ROWS = 512;                      // their sums beside a block of columns stay in L2
 
-template <class C> struct Product {
+// N: what B is stored as.
+template <class C, class N = bf16> struct Product {
   int m, n, k;
-  Strided<bf16> a, b;
+  Strided<bf16> a;
+  Strided<N> b;
   C* c;
   int64_t cRow, cCol;
   const float* perRow;
@@ -88,34 +90,27 @@ template <class C> struct Product {
   NOINLINE void compute(const uint16_t* panelsA, const uint16_t* panelsB, int i, int j, int rows, int cols, int worker) const {
     float* sums = static_cast<float*>(pool_scratch(worker, BLOCK * BLOCK * sizeof(float), LOCAL));
     const int64_t whole = depth();
+    Ahead nothing;
     with_kernel([&](auto kernel) {
       for (int p = 0; p < whole; p += SLICE)
         for (int y = 0; y < cols; y += PANEL)
           for (int x = 0; x < rows; x += PANEL)
             kernel(panelsA + x * whole + p * PANEL, panelsB + y * whole + p * PANEL, int(min<int64_t>(SLICE, whole - p)) / DEPTH,
-                   sums + x * BLOCK + y, p > 0);
+                   sums + x * BLOCK + y, p > 0, nothing);
     });
     finish(sums, i, j, rows, cols);
   }
 
-  // Of B, the slice that is packed next: fetched a few lines at a time while this one is multiplied.
-  struct Ahead {
-    const uint16_t* data = nullptr;
-    int64_t step = 0;
-    int stretches = 0, lines = 0, at = 0;
-    void fetch(int count) {
-      for (; count > 0 && stretches > 0; --count) {
-        __builtin_prefetch(data + at * 32, 0, 2);
-        if (++at == lines) at = 0, data += step, --stretches;
-      }
-    }
-  };
-  Ahead ahead_of(int j, int p) const {
+  // Of B, the slice that is packed next, for kernels of so many steps in all.
+  Ahead ahead_of(int j, int p, int steps) const {
+    constexpr int LINE = 64 / int(sizeof(N));
     if (p >= k) p = 0, j += BLOCK;
     if (j >= n || (b.row != 1 && b.col != 1)) return {};
-    const int cols = min(BLOCK, n - j), deep = min(SLICE, k - p);
-    const uint16_t* from = reinterpret_cast<const uint16_t*>(b.data) + j * b.col + p * b.row;
-    return b.row == 1 ? Ahead{from, b.col, cols, (deep + 31) / 32} : Ahead{from, b.row, deep, (cols + 31) / 32};
+    const bool turned = b.row == 1;
+    const int cols = min(BLOCK, n - j), deep = min(SLICE, k - p), stretches = turned ? cols : deep;
+    const int lines = ((turned ? deep : cols) + LINE - 1) / LINE, share = (stretches * lines + steps * FETCHES - 1) / (steps * FETCHES);
+    const N* const from = b.data + j * b.col + p * b.row;
+    return {reinterpret_cast<const char*>(from), (turned ? b.col : b.row) * int64_t(sizeof(N)), stretches, lines, share};
   }
 
   // All rows against a block of columns, slice by slice: what is packed of B is read from L2, and never leaves it.
@@ -127,12 +122,11 @@ template <class C> struct Product {
     for (int p = 0; p < whole; p += SLICE) {
       const int deep = int(min<int64_t>(SLICE, whole - p));
       pack_panels(b.data + j * b.col + p * b.row, b.col, b.row, cols, min(SLICE, k - p), deep, true, packedB);
-      Ahead ahead = ahead_of(j, p + SLICE);
-      const int share = (ahead.stretches * ahead.lines + calls - 1) / calls;
+      Ahead ahead = ahead_of(j, p + SLICE, calls * (deep / DEPTH));
       with_kernel([&](auto kernel) {
         for (int y = 0; y < cols; y += PANEL)
-          for (int x = 0; x < rows; x += PANEL, ahead.fetch(share))
-            kernel(packedA + x * whole + p * PANEL, packedB + y * deep, deep / DEPTH, sums + x * BLOCK + y, p > 0);
+          for (int x = 0; x < rows; x += PANEL)
+            kernel(packedA + x * whole + p * PANEL, packedB + y * deep, deep / DEPTH, sums + x * BLOCK + y, p > 0, ahead);
       });
     }
     for (int i = 0; i < m; i += BLOCK) finish(sums + i * BLOCK, i, j, min(BLOCK, m - i), cols);
@@ -148,10 +142,35 @@ template <class C> struct Product {
 
   void run(bool alone, int worker) const {
     alone = alone || pool_threads() == 1 || int64_t(m) * n * k < 64 * 64 * 1024;
-    if (m > FEW_ROWS || k <= SLICE || n < 2 * BLOCK) return run_blocks(alone, worker);
+    if (m > FEW_ROWS || n < 2 * BLOCK) return narrow_blocks(alone, worker);
     uint16_t* const packed = static_cast<uint16_t*>(pool_scratch(worker, size_t(m + PANEL) * depth() * sizeof(uint16_t), SHARED));
     pack_a(alone, worker, packed);
     spread(alone, worker, (n + BLOCK - 1) / BLOCK, [&](int64_t task, int who) { block_of_columns(packed, int(task) * BLOCK, who); });
+  }
+
+  // B is packed for many rows, of numbers that are narrow already.
+  void narrow_blocks(bool alone, int worker) const {
+    if constexpr (sizeof(N) == sizeof(bf16)) return run_blocks(alone, worker);
+    else {
+      const bool turned = b.row == 1;
+      const int stretches = turned ? n : k, length = turned ? k : n;
+      bf16* const narrow = static_cast<bf16*>(pool_scratch(worker, size_t(k) * n * sizeof(bf16), EXTRA));
+      spread(alone, worker, stretches, [&](int64_t i, int) {
+        const float* const from = b.data + i * (turned ? b.col : b.row);
+        for (int x = 0; x < length; x += LANES) {
+          const int part = min(LANES, length - x);
+          const vf v = turned || b.col == 1 ? load_part(from + x, part) : gather(from + x * b.col, b.col, part);
+          put_part(narrow + i * length + x, v, part, false);
+        }
+      });
+      const Strided<bf16> dense{narrow, turned ? 1 : n, turned ? k : 1};
+      Product<C>{m, n, k, a, dense, c, cRow, cCol, perRow, perCol, accumulate, rounded, epilogue, batch}.run_blocks(alone, worker);
+    }
+  }
+  static INLINE vf gather(const float* from, int64_t step, int count) {
+    alignas(64) float out[LANES] = {};
+    for (int i = 0; i < count; ++i) out[i] = from[i * step];
+    return load(out);
   }
 
   NOINLINE void run_blocks(bool alone, int worker) const {

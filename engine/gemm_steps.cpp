@@ -42,7 +42,7 @@ int32_t gemm(const Step& step) {
   const int32_t* dims = tape.ints(g.batchRank);
   for (int d = 0; d < g.batchRank; ++d) g.batchDims[d] = dims[d];
   const View a = tape.view(g.batchRank + 2), b = tape.view(g.batchRank + 2), c = tape.view(g.batchRank + 2);
-  g.dtype = DType(a.dtype), g.cdtype = DType(c.dtype);
+  g.dtype = DType(a.dtype), g.bdtype = DType(b.dtype), g.cdtype = DType(c.dtype);
   g.a = a.data, g.b = b.data, g.c = c.data;
   g.as = strides_of(a, g.batchRank), g.bs = strides_of(b, g.batchRank), g.cs = strides_of(c, g.batchRank);
   if (tape.next() != 0) {

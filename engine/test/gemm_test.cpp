@@ -113,19 +113,21 @@ struct Case {
   int m, n, k, batch = 1;
   bool ta = false, tb = false, tc = false, wide = false, accumulate = false, epilogue = false;
   int bias = 0, shared = 0;                        // shared: 1 A, 2 B serve the whole batch; 3 rows of A repeat (stride 0)
+  bool floats = false;                             // B beside 16-bit A is float32
 };
 
 static void test_gemm(const Case& t) {
   char what[200];
-  snprintf(what, sizeof what, "gemm %s %dx%dx%d batch %d ta%d tb%d tc%d wide%d acc%d bias%d shared%d epi%d", name_of(t.type), t.m, t.n,
-           t.k, t.batch, t.ta, t.tb, t.tc, t.wide, t.accumulate, t.bias, t.shared, t.epilogue);
+  snprintf(what, sizeof what, "gemm %s %dx%dx%d batch %d ta%d tb%d tc%d wide%d acc%d bias%d shared%d epi%d floats%d", name_of(t.type), t.m, t.n,
+           t.k, t.batch, t.ta, t.tb, t.tc, t.wide, t.accumulate, t.bias, t.shared, t.epilogue, t.floats);
   const bool half = t.type == BFLOAT16 || t.type == FLOAT16;
   const DType ctype = t.wide && half ? FLOAT32 : t.type;
-  Buffer a(t.type, size_t(t.m) * t.k * t.batch), b(t.type, size_t(t.k) * t.n * t.batch), c(ctype, size_t(t.m) * t.n * t.batch);
+  const DType btype = t.floats && half ? FLOAT32 : t.type;
+  Buffer a(t.type, size_t(t.m) * t.k * t.batch), b(btype, size_t(t.k) * t.n * t.batch), c(ctype, size_t(t.m) * t.n * t.batch);
   Buffer bias(t.type, size_t(std::max(t.m, t.n)));
   a.randomize(), b.randomize(), c.randomize(), bias.randomize();
   Gemm g;
-  g.dtype = t.type, g.cdtype = ctype, g.m = t.m, g.n = t.n, g.k = t.k, g.batchRank = 2;
+  g.dtype = t.type, g.bdtype = btype, g.cdtype = ctype, g.m = t.m, g.n = t.n, g.k = t.k, g.batchRank = 2;
   g.batchDims[0] = t.batch % 2 == 0 ? 2 : 1, g.batchDims[1] = t.batch / g.batchDims[0];
   const auto strides = [&](MatrixStrides& s, int rows, int cols, bool transposed, bool shared) {
     s.row = transposed ? 1 : cols, s.col = transposed ? rows : 1;
@@ -138,7 +140,9 @@ static void test_gemm(const Case& t) {
   g.a = a.bytes.data(), g.b = b.bytes.data(), g.c = c.bytes.data(), g.bias = bias.bytes.data();
   g.biasMode = t.bias, g.accumulate = t.accumulate, g.epilogue = t.epilogue ? &epilogue : nullptr;
   std::vector<double> want(c.size());
-  const std::vector<double> av = a.values(), bv = b.values();
+  Buffer read(t.type, b.size());                   // B as it counts
+  for (size_t i = 0; i < b.size(); ++i) read.set(int64_t(i), b.get(int64_t(i)));
+  const std::vector<double> av = a.values(), bv = read.values();
   for (int64_t q = 0; q < t.batch; ++q)
     for (int i = 0; i < t.m; ++i)
       for (int j = 0; j < t.n; ++j) {
@@ -165,7 +169,7 @@ static void test_gemms() {
       t.batch = uniform(0, 3) ? 1 : uniform(1, 6);
       t.ta = uniform(0, 1), t.tb = uniform(0, 1), t.tc = uniform(0, 5) == 0, t.wide = uniform(0, 1);
       t.accumulate = uniform(0, 3) == 0, t.bias = uniform(0, 2), t.shared = uniform(0, 3) ? 0 : uniform(1, 3);
-      t.epilogue = uniform(0, 5) == 0;
+      t.epilogue = uniform(0, 5) == 0, t.floats = uniform(0, 2) == 0;
       test_gemm(t);
     }
     for (int ta = 0; ta < 2; ++ta)
@@ -188,7 +192,13 @@ static void test_gemms() {
     big = {FLOAT32, rows, rows == 200 ? 2101 : 1101, rows == 200 ? 1200 : 300}, big.tb = true, big.epilogue = rows == 200, big.accumulate = rows == 97;
     test_gemm(big);
   }
-  big = {BFLOAT16, 1050, 1030, 33}, test_gemm(big), big.ta = big.tb = true, test_gemm(big);
+  big = {BFLOAT16, 1050, 1030, 33}, test_gemm(big), big.ta = big.tb = true, test_gemm(big), big.floats = true, test_gemm(big);
+  for (const bool floats : {false, true})          // few rows beside blocks of columns, in slices
+    for (const bool turned : {false, true})
+      for (const int rows : {7, 130, 512}) {
+        big = {BFLOAT16, rows, 389, rows == 512 ? 200 : 1100}, big.floats = floats, big.tb = turned, big.bias = 1;
+        big.accumulate = rows == 7, big.epilogue = rows == 130, test_gemm(big), big.wide = true, test_gemm(big);
+      }
 }
 
 // ---- convolutions ---------------------------------------------------------------------------------------------------

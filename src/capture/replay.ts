@@ -12,6 +12,7 @@ import { removeDeadCode } from '../program/passes/deadCode.js';
 import { attachEpilogues } from '../program/passes/epilogues.js';
 import { type BufferFacts, fusePointwise, repeatCheap } from '../program/passes/fuse.js';
 import { gatherLoops } from '../program/passes/loops.js';
+import { narrowInProducts } from '../program/passes/narrow.js';
 import { writeInPlace } from '../program/passes/place.js';
 import { rematerialize } from '../program/passes/rematerialize.js';
 import { widenProducts } from '../program/passes/widen.js';
@@ -113,7 +114,8 @@ export class Replay {
     const newBuffer = (bytes: number): number => this.layout.addTemporary(bytes);
     const lean = rematerialize(shorter, memoryBudget, { sizeOf: (b) => this.temporaryBytes(b), mayMeet, newBuffer });
     const looped = fuse && this.device.supports(anyLoop, []) ? gatherLoops(lean, facts) : lean;
-    const grown = fuse && this.device.supports(anyProduct, []) ? widenProducts(attachEpilogues(looped, facts), facts) : looped;
+    const joins = fuse && this.device.supports(anyProduct, []);
+    const grown = joins ? narrowInProducts(widenProducts(attachEpilogues(looped, facts), facts), facts) : looped;
     this.steps = fuse ? writeInPlace(grown, { isTemporary }) : grown;
     const arena = planArena(this.steps, (b) => this.temporaryBytes(b));
     this.arenaBytes = arena.bytes;

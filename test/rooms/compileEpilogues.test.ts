@@ -98,6 +98,54 @@ function widen(dtype: Narrow['dtype'], [m, k, n]: Narrow['shape'], kept: boolean
   return { values, rounded };
 }
 
+interface Cast {
+  readonly dtype: 'bfloat16' | 'float16';
+  readonly rows: number;
+  /** Of the float32 matrix. */
+  readonly shape: readonly [number, number];
+  readonly body: (x: cr.Tensor, w: cr.Tensor, narrow: cr.Tensor) => readonly cr.Tensor[];
+  /** Casts that are left. */
+  readonly casts: number;
+}
+const both: Cast['body'] = (x, _, w) => [x.matmul(w.t()), x.matmul(w.t()).matmul(w)];
+const casts: Record<string, Cast> = {
+  'a linear layer and its gradient': { dtype: 'bfloat16', rows: 37, shape: [1030, 1024], body: both, casts: 0 },
+  'as float16': { dtype: 'float16', rows: 5, shape: [1030, 1024], body: both, casts: 0 },
+  'a row': { dtype: 'bfloat16', rows: 1, shape: [1024, 1025], body: (x, _, w) => [x.matmul(w.t())], casts: 0 },
+  'a part of the matrix': {
+    dtype: 'bfloat16',
+    rows: 9,
+    shape: [1200, 1024],
+    body: (x, _, w) => [x.matmul(w.narrow(0, 7, 1000).t())],
+    casts: 0,
+  },
+  'the matrix is written before': {
+    dtype: 'bfloat16',
+    rows: 9,
+    shape: [1024, 1024],
+    body: (x, w, narrow) => {
+      const before = x.matmul(narrow);
+      w.mul_(2);
+      return [before, before.matmul(narrow)];
+    },
+    casts: 1,
+  },
+  'a result too': { dtype: 'bfloat16', rows: 9, shape: [1024, 1024], body: (x, _, w) => [x.matmul(w), w], casts: 1 },
+  'of many rows': { dtype: 'bfloat16', rows: 513, shape: [1024, 1024], body: (x, _, w) => [x.matmul(w)], casts: 1 },
+  small: { dtype: 'bfloat16', rows: 9, shape: [64, 65], body: (x, _, w) => [x.matmul(w.t())], casts: 1 },
+};
+
+function castOnce({ dtype, rows, shape: [n, k], body }: Cast, fuse: boolean) {
+  cr.manualSeed(7);
+  const [x, w] = [cr.randn([rows, k]).to(dtype), cr.randn([n, k])];
+  const step = cr.compile((a: cr.Tensor, b: cr.Tensor) => body(a, b, b.to(dtype)).map((y) => y.add(0)), { fuse });
+  const values = step(x, w).map((t) => t.toArray());
+  const left = step
+    .replayOf(x, w)
+    ?.steps.filter(({ kernel, outputs }) => kernel.family === 'copy' && outputs[0]?.spec.dtype === dtype).length;
+  return { values, left };
+}
+
 for (const engine of engineNames) {
   const backends = await Promise.all([1, 2, 3].map((threads) => open(engine, { threads })));
   const [one] = backends;
@@ -111,6 +159,19 @@ for (const engine of engineNames) {
         for (const [i, { values, joined }] of results.entries()) {
           assert.deepEqual(values, results[0]?.values);
           assert.equal(joined, i % 2 === 0 ? 0 : (setup.joined ?? 1));
+        }
+      });
+    }
+
+    for (const [name, cast] of Object.entries(casts)) {
+      test(`float32 matrix cast for products, ${name}: ${cast.casts === 0 ? 'read as it is' : 'cast'}, the same bits`, () => {
+        const results = backends.flatMap(({ backend }) => {
+          if (backend === null) return [];
+          return [false, true].map((fuse) => withDevice(backend, () => castOnce(cast, fuse)));
+        });
+        for (const [i, { values, left }] of results.entries()) {
+          assert.deepEqual(values, results[0]?.values);
+          assert.equal(left, i % 2 === 1 ? cast.casts : 1);
         }
       });
     }

@@ -50,23 +50,21 @@ function isNarrow({ kernel, inputs, outputs }: Step): boolean {
 }
 
 /** The step copies the whole product in its order, to a place that the product does not read. */
-function widens({ kernel, inputs, outputs }: Step, product: Product, { mayMeet }: BufferFacts): boolean {
-  const [read] = inputs as [ProgramOperand];
-  const [target] = outputs;
+function widens(step: Step, product: Product, { mayMeet }: BufferFacts): boolean {
+  const [read, target] = wholeCopy(step);
   const [made] = product.outputs as [ProgramOperand];
   return (
-    kernel.family === 'copy' &&
-    kernel.fill === undefined &&
-    !kernel.accumulate &&
-    !kernel.places &&
-    inputs.length === 1 &&
-    target !== undefined &&
-    target.spec.dtype === 'float32' &&
-    target.spec.contiguous &&
-    read.spec.contiguous &&
-    read.offset === made.offset &&
-    read.spec.size === made.spec.size &&
+    target?.spec.dtype === 'float32' &&
+    read?.offset === made.offset &&
     target.spec.size === made.spec.size &&
     !product.inputs.some((x) => mayMeet(x.buffer, target.buffer))
   );
+}
+
+/** What a step copies, dense and whole, and where to. */
+export function wholeCopy({ kernel, inputs, outputs }: Step): readonly ProgramOperand[] {
+  const [read, target] = inputs.length === 1 ? [inputs[0], outputs[0]] : [];
+  const plain = kernel.family === 'copy' && kernel.fill === undefined && !kernel.accumulate && !kernel.places;
+  const whole = read?.spec.contiguous && target?.spec.contiguous && read.spec.size === target.spec.size;
+  return plain && whole ? [read, target] : [];
 }
