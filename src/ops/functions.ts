@@ -16,6 +16,7 @@ export { bernoulli, dropout, multinomial, normal, randintLike, randLike, randnLi
 export * from './safeSoftmax.js';
 export * from './segments.js';
 export * from './structural.js';
+export * from './torchInternals.js';
 export * from './typeFacts.js';
 export * from './windowForms.js';
 /** PyTorch's order of arguments: the tensor comes last. */

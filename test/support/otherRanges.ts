@@ -21,7 +21,11 @@ const reasons: Readonly<Record<string, readonly string[]>> = {
   ],
   'PyTorch checks it for some kinds of targets only': ['crossEntropy label_smoothing = -1', 'linearCrossEntropy label_smoothing = -1'],
   'a norm has a positive order': ['lpPool1d argument 1 = -1', 'lpPool2d argument 1 = -1', 'lpPool3d argument 1 = -1'],
-  'PyTorch looks at it in batch_norm only': ['nativeBatchNorm argument 7 = -1', 'nativeBatchNorm argument 7 = 0'],
+  'PyTorch looks at it in batch_norm only': [
+    'nativeBatchNorm argument 7',
+    'nativeBatchNormLegit argument 7',
+    'batchNormWithUpdate argument 6',
+  ].flatMap((place) => [-1, 0].map((eps) => `${place} = ${eps}`)),
   'PyTorch takes any number for the last mode': ['gridSampler', 'gridSampler2d', 'gridSampler3d'].flatMap((op) =>
     [2, 3].flatMap((i) => [-1, 50].map((mode) => `${op} argument ${i} = ${mode}`)),
   ),
