@@ -8,6 +8,7 @@ export * from './countDraws.js';
 export * from './einsum.js';
 export * from './join.js';
 export * from './joinForms.js';
+export * from './linalgLobpcg.js';
 export { chainMatmul, type VanderOptions, vandermonde as vander } from './linalgProducts.js';
 export * from './lossTasks.js';
 export * from './maskedIndex.js';

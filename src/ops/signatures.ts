@@ -363,6 +363,7 @@ export const signatures: Readonly<Record<string, string>> = {
   linear: 'x:T weight:T bias?:T|z',
   linearCrossEntropy:
     'x:T linearWeight:T target:T options?:{linearBias:T|z weight:T|z ignoreIndex:i reduction:<mean,none,sum> labelSmoothing:r}',
+  lobpcg: 'a:T options?:{k:i B:T X:T n:i iK:T niter:i tol:r largest:b method:<basic,ortho>}',
   localResponseNorm: 'x:T size:i options?:{alpha:n beta:n k:r}',
   log: 'x:T',
   log10: 'x:T',

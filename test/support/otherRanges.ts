@@ -18,6 +18,7 @@ const reasons: Readonly<Record<string, readonly string[]>> = {
     'maxUnpool3d output_size = [1.5,2,4,4,4]',
     'gcd argument 1 = 1.5',
     'lcm argument 1 = 1.5',
+    'lobpcg niter = 1.5',
   ],
   'PyTorch checks it for some kinds of targets only': ['crossEntropy label_smoothing = -1', 'linearCrossEntropy label_smoothing = -1'],
   'a norm has a positive order': ['lpPool1d argument 1 = -1', 'lpPool2d argument 1 = -1', 'lpPool3d argument 1 = -1'],
@@ -29,6 +30,7 @@ const reasons: Readonly<Record<string, readonly string[]>> = {
   'PyTorch takes any number for the last mode': ['gridSampler', 'gridSampler2d', 'gridSampler3d'].flatMap((op) =>
     [2, 3].flatMap((i) => [-1, 50].map((mode) => `${op} argument ${i} = ${mode}`)),
   ),
+  'PyTorch takes any other word for its second method': ['lobpcg method = "nonsense"'],
   'PyTorch does not look at what it reads behind the end': ['takeAlongDim dim = 0', 'gradient dim = 0'],
   'PyTorch cuts off instead of padding': ['convTbc pad = -1'],
   'PyTorch counts before it finds that there are none': ['combinations r = 50'],
