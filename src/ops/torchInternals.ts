@@ -1,4 +1,4 @@
-import type { DType } from '../core/dtype.js';
+import { type DType, promote } from '../core/dtype.js';
 import { LibError } from '../core/errors.js';
 import { formatShape, sameShape } from '../core/shape.js';
 import { zeros } from '../tensor/creation.js';
@@ -16,13 +16,16 @@ import { composed, derived } from './shortRows.js';
 /** The gradient of softmax along a dim, from the result's and the result (torch._softmax_backward_data). */
 export const softmaxBackwardData: Op<[g: Tensor, output: Tensor, dim: number, inputDtype: DType]> = composed(
   'softmaxBackwardData',
-  (g, output, dim, inputDtype) => output.mul(g.sub(g.mul(output).sum({ dim, keepdim: true }))).to(inputDtype),
+  (gradient, output, dim, inputDtype) => {
+    const g = gradient.to(promote(gradient.dtype, inputDtype));
+    return output.mul(g.sub(g.mul(output).sum({ dim, keepdim: true }))).to(inputDtype);
+  },
   (random) => [
     [random([2, 3, 4]), random([2, 3, 4]), 1, 'float64'],
     [random([5]), random([5]), -1, 'float64'],
   ],
   {
-    torch: 'torch._softmax_backward_data(a[0], a[1], a[2], a[0].dtype).to(getattr(torch, a[3]))',
+    torch: '(lambda g, y, dim, t: torch._softmax_backward_data(g.to(t), y.to(t), dim, t))(*a[:3], getattr(torch, a[3]))',
     errors: (random) => [[[random([2]), random([2]), 1, 'float32'], 'out of range']],
   },
 );
