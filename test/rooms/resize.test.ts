@@ -1,7 +1,7 @@
 // resize_: the same bytes in another shape, as PyTorch keeps them; who holds the tensor sees it.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { arange, compile, enableGrad, noGrad, ones, tensor, vmap, zeros } from '../../dist/index.js';
+import { arange, compile, enableGrad, noGrad, ones, type Tensor, tensor, vmap, zeros } from '../../dist/index.js';
 
 test('fewer elements: the first in memory, shared with views', () => {
   const x = arange(6).reshape([2, 3]);
@@ -53,8 +53,8 @@ test('what cannot be: gradients, captures, mapped functions, values that a backw
   const leaf = zeros([2], { requiresGrad: true });
   assert.throws(() => leaf.resize_([1]), { message: /^resize_: the tensor must not require grad, got requiresGrad = true\./ });
   assert.throws(() => zeros([2]).resize_([-1]), /non-negative integers, got \(-1,\)/);
-  assert.throws(() => compile((x) => x.resize_([4]))(zeros([2, 2])), /^LibError: resize_: values must be there/);
-  assert.throws(() => vmap((x) => x.resize_([1]))(zeros([2, 2])), /^LibError: resize_: values must be there/);
+  assert.throws(() => compile((x: Tensor) => x.resize_([4]))(zeros([2, 2])), /^LibError: resize_: values must be there/);
+  assert.throws(() => vmap((x: Tensor) => x.resize_([1]))(zeros([2, 2])), /^LibError: resize_: values must be there/);
   const factor = tensor([1, 2, 3]);
   const y = leaf.sum().mul(factor).sum();
   noGrad(() => factor.resize_([2]));
