@@ -63,14 +63,25 @@ const other = {
   _segment_reduce: (x, reduce, options) => cr.segmentReduce(x, reduce, withoutNull(options)),
   where: (x, mask, y) => cr.where(mask, x, y),
   'torch.ops.aten._safe_softmax.default': (x, { dim, ...options }) => cr.safeSoftmax(x, dim, withoutNull(options)),
-  // A mode of the public function.
-  _upsample_bilinear2d_aa: (x, { outputSize, scaleFactors, ...options }) =>
-    cr.interpolate(x, {
-      mode: 'bilinear',
-      antialias: true,
-      ...(outputSize ? { size: outputSize } : { scaleFactor: scaleFactors }),
-      ...withoutNull(options),
-    }),
+  'torch.ops.aten._scaled_dot_product_flash_attention_for_cpu': (...args) => cr.scaledDotProductFlashAttentionForCpu(...args),
+  // The list's own function: pools, and hands ones back.
+  max_pool2d_with_indices_backward: (x, { kernelSize, stride = kernelSize, padding, dilation, ceilMode }) => {
+    const [y, indices] = cr.maxPool2dWithIndices(x, kernelSize, { stride, padding, dilation, ceilMode });
+    return cr.maxPool2dWithIndicesBackward(cr.onesLike(y), x, kernelSize, stride, padding, dilation, ceilMode, indices);
+  },
+  // Without running statistics, PyTorch's overload leaves them out.
+  _native_batch_norm_legit: (x, weight, bias, ...rest) =>
+    cr.nativeBatchNormLegit(x, weight, bias, ...(rest.length < 5 ? [null, null] : []), ...rest),
+  // Its overload with factors for sizes is a mode of the public function.
+  _upsample_bilinear2d_aa: (x, { outputSize, scaleFactors, alignCorners, ...scales }) =>
+    outputSize
+      ? cr.upsampleBilinear2dAa(x, outputSize, alignCorners, scales)
+      : cr.interpolate(x, { mode: 'bilinear', antialias: true, scaleFactor: scaleFactors, alignCorners }),
+};
+/** Functions under one name of the list. */
+const variants = {
+  'normal in_place': (x, ...rest) => x.clone().normal_(...rest),
+  'normal number_mean': (std, mean, ...rest) => cr.normal(mean, std, ...rest),
 };
 const withoutNull = (options = {}) => Object.fromEntries(Object.entries(options).filter(([, v]) => v !== null));
 const lifted = (y, x) => (isTensor(y) ? y : tensor(y, { dtype: x.dtype }));
@@ -291,7 +302,7 @@ for (const [name, { calls, errors, aliases }] of ops) {
   for (const line of calls) {
     line.dtype = positionals[0].includes('32') ? 'float32' : 'float64';
     total.calls++;
-    const why = attempt(f, line);
+    const why = attempt(variants[`${name} ${line.variant}`] ?? f, line);
     if (why === null) total.agree++;
     else failures.set(why.split('\n')[0].slice(0, 150), [...(failures.get(why.split('\n')[0].slice(0, 150)) ?? []), line]);
   }
@@ -313,7 +324,7 @@ for (const [name, { calls, errors, aliases }] of ops) {
   if (values.errors) {
     for (const line of errors) {
       total.errors++;
-      const why = refuses(f, line);
+      const why = refuses(variants[`${name} ${line.variant}`] ?? f, line);
       if (why === null) total.refused++;
       else console.log(`    ${name} error: ${why.split('\n')[0].slice(0, 200)}`);
     }

@@ -80,9 +80,14 @@ function withShortForms(text) {
     const short = isComposite(node) ? shortComposite(node, text) : [];
     composites += short.length > 0 ? 1 : 0;
     edits.push(...short);
+    if (isBareComposed(node)) composites += edits.push([node.callee.start, node.callee.end, 'composite']);
   });
   let out = edited(text, edits);
-  if (composites > 0) out = out.replace(/^import \{ ([^}]*\bdefineComposite\b[^}]*) \}/m, 'import { $1, composite }');
+  const definers = /^import \{ ([^}]*\bdefine\w+\b[^}]*) \} from '\.\/define\.js';/m;
+  if (composites > 0) {
+    const has = definers.test(out);
+    out = has ? out.replace(definers, "import { $1, composite } from './define.js';") : `import { composite } from './define.js';\n${out}`;
+  }
   return shapes > 0 ? out.replace(/^import \{ ([^}]*\bformatShape\b[^}]*) \}/m, 'import { $1, shapeText }') : out;
 }
 
@@ -114,6 +119,10 @@ const isComposite = ({ type, callee, arguments: [row] = [] }) =>
   callee.name === 'defineComposite' &&
   row.type === 'ObjectExpression' &&
   row.properties[0].key?.name === 'name';
+
+/** `composed(name, compose)`, whose samples are cut out. */
+const isBareComposed = ({ type, callee, arguments: given }) =>
+  type === 'CallExpression' && callee.name === 'composed' && given.length === 2;
 
 /** `defineComposite({ name, compose(…) {…}, … })` as `composite(name, (…) => {…}, { … })`. */
 function shortComposite({ callee, arguments: [row] }, text) {
@@ -153,7 +162,8 @@ function withoutTests(text) {
   const cuts = [];
   visit(parse(text, { ecmaVersion: 'latest', sourceType: 'module' }), (node) => {
     const surplus = isNamedRow(node) ? node.arguments.slice(forSuites[node.callee.name]) : [];
-    if (surplus.length > 0) cuts.push([surplus[0].start, surplus.at(-1).end, '[]']);
+    if (surplus.length > 0)
+      cuts.push(needless(node) ? [node.arguments[1].end, surplus.at(-1).end, ''] : [surplus[0].start, surplus.at(-1).end, '[]']);
     if (node.type !== 'ObjectExpression') return;
     const names = node.properties.some(isSamples) ? testOnly : node.properties.some(isExpression) ? testOnlyRule : new Set();
     for (const p of node.properties) {
@@ -186,10 +196,12 @@ const holdsOnly = ({ type, right }, names) =>
 /** `differentiable: false`, of composites: a list of outputs is for autograd. */
 const saysWhether = ({ key, value }) => key.name === 'differentiable' && typeof value.value === 'boolean';
 
-const isNamedRow = ({ type, callee, arguments: [first] = [] }) =>
+const isNamedRow = ({ type, callee, arguments: [first, , third] = [] }) =>
   type === 'CallExpression' &&
   Object.hasOwn(forSuites, callee.name ?? '') &&
-  (/^(copied|pieces)$/.test(callee.name) ? first?.type === 'Identifier' : typeof first?.value === 'string');
+  (/^(copied|pieces)$/.test(callee.name) ? first?.type === 'Identifier' : typeof first?.value === 'string' || makesSamples(third));
+const needless = ({ callee }) => callee.name === 'composed';
+const makesSamples = (node) => node?.type === 'ArrowFunctionExpression' && node.params[0]?.name === 'random';
 const isExpression = (p) => p.type === 'Property' && /^(expr|compute)$/.test(p.key.name);
 const isSamples = (p) => p.type === 'Property' && p.key.name === 'samples' && (p.value.generator === true || p.value.type === 'Identifier');
 

@@ -1,14 +1,13 @@
 import { computeType, dtypes } from '../core/dtype.js';
 import { LibError } from '../core/errors.js';
 import { type Spec, specOf } from '../core/spec.js';
-import { evaluator } from '../expr/evaluate.js';
-import { input } from '../expr/expr.js';
+import { type Expr, input } from '../expr/expr.js';
 import type { Storage } from '../program/backend.js';
 import type { ReduceKernel } from '../program/kernel.js';
 import type { ProgramOperand, Step } from '../program/program.js';
 import type { Device } from '../tensor/device.js';
 import { Tensor } from '../tensor/tensor.js';
-import { type Cell, type Ran, Single } from './singly.js';
+import { type Cell, type Ran, type Scalars, Single } from './singly.js';
 
 type Sum = Ran & { readonly step: Step & { readonly kernel: ReduceKernel } };
 
@@ -100,16 +99,23 @@ function slackOf(device: Device, { step, inputs, outputs, scalars }: Sum, own: F
   const folded = run(plain);
   const sizes = plain.by === 'sum' ? run({ ...plain, expr: expr.abs() }) : folded.map(Math.abs);
   const relative = 2 * u * (plain.by === 'sum' ? Math.log2(Math.max(terms, 1)) + IN_A_ROW : terms);
-  const finished = finish === undefined ? null : evaluator([finish], compute);
-  const out: number[] = [0];
-  const at = (x: number): number => {
-    finished?.([x], scalars.slice(step.scalarBase), out);
-    return finished === null ? x : (out[0] as number);
+  const finished = (share: number): Float64Array => {
+    const x = folded.map((v, i) => v + share * relative * (sizes[i] as number));
+    return finish === undefined ? x : mapped(device, finish, x, { values: scalars, base: step.scalarBase });
   };
-  return folded.map((x, i) => {
-    const reach = relative * (sizes[i] as number);
-    const moves = [at(x + reach), at(x - reach)].map((y) => Math.abs(y - at(x)));
+  const [middle, above, below] = [finished(0), finished(1), finished(-1)];
+  return middle.map((y, i) => {
+    const moves = [above, below].map((side) => Math.abs((side[i] as number) - y));
     return Math.max(0, ...moves.filter((d) => !Number.isNaN(d))) + stored * Math.abs(own[i] as number);
+  });
+}
+
+/** An expression of one input on each of some numbers. */
+function mapped(device: Device, expr: Expr, values: Float64Array, scalars: Scalars): Float64Array {
+  return staged(device, specOf('float64', [values.length]), (cell) => {
+    device.upload(cell.storage, 0, new Uint8Array(values.buffer));
+    new Single(device, { family: 'map', exprs: [expr], compute: 'float64' }, [[cell], [cell]], scalars).on([cell], [cell]);
+    return valuesAt(device, cell);
   });
 }
 

@@ -1,11 +1,6 @@
-/** The elementary functions of float64 that JavaScript's Math lacks. All but lgamma and digamma are good to a few ulp. */
+import { horner, lgammaFar } from './stirling.js';
 
-/** c0 + c1 x + c2 x^2 + ..., from the highest power down. */
-function horner(x: number, c: readonly number[]): number {
-  let y = c[c.length - 1] as number;
-  for (let i = c.length - 2; i >= 0; i--) y = y * x + (c[i] as number);
-  return y;
-}
+/** The elementary functions of float64 that JavaScript's Math lacks. All but lgamma and digamma are good to a few ulp. */
 
 // Minimax fits of our own (Remez, 50 digits), the same as the engine's (engine/math_f64.h).
 
@@ -31,9 +26,6 @@ const LGAMMA = [
   -9.438190497050409e-6, 4.38473186455707e-6, -2.045981289167719e-6, 9.199899937774983e-7, -4.2809202915358514e-7, 2.7879992177970305e-7,
   -1.3614054570712147e-7,
 ];
-
-/** Stirling's series: B(2k) / (2k (2k - 1)). */
-const STIRLING = [1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360, 1 / 156, -3617 / 122400, 43867 / 244188];
 
 /** The asymptotic series of digamma: B(2k) / 2k. */
 const DIGAMMA = [1 / 12, -1 / 120, 1 / 252, -1 / 240, 1 / 132, -691 / 32760, 1 / 12, -3617 / 8160, 43867 / 14364, -174611 / 6600];
@@ -109,7 +101,7 @@ export function lgamma(x: number): number {
     if (x > -(2 ** -60)) return -Math.log(-x);
     return 1.1447298858494002 - Math.log(-x * Math.abs(sinPi(fromInteger(x)))) - lgamma(-x);
   }
-  if (x >= 8) return (x - 0.5) * (Math.log(x) - 1) + (0.4189385332046727 + horner(1 / (x * x), STIRLING) / x);
+  if (x >= 8) return lgammaFar(x);
   if (x < 0.5) return x * horner(x, LGAMMA) - Math.log(x * (x + 1));
   if (x < 1.5) return (x - 1) * horner(x - 1, LGAMMA) - (x < 0.75 ? Math.log(x) : Math.log1p(x - 1));
   let y = x;

@@ -1,6 +1,7 @@
 import type { ComputeType } from '../core/dtype.js';
 import { type Expr, topological } from './expr.js';
 import { instructions } from './instructions.js';
+import { meaningOf } from './specials.js';
 
 /** Runs an expression list on one element: `inputs` and `scalars` in, results (one per root) out. */
 export type Evaluate = (inputs: ArrayLike<number>, scalars: ArrayLike<number>, out: number[]) => void;
@@ -33,13 +34,14 @@ function stepOf({ node }: Expr, values: readonly number[], at: (e: Expr | undefi
     const value = narrow(node.value);
     return () => value;
   }
-  const row = instructions[node.op];
+  const js = meaningOf(node.op);
+  const { arity } = instructions[node.op];
   const [a, b, c] = [at(node.args[0]), at(node.args[1]), at(node.args[2])];
   const read = (i: number): number => values[i] as number;
   const integer = compute === 'int32';
   if (integer && node.op === 'mul') return () => Math.imul(read(a), read(b));
   const wrap = integer ? (v: number): number => v | 0 : (v: number): number => v;
-  if (row.arity === 1) return () => wrap(row.js(read(a)));
-  if (row.arity === 2) return () => wrap(row.js(read(a), read(b)));
-  return () => wrap(row.js(read(a), read(b), read(c)));
+  if (arity === 1) return () => wrap(js(read(a)));
+  if (arity === 2) return () => wrap(js(read(a), read(b)));
+  return () => wrap(js(read(a), read(b), read(c)));
 }

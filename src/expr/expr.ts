@@ -85,25 +85,9 @@ function simplify(op: InstructionName, args: readonly Expr[]): Expr | undefined 
     const z = a.node.args[2]; // ReLU(z) <= 0 is z <= 0
     if (z?.lessEqual(0).select(0, z) === a) return z.lessEqual(0);
   }
-  if (args.every((e) => constOf(e) !== undefined))
-    return constant(
-      evaluateOne(
-        instructions[op],
-        args.map((e) => constOf(e) ?? 0),
-      ),
-    );
-  return undefined;
-}
-
-function evaluateOne(row: Operation, [a = 0, b = 0, c = 0]: readonly number[]): number {
-  switch (row.arity) {
-    case 1:
-      return row.js(a);
-    case 2:
-      return row.js(a, b);
-    case 3:
-      return row.js(a, b, c);
-  }
+  const values = args.map(constOf);
+  const { js } = instructions[op] as { readonly js: ((...args: readonly (number | undefined)[]) => number) | null };
+  return js === null || values.includes(undefined) ? undefined : constant(js(...values));
 }
 
 /** Rebuilds an expression with other leaves: the whole of operator fusion for pointwise ops. */

@@ -1,5 +1,4 @@
 import { roundEven } from '../core/dtype.js';
-import { digamma, erf, erfc, erfinv, lgamma, polygamma } from '../core/special.js';
 import type { Expr } from './expr.js';
 
 /**
@@ -9,17 +8,18 @@ import type { Expr } from './expr.js';
  */
 export interface Unary {
   readonly arity: 1;
-  js(a: number): number;
+  /** null: expr/specials.ts has it, for backends that run expressions in JavaScript. Such instructions are not folded. */
+  readonly js: ((a: number) => number) | null;
   readonly d?: (a: Expr, y: Expr) => readonly [Expr];
 }
 export interface Binary {
   readonly arity: 2;
-  js(a: number, b: number): number;
+  readonly js: ((a: number, b: number) => number) | null;
   readonly d?: (a: Expr, b: Expr, y: Expr) => readonly [Expr | null, Expr | null];
 }
 export interface Ternary {
   readonly arity: 3;
-  js(a: number, b: number, c: number): number;
+  readonly js: (a: number, b: number, c: number) => number;
   readonly d?: (a: Expr, b: Expr, c: Expr, y: Expr) => readonly [Expr | null, Expr | null, Expr | null];
 }
 
@@ -138,7 +138,7 @@ export const instructions: Table = {
     (a, b) => Math.floor(a / b),
     (a) => [a.constant(0), a.constant(0)],
   ),
-  polygamma: binary(polygamma, (n, x) => [null, n.add(1).polygamma(x)]),
+  polygamma: binary(null, (n, x) => [null, n.add(1).polygamma(x)]),
   less: binary(
     (a, b) => Number(a < b),
     (a) => [a.constant(0), a.constant(0)],
@@ -206,16 +206,16 @@ export const instructions: Table = {
   acosh: unary(Math.acosh, (a) => [a.mul(a).sub(1).rsqrt()]),
   atanh: unary(Math.atanh, (a) => [a.constant(1).sub(a.mul(a)).reciprocal()]),
   sigmoid: unary(sigmoid, (_, y) => [y.mul(y.constant(1).sub(y))]),
-  erf: unary(erf, (a) => [a.mul(a).neg().exp().mul(TWO_OVER_SQRT_PI)]),
-  erfc: unary(erfc, (a) => [a.mul(a).neg().exp().mul(-TWO_OVER_SQRT_PI)]),
-  erfinv: unary(erfinv, (_, y) => [
+  erf: unary(null, (a) => [a.mul(a).neg().exp().mul(TWO_OVER_SQRT_PI)]),
+  erfc: unary(null, (a) => [a.mul(a).neg().exp().mul(-TWO_OVER_SQRT_PI)]),
+  erfinv: unary(null, (_, y) => [
     y
       .mul(y)
       .exp()
       .mul(1 / TWO_OVER_SQRT_PI),
   ]),
-  lgamma: unary(lgamma, (a) => [a.digamma()]),
-  digamma: unary(digamma, (a) => [a.constant(1).polygamma(a)]),
+  lgamma: unary(null, (a) => [a.digamma()]),
+  digamma: unary(null, (a) => [a.constant(1).polygamma(a)]),
   isnan: unary((a) => Number(Number.isNaN(a)), zero),
   not: unary((a) => Number(a === 0), zero),
   bitNot: unary((a) => ~a),

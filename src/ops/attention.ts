@@ -1,13 +1,11 @@
-import { isFloat } from '../core/dtype.js';
 import { LibError } from '../core/errors.js';
 import { broadcastShapes, formatShape, type Shape } from '../core/shape.js';
-import { specOf } from '../core/spec.js';
-import { input, scalar } from '../expr/expr.js';
 import { tensor } from '../tensor/creation.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { fusedAttention, hasAttention } from './attentionRows.js';
+import { attentionScores } from './attentionScores.js';
 import { defineComposite, type Op } from './define.js';
-import { constantTable, functional, fuse } from './fused.js';
+import { functional } from './fused.js';
 import { matmul } from './matmul.js';
 import { safeSoftmax } from './safeSoftmax.js';
 import { softmax } from './softmax.js';
@@ -86,25 +84,7 @@ const op = 'scaledDotProductAttention';
 
 /** The definition. */
 function composed(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | null, causal: boolean, factor: number, dropoutP = 0): Tensor {
-  const scores = masked(matmul(q, k.transpose(-2, -1)), causal ? causalMask(q, k) : mask, factor);
+  const scores = attentionScores(q, k, mask, causal, factor);
   const weights = mask === null ? softmax(scores) : safeSoftmax(scores, -1);
   return matmul(dropoutP > 0 ? weights.dropout({ p: dropoutP }) : weights, v);
-}
-
-/** Scores times scale, plus the mask or -∞ where it forbids, in one pass. */
-function masked(scores: Tensor, mask: Tensor | null, factor: number): Tensor {
-  const scaled = input(0).mul(scalar(0));
-  if (mask === null) return fuse(op, [scores], scaled, [factor]);
-  if (mask.dtype !== 'bool' && !isFloat(mask.dtype)) {
-    throw new LibError('dtype', `${op}: attnMask must be bool or of floating type, got ${mask.dtype}.`);
-  }
-  const expr = mask.dtype === 'bool' ? input(1).select(scaled, Number.NEGATIVE_INFINITY) : scaled.add(input(1));
-  return fuse(op, [scores, mask], expr, [factor]);
-}
-
-function causalMask(q: Tensor, k: Tensor): Tensor {
-  const [n, m] = [q.sizeAt(-2), k.sizeAt(-2)];
-  return constantTable(q.device, 'causal', specOf('bool', [n, m]), () =>
-    Uint8Array.from({ length: n * m }, (_, i) => Number(i % m <= Math.floor(i / m))),
-  );
 }

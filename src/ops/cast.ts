@@ -91,6 +91,14 @@ export const float = (x: Tensor): Tensor => to(x, 'float32');
 export const double = (x: Tensor): Tensor => to(x, 'float64');
 /** As float16: 5 bits of exponent, 10 of fraction. */
 export const half = (x: Tensor): Tensor => to(x, 'float16');
+
+const asPairs = (x: Tensor, dtype: DType): Tensor => to(x, dtype).unsqueeze(-1).pad([0, 1]);
+/** Real numbers as complex ones of float16: pairs (…, 2). */
+export const chalf = (x: Tensor): Tensor => asPairs(x, 'float16');
+/** Real numbers as complex ones of float32: pairs (…, 2). */
+export const cfloat = (x: Tensor): Tensor => asPairs(x, 'float32');
+/** Real numbers as complex ones of float64: pairs (…, 2). */
+export const cdouble = (x: Tensor): Tensor => asPairs(x, 'float64');
 /** As bfloat16: float32's exponents, 7 bits of fraction. */
 export const bfloat16 = (x: Tensor): Tensor => to(x, 'bfloat16');
 /** As int32, truncated towards zero. */

@@ -2,7 +2,7 @@ import { isFloat } from '../core/dtype.js';
 import { LibError } from '../core/errors.js';
 import { broadcastShapes, needWhole, sizeOf } from '../core/shape.js';
 import { specOf } from '../core/spec.js';
-import { lgamma } from '../core/special.js';
+import { logFactorial } from '../core/stirling.js';
 import { checkReadable } from '../tensor/capturing.js';
 import { tensor } from '../tensor/creation.js';
 import { defaultGenerator, drawn } from '../tensor/generator.js';
@@ -73,7 +73,7 @@ export function poisson(rates: Tensor, options: RandomOptions = {}): Tensor {
     if (!(rate >= 0 && rate < Number.POSITIVE_INFINITY))
       throw new LibError('value', `poisson: rates must be finite and at least 0, got ${rate}.`);
     const mode = Math.floor(rate);
-    const logAtMode = mode * Math.log(rate || 1) - rate - lgamma(mode + 1);
+    const logAtMode = mode * Math.log(rate || 1) - rate - logFactorial(mode);
     return { mode, logAtMode, ratio: (k) => rate / k, most: Number.POSITIVE_INFINITY };
   });
 }
@@ -88,7 +88,7 @@ export function binomial(count: Tensor, prob: Tensor, options: RandomOptions = {
     if (!(p >= 0 && p <= 1)) throw new LibError('value', `binomial: probabilities must be in [0, 1], got ${p}.`);
     if (p === 0 || p === 1) return n * p;
     const mode = Math.min(n, Math.floor((n + 1) * p));
-    const ways = lgamma(n + 1) - lgamma(mode + 1) - lgamma(n - mode + 1);
+    const ways = logFactorial(n) - logFactorial(mode) - logFactorial(n - mode);
     const logAtMode = ways + mode * Math.log(p) + (n - mode) * Math.log1p(-p);
     return { mode, logAtMode, ratio: (k) => ((n - k + 1) / k) * (p / (1 - p)), most: n };
   });

@@ -8,6 +8,7 @@ export * from './countDraws.js';
 export * from './einsum.js';
 export * from './join.js';
 export * from './joinForms.js';
+export * from './linalgLobpcg.js';
 export { chainMatmul, type VanderOptions, vandermonde as vander } from './linalgProducts.js';
 export * from './lossTasks.js';
 export * from './maskedIndex.js';
@@ -16,6 +17,7 @@ export { bernoulli, dropout, multinomial, normal, randintLike, randLike, randnLi
 export * from './safeSoftmax.js';
 export * from './segments.js';
 export * from './structural.js';
+export * from './torchInternals.js';
 export * from './typeFacts.js';
 export * from './windowForms.js';
 /** PyTorch's order of arguments: the tensor comes last. */

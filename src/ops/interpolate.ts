@@ -132,6 +132,13 @@ function targetOf(x: Tensor, rank: number, options: InterpolateOptions): readonl
   });
 }
 
+const resized = (x: Tensor, resizes: readonly Resize[], mode: InterpolateMode, antialias: boolean): Tensor =>
+  resizes.reduce((y, r, i) => {
+    if (r.from === r.to && (r.scale === null || r.scale === 1)) return y;
+    const key = `${mode}${antialias}${r.from}/${r.to}/${r.scale}/${r.align}`;
+    return tapped(y, i + 2, key, tapsFor(mode, r, antialias));
+  }, x);
+
 /**
  * (batch, channels, …) resized in its last one to three dims, to `size` or by `scaleFactor`.
  * @example tensor([[[1, 2]]]).interpolate({ scaleFactor: 2 }) // [[[1, 1, 2, 2]]]
@@ -150,11 +157,7 @@ export const interpolate: Op<[x: Tensor, options: InterpolateOptions]> = defineC
         x,
         resizes.map(({ to }) => to),
       );
-    return resizes.reduce((y, r, i) => {
-      if (r.from === r.to && (r.scale === null || r.scale === 1)) return y;
-      const key = `${mode}${antialias}${r.from}/${r.to}/${r.scale}/${r.align}`;
-      return tapped(y, i + 2, key, tapsFor(mode, r, antialias));
-    }, x);
+    return resized(x, resizes, mode, antialias);
   },
   *samples(random): Iterable<[x: Tensor, options: InterpolateOptions]> {
     yield [random([1, 2, 5]), { scaleFactor: 2 }];
@@ -202,4 +205,36 @@ export const upsampleBilinear: Op<[x: Tensor, options: UpsampleOptions]> = defin
     yield [random([1, 2, 3, 3]), { scaleFactor: 2 }];
   },
   torch: functional('upsample_bilinear'),
+});
+
+export interface UpsampleScales {
+  /** What the height counts as multiplied by, whatever the sizes say. Default: by the sizes. */
+  readonly scalesH?: number | null;
+  /** The same of the width. */
+  readonly scalesW?: number | null;
+}
+type UpsampleArgs = [x: Tensor, outputSize: Shape, alignCorners: boolean, options?: UpsampleScales];
+/** {@link interpolate} bilinearly with antialias, to sizes and by scales at once (torch._upsample_bilinear2d_aa). */
+export const upsampleBilinear2dAa: Op<UpsampleArgs> = defineComposite({
+  name: 'upsampleBilinear2dAa',
+  compose(x: Tensor, outputSize: Shape, alignCorners: boolean, { scalesH, scalesW }: UpsampleScales = {}) {
+    const target = targetOf(x, x.ndim - 2, { size: outputSize, mode: 'bilinear', antialias: true, alignCorners });
+    const scales = [scalesH ?? 0, scalesW ?? 0].map((scale) => (scale > 0 ? 1 / scale : null));
+    return resized(
+      x,
+      target.map((r, i) => ({ ...r, scale: scales[i] ?? null })),
+      'bilinear',
+      true,
+    );
+  },
+  *samples(random): Iterable<UpsampleArgs> {
+    yield [random([1, 1, 9, 8]), [3, 4], false];
+    yield [random([1, 2, 9, 8]), [3, 11], false, { scalesH: 1.7, scalesW: 0.9 }];
+    yield [random([1, 1, 9, 8]), [3, 4], true, { scalesH: 0.5 }];
+  },
+  *errors(random): Iterable<readonly [UpsampleArgs, string]> {
+    yield [[random([1, 1, 9]), [3, 4], false], 'must fit the input'];
+    yield [[random([1, 1, 9, 8]), [3], false], 'one number or 2'];
+  },
+  torch: { call: 'torch._C._nn._upsample_bilinear2d_aa(*a, o.get("scales_h"), o.get("scales_w"))' },
 });

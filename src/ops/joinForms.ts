@@ -1,6 +1,6 @@
 import { isFloat } from '../core/dtype.js';
 import { LibError } from '../core/errors.js';
-import { broadcastShapes, contiguousStrides, needDims, needWhole, resolveDim, type Shape, sameShape } from '../core/shape.js';
+import { broadcastShapes, contiguousStrides, formatShape, needDims, needWhole, resolveDim, type Shape, sameShape } from '../core/shape.js';
 import { type Spec, specOf } from '../core/spec.js';
 import { meshgrid } from '../tensor/creation.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -144,6 +144,7 @@ export const chunkCat: Op<[tensors: readonly Tensor[], dim: number, numChunks: n
     needWhole('chunkCat', 'numChunks', numChunks, 1);
     const flat = tensors.map((x) => {
       const d = resolveDim('chunkCat', dim, x.ndim);
+      if (x.size === 0) throw new LibError('shape', `chunkCat: tensors must not be empty, got shape ${formatShape(x.shape)}.`);
       const after = new Array<number>(2 * (x.ndim - d) - 1).fill(0);
       const missing = Math.ceil(x.sizeAt(d) / numChunks) * numChunks - x.sizeAt(d);
       return x.pad([...after, missing]).reshape([...x.shape.slice(0, d), numChunks, -1]);
@@ -161,6 +162,7 @@ export const chunkCat: Op<[tensors: readonly Tensor[], dim: number, numChunks: n
       [[[], 0, 2], 'at least one tensor'],
       [[[random([2])], 0, 0], 'numChunks must be a whole number of at least 1'],
       [[[random([2])], 1, 2], 'out of range'],
+      [[[random([2]), random([0])], 0, 2], 'must not be empty, got shape (0,)'],
     ],
   },
 );

@@ -115,6 +115,10 @@ function windowed(op: string, rank: number, x: Tensor, kernelSize: PerDim, optio
   });
 }
 
+/** The shape that pooling gives, with its batch dim. */
+export const windowsOf = (op: string, rank: number, x: Tensor, kernelSize: PerDim, options: MaxPoolOptions): Shape =>
+  windowed(op, rank, x, kernelSize, options).shape;
+
 interface Windows {
   readonly output: readonly number[];
   readonly sizes: WindowOptions;

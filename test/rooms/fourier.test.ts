@@ -82,3 +82,14 @@ test('a convolution by its transforms', () => {
     assert.ok(Math.abs((c.toArray()[i] as number) - want) < 1e-5);
   });
 });
+
+test('real numbers as complex ones are pairs with imaginary parts of 0', () => {
+  const x = tensor([1.5, -2], { requiresGrad: true });
+  assert.deepEqual(x.cfloat().tolist(), [
+    [1.5, 0],
+    [-2, 0],
+  ]);
+  assert.deepEqual([x.chalf().dtype, x.cfloat().dtype, x.cdouble().dtype], ['float16', 'float32', 'float64']);
+  x.cdouble().select(-1, 0).sum().backward();
+  assert.deepEqual(x.grad?.tolist(), [1, 1]);
+});

@@ -24,7 +24,7 @@ export const ops: readonly AnyOp[] = opsIn(library, methods, ...(await modulesIn
 /** Ops whose result's shape, or the work itself, depends on values: a program cannot hold them. */
 export const readsValues: readonly string[] = [
   'argwhere bincount index indexPut maskedSelect nonzero oneHot repeatInterleave unique',
-  'histogram histogramdd linalg.ldlFactor linalg.ldlFactorEx linalg.ldlSolve uniqueConsecutive',
+  'histogram histogramdd linalg.ldlFactor linalg.ldlFactorEx linalg.ldlSolve lobpcg uniqueConsecutive',
   ...['chebyshev', 'shiftedChebyshev'].flatMap((kind) => ['T', 'U', 'V', 'W'].map((letter) => `${kind}Polynomial${letter}`)),
   'hermitePolynomialH hermitePolynomialHe laguerrePolynomialL legendrePolynomialP',
 ]
