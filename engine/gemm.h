@@ -84,7 +84,7 @@ constexpr int DIRECT = 30;
 constexpr int TOGETHER = 1 << 20;
 #endif
 constexpr int MC = 240, NC = 4096;                 // packed A block in L2 with room to spare, packed B in L3
-constexpr int FEW = 288, NEAR_NC = 512;            // beside so few rows, a turned B and C in L2 save more than packing A again costs
+constexpr int FEW = 288, NEAR_NC = 512;            // beside so few rows, which L2 holds, a turned B and C in L2 save more than packing A again costs
 constexpr int TASKS = 8, ROW_TASKS = 4;            // for every thread: enough to even out, few enough to pack little twice
 constexpr int ROW_PANELS = 10;                     // of a task at least, where there are that many: each reads all of B
 #ifdef __wasm__
@@ -290,7 +290,7 @@ template <class T> struct Plan {
     narrow = NEAR > 0 && b.col != 1 && slices > 1 && job.m <= FEW;
     wideC = narrow ? NEAR_NC : NC;
     // Blocks of columns are tasks, each with all slices, where threads would meet often.
-    whole = narrow && !alone && slices > 3 && job.n >= 2 * wideC * pool_threads();
+    whole = narrow && !alone && slices > 3 && job.n >= wideC * pool_threads();
     serial = alone || whole;
     threads = serial ? 1 : pool_threads();
     share_rows(job);
@@ -318,8 +318,8 @@ template <class T> struct Plan {
     const int m = job.m, n = job.n, most = min(n, wideC);
     const int height = packA && packB && slices == 1 ? PACKED_ROWS : MR;
     panels = RowPanels(m, height);
-    // Threads that share out narrow blocks of columns do not pack parts of A in turn.
-    blocks = narrow && threads > 1 ? 1 : (panels.count + MC / MR - 1) / (MC / MR);
+    // Few rows are packed once a slice: in parts, tasks that differ in their columns would pack them in turn.
+    blocks = m <= FEW ? 1 : (panels.count + MC / MR - 1) / (MC / MR);
     byRows = m >= n || (blocks > 1 && 4 * int64_t(m) >= n);  // which operand every worker packs for itself, the other is shared out
     if (byRows && panels.count > threads) panels = RowPanels(m, height, threads);
     // As many tasks for every thread: with nine for two, one would wait for a tenth of the time.
