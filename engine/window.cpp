@@ -83,11 +83,12 @@ bool adjoint_of_steps(const Window& w, const float* gradients, float* plane) {
 // Flat planes and any other windows without holes: what a row of windows gives to each column is added to all rows that it covers.
 bool adjoint_of_rows(const Window& w, const float* gradients, float* plane) {
   const int32_t wide = w.input[2], out = w.output[2];
-  if (w.input[0] != 1 || w.output[0] != 1 || w.step(1) != 1 || w.step(2) != 1 || wide > WIDEST) return false;
+  if (w.input[0] != 1 || w.output[0] != 1 || w.step(1) != 1 || w.step(2) != 1 || out < 2 || wide > WIDEST) return false;
   fill(plane, 0.0f, w.inputs);
   for (int32_t o = 0; o < w.output[1]; ++o, gradients += out) {
     const Span& y = w.spans[1][o];
-    float columns[WIDEST] = {};
+    float columns[WIDEST];
+    for (int32_t c = 0; c < wide; c += LANES) store(columns + c, vf{});
     for (int32_t i = 0; i < out; ++i) {
       const Span& x = w.spans[2][i];
       const float share = float(gradients[i] / divisor_of(w, w.spans[0][0], y, x));
