@@ -256,7 +256,7 @@ function reduceMapGradient([g]: readonly (Tensor | null)[], context: GradContext
   return inputs.map((x, i) => {
     if (!needs[i]) return null;
     const e = reduceSlope(params.expr, i, n, divisor === 1 ? -1 : scalars.length);
-    if (isZero(e)) return null;
+    if (isZero(e) && divisor !== 0) return null; // the mean over nothing has gradients of no elements
     // Where the kernel reads something of the full shape, it broadcasts the gradient by itself.
     const full =
       sameShape(x.shape, params.shape) && compacted(e).used.some((k) => k < n && sameShape((inputs[k] as Tensor).shape, params.shape));
