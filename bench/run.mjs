@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// npm run bench -- [--json] [--only matmul,workloads,overhead,memory,layers] [--engine native,wasm] [--threads 1,2] [--seconds 1] [--clock cpu] [--peers torch,compile,jax,tfjs,jaxjs,one | --no-peers]
+// npm run bench -- [--json] [--only matmul,workloads,overhead,memory,layers] [--engine native,wasm] [--threads 1,2] [--seconds 1] [--clock cpu] [--peers torch,compile,jax,tfjs,jaxjs,one | --no-peers] [--dispose]
 import { cpus, totalmem } from 'node:os';
 import { parseArgs } from 'node:util';
 import * as cr from 'chainrule';
@@ -24,6 +24,7 @@ const { values: options } = parseArgs({
     modes: { type: 'string', default: 'eager,compiled' },
     peers: { type: 'string', default: 'torch,tfjs,jaxjs' },
     'no-peers': { type: 'boolean', default: false },
+    dispose: { type: 'boolean', default: false },
   },
 });
 process.env.BENCH_CLOCK = options.clock; // for the peers too
@@ -84,9 +85,15 @@ function probeOf(backend, threads) {
   };
 }
 
+/** Gives a result back at once, as PyTorch does when the last reference to it goes. */
+function dispose(result) {
+  if (cr.isTensor(result)) result[Symbol.dispose]();
+}
+
 async function runCase(item, mode, peers, backend, threads) {
   const stolen = countStolen();
-  const run = mode === 'eager' ? item.make() : cr.compile(item.make({ cast: mode === 'bfloat16' }));
+  const call = mode === 'eager' ? item.make() : cr.compile(item.make({ cast: mode === 'bfloat16' }));
+  const run = options.dispose ? () => dispose(call()) : call;
   const theirs = mode === 'eager' ? mode : 'compiled'; // in float32
   run();
   const per = item.perCall ?? 1;

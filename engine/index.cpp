@@ -60,29 +60,85 @@ INLINE void copy_row(const char* from, char* to, int64_t bytes) {
   for (; bytes > 0; ++from, ++to, --bytes) *to = *from;
 }
 
+#if CHAINRULE_AVX512
+constexpr int SHORT = 64;              // elements
+#else
+constexpr int SHORT = 0;               // there are none
+#endif
+
+#if CHAINRULE_AVX512 || CHAINRULE_AVX2
+// COUNT vectors of a row; false, and nothing written, where an index is outside. All are read before one is written: where both sides lie
+// alike in their pages, a read would wait for the write before it.
+template <int COUNT> INLINE bool gather_some(const GatherStep& g, const int32_t* from, vi ramp, const int32_t* index, int32_t* to) {
+  vi values[COUNT], bad = {};
+#pragma GCC unroll 4
+  for (int v = 0; v < COUNT; ++v) {
+    vi at = load(index + v * LANES);
+    if (g.wrap) at += (at < 0) & g.size;
+    bad |= (at < 0) | (at >= g.size);
+    values[v] = at * g.stride + ramp + v * LANES * ramp[1];
+  }
+  if (any(bad)) return false;
+#pragma GCC unroll 4
+  for (int v = 0; v < COUNT; ++v) {
+#if CHAINRULE_AVX512
+    values[v] = (vi)_mm512_i32gather_epi32((__m512i)values[v], from, 4);
+#else
+    values[v] = (vi)_mm256_i32gather_epi32(from, (__m256i)values[v], 4);
+#endif
+  }
+#pragma GCC unroll 4
+  for (int v = 0; v < COUNT; ++v) store(to + v * LANES, values[v]);
+  return true;
+}
+#endif
+
 // Elements of a row by whole vectors, as far as all indices are inside: how many.
 template <class S> INLINE int64_t gather_vectors(const GatherStep& g, const S* from, int64_t step, const int32_t* index, S* to, int64_t n) {
   int64_t i = 0;
 #if CHAINRULE_AVX512 || CHAINRULE_AVX2
   if constexpr (sizeof(S) == 4) {
-    if (int64_t(g.size) * g.stride + LANES * step >= INT32_MAX) return 0;
+    constexpr int SOME = 4;
+    if (int64_t(g.size) * g.stride + SOME * LANES * step >= INT32_MAX) return 0;
+    const int32_t* const base = reinterpret_cast<const int32_t*>(from);
+    int32_t* const out = reinterpret_cast<int32_t*>(to);
     vi ramp;
     for (int k = 0; k < LANES; ++k) ramp[k] = k * int32_t(step);
-    for (; i + LANES <= n; i += LANES) {
-      vi at = load(index + i);
-      if (g.wrap) at += (at < 0) & g.size;
-      if (any((at < 0) | (at >= g.size))) break;
-      const int32_t* const base = reinterpret_cast<const int32_t*>(from + i * step);
-      at = at * g.stride + ramp;
-#if CHAINRULE_AVX512
-      store(reinterpret_cast<int32_t*>(to + i), (vi)_mm512_i32gather_epi32((__m512i)at, base, 4));
-#else
-      store(reinterpret_cast<int32_t*>(to + i), (vi)_mm256_i32gather_epi32(base, (__m256i)at, 4));
-#endif
-    }
+    while (i + SOME * LANES <= n && gather_some<SOME>(g, base + i * step, ramp, index + i, out + i)) i += SOME * LANES;
+    while (i + 2 * LANES <= n && gather_some<2>(g, base + i * step, ramp, index + i, out + i)) i += 2 * LANES;
+    while (i + LANES <= n && gather_some<1>(g, base + i * step, ramp, index + i, out + i)) i += LANES;
   }
 #endif
   return i;
+}
+
+// The same from a short row, which is looked up in registers.
+template <class S> INLINE int64_t gather_short(const GatherStep& g, const S* from, const int32_t* index, S* to, int64_t n) {
+  int64_t i = 0;
+#if CHAINRULE_AVX512
+  if constexpr (sizeof(S) == 4) {
+    const int32_t size = g.size, wrapped = g.wrap ? size : 0;
+    __m512i row[4];
+#pragma GCC unroll 4
+    for (int v = 0; v < 4; ++v) {
+      const int left = size - v * LANES;
+      row[v] = (__m512i)load_first(reinterpret_cast<const int32_t*>(from) + (left > 0 ? v * LANES : 0), left < 0 ? 0 : left < LANES ? left : LANES);
+    }
+    for (; i < n; i += LANES) {
+      const int some = n - i < LANES ? int(n - i) : LANES;
+      vi at = load_first(index + i, some);
+      at += (at < 0) & wrapped;
+      if (any((at < 0) | (at >= size))) break;
+      __m512i values = _mm512_permutex2var_epi32(row[0], (__m512i)at, row[1]);
+      if (size > 2 * LANES) {
+        const __m512i far = _mm512_permutex2var_epi32(row[2], (__m512i)at, row[3]);
+        values = (__m512i)select(at >= 2 * LANES, (vi)far, (vi)values);
+      }
+      store_first(reinterpret_cast<int32_t*>(to) + i, (vi)values, some);
+    }
+  }
+#endif
+  return i < n ? i : n;
 }
 
 // Rows [first, last) of the output.
@@ -92,6 +148,7 @@ template <class S> void gather_rows(const GatherStep& g, int64_t first, int64_t 
   walk.strides[0] = g.x.strides, walk.strides[1] = g.index.strides, walk.strides[2] = g.out.strides;
   walk.seek(first);
   const int64_t from_step = g.x.strides[g.rank - 1], index_step = g.index.strides[g.rank - 1], to_step = g.out.strides[g.rank - 1];
+  const bool is_short = from_step == 0 && g.stride == 1 && g.size <= SHORT && columns >= g.size / 2;
   for (int64_t row = first; row < last; ++row, walk.advance()) {
     const S* from = g.x.as<const S>() + walk.offset[0] + column * from_step;
     const int32_t* index = g.index.as<const int32_t>() + walk.offset[1] + column * index_step;
@@ -104,7 +161,9 @@ template <class S> void gather_rows(const GatherStep& g, int64_t first, int64_t 
       else for (int64_t i = 0; i < columns; ++i) to[i * to_step] = from[i * from_step];
       continue;
     }
-    int64_t i = index_step == 1 && to_step == 1 ? gather_vectors(g, from, from_step, index, to, columns) : 0;
+    int64_t i = 0;
+    if (index_step == 1 && to_step == 1)
+      i = is_short ? gather_short(g, from, index, to, columns) : gather_vectors(g, from, from_step, index, to, columns);
     for (; i < columns; ++i) {
       const int64_t at = place(index[i * index_step], g.size, g.wrap);
       if (at < 0) return bad.note(to + i * to_step - g.out.as<S>(), index[i * index_step]);

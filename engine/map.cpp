@@ -11,6 +11,17 @@ namespace chainrule::VARIANT {
 #else
 #define SHORT_LOOP _Pragma("GCC unroll 4")
 #endif
+
+// An input of a compiled loop: a marked one stays where it is. (Where nobody marks them, nothing is masked.)
+struct AotInput {
+  const float* data;
+  int64_t mask;
+  INLINE explicit AotInput(const void* in) {
+    const uintptr_t address = reinterpret_cast<uintptr_t>(in), mark = BY_ROWS ? address & 1 : 0;
+    data = reinterpret_cast<const float*>(address - mark), mask = int64_t(mark) - 1;
+  }
+  INLINE const float* at(int64_t i) const { return data + (BY_ROWS ? i & mask : i); }
+};
 #include "aot.h"
 
 AotLoop aot_loop(int32_t number) { return aot_loops[number]; }

@@ -1,5 +1,5 @@
-// Rows of float32 operands for a loop compiled ahead of time: what moves along a row is read where it lies, single numbers are
-// spread out, again only when they change.
+// Rows of float32 operands for a loop compiled ahead of time: what moves along a row is read where it lies, single numbers are a
+// vector each, which the loop reads again and again. Where short rows are walked as one, numbers are spread out, again only when they change.
 #pragma once
 #include "vm.h"
 
@@ -94,23 +94,26 @@ struct Rows {
   }
 
   INLINE void spread_out(int k, float* row) {
-    if (runs == 1) return fill(row, *at[k], wide);
     const int64_t run = quotient(columns, runs);
     for (int64_t i = 0; i < runs; ++i) fill(row + i * run, at[k][i * strides[k][rank]], int(run));
   }
 
-  // Where the row's elements from `column` on are: as many as asked for, but no more than are spread out.
+  // Where the row's elements from `column` on are: as many as asked for.
   INLINE int piece(int64_t column, int64_t wanted) {
     for (int k = 0; k < operands; ++k) place[k] = at[k] + column;
-    const int64_t most = spreads > 0 && wanted > WIDE ? WIDE : wanted;
     for (int s = 0; s < spreads; ++s) {
       const float* const from = at[spread[s]];
+      if (runs == 1) {
+        store(numbers[s], broadcast(*from));
+        place[spread[s]] = single_number(numbers[s]);
+        continue;
+      }
       const size_t slot = reinterpret_cast<uintptr_t>(from) / sizeof(float) & size_t(slots - 1);
       float* const row = numbers[s] + slot * size_t(wide);
       if (known[s][slot] != from) spread_out(spread[s], row), known[s][slot] = from;
-      place[spread[s]] = runs > 1 ? row + column : row;
+      place[spread[s]] = row + column;
     }
-    return int(most);
+    return int(wanted);
   }
 };
 

@@ -15,9 +15,11 @@ constexpr int MIN_BLOCK = FILE_BYTES / MAX_SLOTS / 8;
 typedef void (*Instruction)(void* dst, const void* a, const void* b, const void* c, int n);
 extern const Instruction* const instruction_tables[3];  // by Compute
 
-// A loop compiled ahead of time (map.cpp) that does what a program does: dense float32, number as in a tape.
+// A loop compiled ahead of time (map.cpp) that does what a program does: dense float32, number as in a tape. An input that is the same
+// number for all elements may come as one vector of it, marked in the lowest bit of its address.
 typedef void (*AotLoop)(int64_t n, void* const* in, const double* scalars, void* const* out);
 AotLoop aot_loop(int32_t number);
+INLINE void* single_number(float* vector) { return reinterpret_cast<char*>(vector) + 1; }
 
 struct Program {
   int registers, inputs, constants, scalars, instructions;

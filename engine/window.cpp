@@ -23,8 +23,6 @@ void plane_rows(const Window& w, const T* plane, const T* end, T* values, int32_
 }
 
 #ifndef __wasm__
-constexpr int WIDEST = 512;
-
 // Flat planes and windows of one column: of each input row the gradients of all windows over it are added up.
 bool adjoint_of_columns(const Window& w, const float* gradients, float* plane) {
   const int32_t wide = w.input[2];
@@ -81,12 +79,37 @@ bool adjoint_of_steps(const Window& w, const float* gradients, float* plane) {
   }
   return true;
 }
+
+// Flat planes and any other windows without holes: what a row of windows gives to each column is added to all rows that it covers.
+bool adjoint_of_rows(const Window& w, const float* gradients, float* plane) {
+  const int32_t wide = w.input[2], out = w.output[2];
+  if (w.input[0] != 1 || w.output[0] != 1 || w.step(1) != 1 || w.step(2) != 1 || out < 2 || wide > WIDEST) return false;
+  fill(plane, 0.0f, w.inputs);
+  for (int32_t o = 0; o < w.output[1]; ++o, gradients += out) {
+    const Span& y = w.spans[1][o];
+    float columns[WIDEST];
+    for (int32_t c = 0; c < wide; c += LANES) store(columns + c, vf{});
+    for (int32_t i = 0; i < out; ++i) {
+      const Span& x = w.spans[2][i];
+      const float share = float(gradients[i] / divisor_of(w, w.spans[0][0], y, x));
+      for (int32_t c = 0; c < x.count; ++c) columns[x.first + c] += share;
+    }
+    for (int32_t r = 0; r < y.count; ++r) {
+      float* const to = plane + int64_t(y.first + r) * wide;
+      for (int32_t c = 0; c < wide; c += LANES) {
+        const int part = wide - c < LANES ? wide - c : LANES;
+        store_first(to + c, load_first(to + c, part) + load(columns + c), part);
+      }
+    }
+  }
+  return true;
+}
 #endif
 
 template <class T> void plane_adjoint(const Window& w, const T* gradients, T* plane) {
 #ifndef __wasm__
   if constexpr (__is_same(T, float))
-    if (adjoint_of_columns(w, gradients, plane) || adjoint_of_steps(w, gradients, plane)) return;
+    if (adjoint_of_columns(w, gradients, plane) || adjoint_of_steps(w, gradients, plane) || adjoint_of_rows(w, gradients, plane)) return;
 #endif
   fill(plane, T(0), w.inputs);
   const T* next = gradients;

@@ -88,8 +88,38 @@ INLINE void one_output(const Window& w, const T* plane, const Span& z, const Spa
   else mean_at(w, plane, z, y, w.spans[2][o], value);
 }
 
+#ifndef __wasm__
+constexpr int WIDEST = 512;
+
+// Means of windows that are several columns wide or apart: first the columns of all rows are added up, then, in double, those of a window.
+inline bool mean_row(const Window& w, const Row& row) {
+  constexpr int MOST_ROWS = 64;        // that a lane adds up
+  const int32_t wide = w.input[2], rows = row.z.count * row.y.count;
+  if (w.by != MEAN || w.step(2) != 1 || w.output[2] < 2 || wide > WIDEST || rows == 0 || rows > MOST_ROWS) return false;
+  float columns[WIDEST];
+  for (int32_t c = 0; c < wide; c += LANES) {
+    vf total = {};
+    for (int32_t k = 0; k < row.z.count; ++k) {
+      const float* p = row.plane + (int64_t(row.z.first + k * w.step(0)) * w.input[1] + row.y.first) * wide + c;
+      for (int32_t j = 0; j < row.y.count; ++j, p += w.step(1) * wide) total += wide - c >= LANES ? load(p) : load_first(p, wide - c);
+    }
+    store(columns + c, total);
+  }
+  for (int32_t o = 0; o < w.output[2]; ++o) {
+    const Span& x = w.spans[2][o];
+    double total = 0;
+    for (int32_t i = 0; i < x.count; ++i) total += columns[x.first + i];
+    row.values[o] = x.count == 0 ? 0.0f : float(total / divisor_of(w, row.z, row.y, x));
+  }
+  return true;
+}
+#endif
+
 // A row of outputs, with vectors where whole windows lie inside the plane.
 inline void float_row(const Window& w, const Row& row, Lanes lanes) {
+#ifndef __wasm__
+  if (lanes == nullptr && mean_row(w, row)) return;
+#endif
   const int32_t outputs = w.output[2], stride = w.stride[2], reach = (w.kernel[2] - 1) * w.dilation[2];
   const auto scalar = [&](int32_t o) {
     one_output(w, row.plane, row.z, row.y, o, row.values + o, row.winners == nullptr ? nullptr : row.winners + o);

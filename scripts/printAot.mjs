@@ -56,11 +56,11 @@ function printLoop(exprs, number) {
   const isShort = nodes.length <= 6 && nodes.every(({ node }) => cheap.has(node.op));
   const read = (load) => each(inputs, (k) => load(k));
   const results = each(exprs.length, (k) => `r${k}`);
-  const whole = `body(${[...read((k) => `load(p${k} + i)`), ...results].join(', ')});`;
-  const part = `body(${[...read((k) => `load_first(p${k} + i, left)`), ...results].join(', ')});`;
+  const whole = `body(${[...read((k) => `load(p${k}.at(i))`), ...results].join(', ')});`;
+  const part = `body(${[...read((k) => `load_first(p${k}.at(i), left)`), ...results].join(', ')});`;
   const parameters = [...each(inputs, (k) => `V in${k}`), ...each(exprs.length, (k) => `V& out${k}`)];
   const setup = [
-    ...each(inputs, (k) => `[[maybe_unused]] const float* const p${k} = static_cast<const float*>(in[${k}]);`),
+    ...each(inputs, (k) => `[[maybe_unused]] const AotInput p${k}(in[${k}]);`),
     ...each(scalars, (k) => `[[maybe_unused]] const V s${k} = broadcast(float(scalars[${k}]));`),
     ...each(exprs.length, (k) => `float* const q${k} = static_cast<float*>(out[${k}]);`),
   ];
@@ -90,7 +90,7 @@ function shortLoop(whole, part, writeWhole, writePart) {
 
 /** One copy of a long body serves whole vectors and the last one. */
 function longLoop(inputs, results, writeWhole, writePart) {
-  const reads = Array.from({ length: inputs }, (_, k) => `const V x${k} = whole ? load(p${k} + i) : load_first(p${k} + i, left);`);
+  const reads = Array.from({ length: inputs }, (_, k) => `const V x${k} = whole ? load(p${k}.at(i)) : load_first(p${k}.at(i), left);`);
   const call = [...Array.from({ length: inputs }, (_, k) => `x${k}`), ...results].join(', ');
   return `#pragma GCC unroll 1
   for (; i < n; i += LANES) {

@@ -1,3 +1,4 @@
+import { mergeMaps } from './backends/cpu/mergeMaps.js';
 import { ReferenceBackend } from './backends/reference/backend.js';
 import { compile } from './capture/compile.js';
 import type { Expr } from './expr/expr.js';
@@ -24,6 +25,7 @@ import { installMethods } from './ops/index.js';
 import { Adam, AdamW, SGD } from './optim/index.js';
 import { updates } from './optim/update.js';
 import type { Executable } from './program/backend.js';
+import type { Kernel } from './program/kernel.js';
 import type { Program } from './program/program.js';
 import { enableGrad } from './tensor/autograd.js';
 import { ones } from './tensor/creation.js';
@@ -51,6 +53,8 @@ export function aotPrograms(): AotProgram[] {
   withDevice(new Listening((exprs) => add(exprs, false)), () => enableGrad(imageTraining));
   withDevice(new Listening((exprs) => add(exprs, true)), () => enableGrad(compiledTraining));
   withDevice(new Listening((exprs) => add(exprs, true)), () => enableGrad(compiledLayers));
+  withDevice(new Listening((exprs) => add(exprs, true)), () => enableGrad(compiledLosses));
+  withDevice(new Looping((exprs) => add(exprs, true)), () => enableGrad(() => compiledLayers(64)));
   return [...found.values()];
 }
 
@@ -81,6 +85,23 @@ class Listening extends ReferenceBackend {
       else if (kernel.family === 'reduce' && kernel.compute === 'float32' && kernel.expr !== input(0)) this.hear([kernel.expr]);
     }
     return super.compile(program);
+  }
+}
+
+/** The same of the maps that the native engine makes one of, in loops. What it is given does not run. */
+class Looping extends ReferenceBackend {
+  constructor(private readonly hear: (exprs: readonly Expr[]) => void) {
+    super();
+  }
+  override supports(kernel: Kernel): boolean {
+    return kernel.family === 'loop' || super.supports(kernel);
+  }
+  override compile(program: Program): Executable {
+    for (const { kernel } of mergeMaps(program, () => true).steps) {
+      if (kernel.family !== 'loop') continue;
+      for (const { kernel: inner } of kernel.steps) if (inner.family === 'map' && inner.exprs.length > 1) this.hear(inner.exprs);
+    }
+    return { run: () => undefined };
   }
 }
 
@@ -133,18 +154,66 @@ function rarerOps(): void {
 }
 
 /** Layers by themselves, forward and backward in one program: what their expressions become when those of neighbours are not there. */
-function compiledLayers(): void {
+function compiledLayers(rows = 1): void {
   const f = functions;
-  const norm = new BatchNorm2d(3).eval();
-  const unary: readonly UnaryCall[] = [f.hardswish, f.hardsigmoid, f.relu6, f.elu, f.selu, f.logsigmoid, f.glu];
-  const calls = [...unary.map((call) => [call, [2, 4]] as const), [(x: Tensor) => norm.forward(x), [2, 3, 2, 2]] as const];
+  const norm = new BatchNorm2d(16).eval();
+  const unary: readonly UnaryCall[] = [
+    ...[f.hardswish, f.hardsigmoid, f.relu6, f.elu, f.selu, f.logsigmoid, f.glu, f.relu, f.gelu, f.silu, f.sigmoid, f.tanh, f.exp],
+    ...[f.leakyRelu, f.softplus, f.mish, f.square, f.abs, f.sqrt],
+    (x) => f.gelu(x, { approximate: 'tanh' }),
+    (x) => x.pow(3),
+    (x) => x.mean({ dim: 0 }),
+    (x) => x.normalize(),
+    (x) => x.logsumexp({ dim: 1 }),
+    (x) => x.norm(),
+  ];
+  const image: readonly UnaryCall[] = [
+    (x) => norm.forward(x),
+    (x) => f.interpolate(x, { scaleFactor: 2 }),
+    (x) => f.interpolate(x, { scaleFactor: 2, mode: 'bilinear' }),
+    (x) => f.prelu(x, ones([16])),
+    (x) => f.gridSample(x, leaf([2 * rows, 8, 8, 2])),
+  ];
+  const calls = [
+    ...unary.map((call) => [call, [2 * rows, 4 * rows ** 2]] as const),
+    ...image.map((call) => [call, [2 * rows, 16, 8, 8]] as const),
+  ];
   for (const [call, shape] of calls) {
-    const train = compile((x: Tensor, gradient: Tensor) => {
+    const train = (x: Tensor, gradient: Tensor): Tensor => {
       const y = call(x);
       y.backward({ gradient });
       return y;
+    };
+    const [x, gradient] = [leaf(shape), ones(call(ones(shape)).shape)];
+    compile(train)(x, gradient);
+    compile(() => train(x, gradient))(); // of tensors that stay more may be fused
+  }
+}
+
+/** Losses by themselves, from two or three tensors. */
+function compiledLosses(): void {
+  const f = functions;
+  const ofTwo: readonly ((x: Tensor, y: Tensor) => Tensor)[] = [
+    ...[f.mseLoss, f.l1Loss, f.smoothL1Loss, f.huberLoss, f.klDiv, f.poissonNllLoss, f.softMarginLoss, f.hingeEmbeddingLoss],
+    ...[f.binaryCrossEntropy, f.binaryCrossEntropyWithLogits, f.multilabelSoftMarginLoss, f.crossEntropy],
+  ];
+  const calls: readonly ((x: Tensor, y: Tensor, z: Tensor) => Tensor)[] = [
+    ...ofTwo.map((loss) => (x: Tensor, y: Tensor) => loss(x, y)),
+    (x, y) => f.crossEntropy(x, y.select(1, 0).int(), { labelSmoothing: 0.1 }),
+    (x, y, z) => f.crossEntropy(x, y.select(1, 0).int(), { weight: z.select(0, 0) }),
+    (x, y) => f.nllLoss(x, y.select(1, 0).int()),
+    (x, y, z) => f.gaussianNllLoss(x, y, z),
+    (x, y, z) => f.marginRankingLoss(x, y, z.detach()),
+    (x, y, z) => f.cosineEmbeddingLoss(x, y, z.detach().select(1, 0)),
+    (x, y, z) => f.tripletMarginLoss(x, y, z),
+  ];
+  for (const call of calls) {
+    const train = compile((x: Tensor, y: Tensor, z: Tensor) => {
+      const loss = call(x, y, z);
+      loss.backward();
+      return loss;
     });
-    train(leaf(shape), ones(call(ones(shape)).shape));
+    train(leaf([2, 3]), ones([2, 3]), leaf([2, 3]));
   }
 }
 

@@ -4,7 +4,7 @@ import { type Spec, specOf } from '../core/spec.js';
 import { input } from '../expr/expr.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { defineOp, type Op } from './define.js';
-import { fuseSum } from './fused.js';
+import { fuse, fuseSum } from './fused.js';
 import { sumToShape } from './reduce.js';
 
 /** The dense gemm kernel as a row: a (…, m, k) @ b (…, k, n) [+ dense bias (n)], batch dims broadcast, any strides. */
@@ -31,9 +31,11 @@ export function gemmRow(name: string): Gemm {
     saves: (_, [a, b]) => [...(a ? [1] : []), ...(b ? [0] : [])],
     grad: ([g], { inputs: [a, b, bias], needs }) => {
       if (!g || !a || !b) return [];
+      const product = (x: Tensor, y: Tensor): Tensor =>
+        x.sizeAt(-1) === 1 ? fuse(`${name}Backward`, [x, y], input(0).mul(input(1))) : gemm(`${name}Backward`, x, y);
       return [
-        needs[0] ? sumToShape(gemm(`${name}Backward`, g, b.transpose(-2, -1)), a.shape) : null,
-        needs[1] ? sumToShape(gemm(`${name}Backward`, a.transpose(-2, -1), g), b.shape) : null,
+        needs[0] ? sumToShape(product(g, b.transpose(-2, -1)), a.shape) : null,
+        needs[1] ? sumToShape(product(a.transpose(-2, -1), g), b.shape) : null,
         ...(bias ? [needs[2] ? biasGradient(g, bias) : null] : []),
       ];
     },

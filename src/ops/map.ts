@@ -236,25 +236,31 @@ function savedByReduce(expr: Expr, needs: readonly boolean[]): readonly number[]
 
 const reduceSlopes = new WeakMap<Expr, Map<string, Expr>>();
 
-/** g · ∂expr/∂input i / divisor, with g as input n. */
+/** g · ∂expr/∂input i, divided by the scalar of that number if there is one, with g as input n. */
 function reduceSlope(expr: Expr, i: number, n: number, divisor: number): Expr {
   const cache = cached(reduceSlopes, expr, () => new Map<string, Expr>());
-  return cached(cache, `${i}/${n}/${divisor}`, () => weighed(input(n), derivative(expr, i)).div(divisor));
+  return cached(cache, `${i}/${n}/${divisor}`, () => {
+    const e = weighed(input(n), derivative(expr, i));
+    return divisor < 0 || isZero(e) ? e : e.div(scalarLeaf(divisor));
+  });
 }
 
 function reduceMapGradient([g]: readonly (Tensor | null)[], context: GradContext<ReduceMapParams>): (Tensor | null)[] {
   const { inputs, params, scalars, needs } = context;
   const n = inputs.length;
   if (!g) return inputs.map(() => null);
+  // A number that differs from shape to shape is no part of the expression: one loop, compiled ahead, serves all.
+  const { divisor = 1 } = params;
+  const numbers = divisor === 1 ? scalars : [...scalars, divisor];
   const kept = g.ndim === 0 ? g : g.reshape(params.shape.map((size, k) => (params.dims.includes(k) ? 1 : size)));
   return inputs.map((x, i) => {
     if (!needs[i]) return null;
-    const e = reduceSlope(params.expr, i, n, params.divisor ?? 1);
-    if (isZero(e)) return null;
+    const e = reduceSlope(params.expr, i, n, divisor === 1 ? -1 : scalars.length);
+    if (isZero(e) && divisor !== 0) return null; // the mean over nothing has gradients of no elements
     // Where the kernel reads something of the full shape, it broadcasts the gradient by itself.
     const full =
       sameShape(x.shape, params.shape) && compacted(e).used.some((k) => k < n && sameShape((inputs[k] as Tensor).shape, params.shape));
-    return mapOnto(x.spec, `${params.name}Backward`, e, [...inputs, full ? kept : kept.expand(params.shape)], scalars);
+    return mapOnto(x.spec, `${params.name}Backward`, e, [...inputs, full ? kept : kept.expand(params.shape)], numbers);
   });
 }
 

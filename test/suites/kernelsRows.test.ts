@@ -1,6 +1,8 @@
 // The engine against the reference backend where rows are long enough for vectors: windows of every width in planes that lie apart,
 // and loops compiled ahead of time over rows of strided and repeated operands.
+import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { KernelError } from '../../dist/core/errors.js';
 import { contiguousStrides, sizeOf } from '../../dist/core/shape.js';
 import { specOf } from '../../dist/core/spec.js';
 import { input } from '../../dist/expr/expr.js';
@@ -92,6 +94,46 @@ describe('rows', { skip }, () => {
         const kernel: Kernel = { family: 'window', by: 'meanAdjoint', divisor, geometry };
         check(kernel, [r.dense('float32', [3, out, 700])], [r.dense('float32', [3, 9, 700])], { terms: 20 });
       }
+    }
+  });
+
+  test('means over wide and uneven windows, and their gradients', () => {
+    const r = new Random(18);
+    const wide = windows.map((window) => geometryOf(6, window));
+    const uneven = [
+      [5, 7, 3, 4],
+      [32, 33, 7, 7],
+      [9, 70, 9, 31],
+      [6, 40, 5, 1],
+      [70, 20, 1, 3],
+    ].map(([height = 1, width = 1, down = 1, across = 1]): WindowGeometry => {
+      const none = { kernel: [1, 1, 1], stride: [1, 1, 1], padding: [0, 0, 0], dilation: [1, 1, 1] } as const;
+      return { planes: 6, input: [1, height, width], output: [1, down, across], ...none, adaptive: true };
+    });
+    for (const geometry of [...wide, ...uneven]) {
+      const [x, y] = [geometry.input, geometry.output].map((size) => [6, ...size.slice(1)]) as [number[], number[]];
+      for (const divisor of geometry.adaptive ? (['real'] as const) : (['padded', 'real'] as const)) {
+        const terms = sizeOf(geometry.input);
+        check({ family: 'window', by: 'mean', divisor, geometry }, [r.dense('float32', x)], [r.dense('float32', y)], { terms });
+        check({ family: 'window', by: 'meanAdjoint', divisor, geometry }, [r.dense('float32', y)], [r.dense('float32', x)], { terms });
+      }
+    }
+  });
+
+  test('rows chosen from rows of every length, by indices that they share', () => {
+    const r = new Random(19);
+    for (const size of [1, 5, 16, 31, 32, 33, 63, 64, 65, 200]) {
+      for (const n of [16, 33, 64, 130, 200]) {
+        for (const wrap of [false, true]) {
+          const places = Array.from({ length: n }, () => r.below(size) - (wrap && r.below(2) > 0 ? size : 0));
+          const index: Operand = { ...r.values('int32', [1, n], places), spec: specOf('int32', [5, n], [0, 1]) };
+          check({ family: 'gather', dim: 1, wrap }, [r.dense('float32', [5, size]), index], [r.dense('float32', [5, n])]);
+        }
+      }
+      const bad = r.values('int32', [1, 40], [...new Array<number>(38).fill(0), size, 0]);
+      const index: Operand = { ...bad, spec: specOf('int32', [5, 40], [0, 1]) };
+      const gather: Kernel = { family: 'gather', dim: 1, wrap: false };
+      assert.throws(() => check(gather, [r.dense('float32', [5, size]), index], [r.dense('float32', [5, 40])]), KernelError);
     }
   });
 

@@ -96,7 +96,7 @@ export class CpuBackend implements Backend {
   }
 
   compile(program: Program): Executable {
-    const words = encodeProgram(program, this.findAot);
+    const words = encodeProgram(this.binding.tuned?.(program) ?? program, this.findAot);
     const tape = this.allocate(words.byteLength);
     this.upload(tape, 0, new Uint8Array(words.buffer, words.byteOffset, words.byteLength));
     return new CpuExecutable(this.binding, tape, program.buffers);

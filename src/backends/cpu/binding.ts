@@ -1,3 +1,4 @@
+import type { Program } from '../../program/program.js';
 import type { CpuStorage, StoragePool } from './storage.js';
 
 /** What the addon and the WASM module have in common: memory, and one function that runs what the mailbox says. */
@@ -17,6 +18,8 @@ export interface Binding {
   openMailbox(numbers: number): Float64Array;
   run(): void;
   findAot(lo: number, hi: number): number;
+  /** Another form of a program that this engine runs faster. */
+  tuned?(program: Program): Program;
   /** The bytes of a storage, as they are in memory. Valid until the next allocation. */
   bytes(storage: CpuStorage, byteOffset: number, length: number): Uint8Array;
   /** Bytes that the engine's own memory holds now, where it has one. */

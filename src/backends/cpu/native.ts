@@ -2,9 +2,12 @@ import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import { resolve } from 'node:path';
 import { LibError } from '../../core/errors.js';
+import { toBytecode } from '../../expr/bytecode.js';
+import type { Program } from '../../program/program.js';
 import { CpuBackend, type CpuOptions, checkThreads } from './backend.js';
 import type { Binding } from './binding.js';
 import { checkFormat } from './format.js';
+import { mergeMaps } from './mergeMaps.js';
 import { type Block, type CpuStorage, StoragePool } from './storage.js';
 
 /** What engine/bind_napi.cpp exports. */
@@ -82,6 +85,10 @@ class NativeBinding implements Binding {
 
   findAot(lo: number, hi: number): number {
     return this.addon.aotFind(lo, hi);
+  }
+
+  tuned(program: Program): Program {
+    return mergeMaps(program, (exprs) => this.addon.aotFind(...toBytecode(exprs, 'float32').hash) >= 0);
   }
 
   bytes(storage: CpuStorage, byteOffset: number, length: number): Uint8Array {
