@@ -3,6 +3,7 @@
 import { cpus, totalmem } from 'node:os';
 import { parseArgs } from 'node:util';
 import * as cr from 'chainrule';
+import { openCrossing } from './crossing.mjs';
 import { layers } from './layers.mjs';
 import { formatTable } from './layerTable.mjs';
 import { memoryCases } from './memory.mjs';
@@ -91,6 +92,7 @@ function dispose(result) {
 }
 
 async function runCase(item, mode, peers, backend, threads) {
+  const crossings = [];
   const stolen = countStolen();
   const call = mode === 'eager' ? item.make() : cr.compile(item.make({ cast: mode === 'bfloat16' }));
   const run = options.dispose ? () => dispose(call()) : call;
@@ -103,6 +105,7 @@ async function runCase(item, mode, peers, backend, threads) {
   const samples = [];
   const ours = async () => {
     await new Promise((done) => setImmediate(done)); // lets finalizers of the round before run
+    if (threads > 1) crossings.push(crossing.measure());
     if (!(item.flops > 0)) return clock(run, part) / per;
     const round = timeBeside(run, item.flops, probe, 2 * part); // half of it goes to the probes
     samples.push(...round);
@@ -113,12 +116,15 @@ async function runCase(item, mode, peers, backend, threads) {
   );
   const result = await interleave(ours, rivals, rounds);
   for (const [name, facts] of Object.entries(result.peers)) facts.version = peers[name].version;
-  if (samples.length === 0) return { ms: result.ms, peakGflops: probe(10) / threads, stolen: stolen(), peers: result.peers };
+  const crossingNs = threads > 1 ? { median: median(crossings), max: Math.max(...crossings) } : undefined;
+  const host = { stolen: stolen(), crossingNs };
+  if (samples.length === 0) return { ms: result.ms, peakGflops: probe(10) / threads, ...host, peers: result.peers };
   const peakGflops = median(samples.map((s) => s.peak)) / threads;
   const shareOfPeak = median(samples.map((s) => s.share));
-  return { ms: result.ms, peakGflops, gflops: item.flops / result.ms / 1e6, shareOfPeak, stolen: stolen(), peers: result.peers };
+  return { ms: result.ms, peakGflops, gflops: item.flops / result.ms / 1e6, shareOfPeak, ...host, peers: result.peers };
 }
 
+const crossing = await openCrossing();
 const modesOf = { workloads: ['eager', 'compiled', 'bfloat16'], layers: ['compiled'] };
 const results = [];
 let fmaPeakGflops = Number.NaN;
@@ -154,11 +160,17 @@ if (groups.includes('memory')) {
   }
 }
 
-function formatCase({ name, engine, threads, mode, ms, gflops, shareOfPeak, stolen, peers }) {
+/** What the host did meanwhile, where a figure suffers by it. */
+function formatHost({ stolen, crossingNs }) {
+  const kept = stolen > 0.05 ? `  (the host kept ${(100 * stolen).toFixed(0)} % of the processors)` : '';
+  const far = crossingNs?.max > 250 ? `  (cores ${crossingNs.median.toFixed(0)} to ${crossingNs.max.toFixed(0)} ns apart)` : '';
+  return kept + far;
+}
+
+function formatCase({ name, engine, threads, mode, ms, gflops, shareOfPeak, peers, ...host }) {
   const speed = gflops === undefined ? '' : `  ${gflops.toFixed(1)} GFLOP/s, ${(100 * shareOfPeak).toFixed(0)} % of peak`;
   const rivals = Object.entries(peers).map(([peer, p]) => `  ${peer} ${p.ms.toPrecision(3)} ms (x${p.ratio.toFixed(2)})`);
-  const host = stolen > 0.05 ? `  (the host kept ${(100 * stolen).toFixed(0)} % of the processors)` : '';
-  return `${name.padEnd(20)} ${engine} ${threads}t ${mode.padEnd(8)}  ${ms.toPrecision(4).padStart(9)} ms${speed}${rivals.join('')}${host}`;
+  return `${name.padEnd(20)} ${engine} ${threads}t ${mode.padEnd(8)}  ${ms.toPrecision(4).padStart(9)} ms${speed}${rivals.join('')}${formatHost(host)}`;
 }
 
 const machine = {
