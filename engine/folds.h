@@ -48,12 +48,6 @@ template <class T, class F> INLINE Vec<T> fold_lanes(const T* p, int64_t n, T id
   return f(f(a, b), f(c, d));
 }
 // All lanes folded into one: halves onto each other, in registers.
-template <int... I> struct Indices {};
-template <int count> struct UpTo;
-template <> struct UpTo<2> { typedef Indices<0, 1> type; };
-template <> struct UpTo<4> { typedef Indices<0, 1, 2, 3> type; };
-template <> struct UpTo<8> { typedef Indices<0, 1, 2, 3, 4, 5, 6, 7> type; };
-template <> struct UpTo<16> { typedef Indices<0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15> type; };
 template <int by, class V, int... I> INLINE V rotate(V v, Indices<I...>) {
   return __builtin_shufflevector(v, v, ((I + by) % int(sizeof...(I)))...);
 }

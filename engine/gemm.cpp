@@ -5,6 +5,7 @@
 #ifdef __wasm__
 #include "conv_winograd_lanes.h"
 #else
+#include "conv_depthwise.h"
 #include "conv_winograd_weight.h"
 #endif
 #include "gemm_bf16.h"
@@ -304,6 +305,7 @@ template <class T> void run_conv(const Conv& given) {
     if (LaneWinograd::suits(c))
       return c.direction == Conv::WEIGHT_GRADIENT ? LaneWinogradWeight(c).run() : LaneWinograd(c).run();
 #else
+  if (Depthwise<T>::suits(c)) return Depthwise<T>(c).run();
   if constexpr (sizeof(T) == 4) {
     if (c.direction == Conv::WEIGHT_GRADIENT && WinogradWeight::suits(c)) return WinogradWeight(c).run();
     if (c.direction != Conv::WEIGHT_GRADIENT && (Winograd::suits(c) || Winograd::suits_deep(c))) return Winograd(c).run();

@@ -86,6 +86,14 @@ template <class T> INLINE void store(T* p, Vec<T> v) {
   *reinterpret_cast<Unaligned*>(p) = v;
 }
 
+// The numbers below `count`, to name lanes by: shuffle(..., typename UpTo<count>::type{}).
+template <int... I> struct Indices {};
+template <int count> struct UpTo;
+template <> struct UpTo<2> { typedef Indices<0, 1> type; };
+template <> struct UpTo<4> { typedef Indices<0, 1, 2, 3> type; };
+template <> struct UpTo<8> { typedef Indices<0, 1, 2, 3, 4, 5, 6, 7> type; };
+template <> struct UpTo<16> { typedef Indices<0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15> type; };
+
 INLINE vf broadcast(float x) { return x - vf{}; }
 INLINE vd broadcast(double x) { return x - vd{}; }
 INLINE vi broadcast(int32_t x) { return x + vi{}; }

@@ -305,6 +305,17 @@ static void test_convs() {
   line.stride[2] = 1, test_conv(line);
   for (int d = 0; d < 20; ++d)                     // vectors of channels, both ways
     test_conv(square(uniform(1, 9), uniform(12, 70), uniform(12, 70), uniform(3, 14), uniform(1, 4), uniform(1, 3), uniform(0, 2)));
+  for (int d = 0; d < 60; ++d) {                   // a channel each: kernels of 3, 5 and 7 rows and others, all edges, lines
+    Conv c = square(uniform(1, 10), uniform(4, 40), 0, 1, 1, 1, 0);
+    c.dtype = d % 6 == 5 ? FLOAT64 : FLOAT32, c.o = c.groups = c.c;
+    for (int i = d % 10 == 9 ? 2 : 1; i < 3; ++i) {
+      c.in[i] = uniform(1, 36), c.kernel[i] = uniform(0, 1) ? 2 * uniform(1, 4) + 1 : uniform(1, 9), c.stride[i] = uniform(0, 1) ? 1 : uniform(1, 3);
+      c.pad[i] = uniform(0, c.kernel[i] / 2), c.dilation[i] = uniform(0, 2) ? 1 : 2;
+    }
+    if (uniform(0, 1)) c.in[1] = c.in[2], c.kernel[1] = c.kernel[2], c.stride[1] = c.stride[2], c.dilation[1] = c.dilation[2] = 1;
+    c.pad[1] = std::min(c.pad[1], c.kernel[1] / 2);
+    test_conv(c);
+  }
   for (int d = 0; d < 12; ++d) {                   // volumes: taps in depth, groups
     Conv c = square(uniform(1, 3), uniform(12, 36), uniform(12, 36), uniform(9, 14), 3, 1, uniform(0, 2));
     c.in[0] = uniform(1, 7), c.kernel[0] = uniform(1, 3), c.pad[0] = uniform(0, 2), c.dilation[0] = uniform(1, 2), c.in[2] = uniform(9, 20);

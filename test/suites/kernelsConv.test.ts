@@ -39,6 +39,15 @@ const direct: readonly Case[] = [
   { batch: 2, channels: [40, 24], size: [10, 7], kernel: [1, 1], padding: [0, 0] },
   { batch: 2, channels: [3, 20], size: [14, 15], kernel: [5, 4], padding: [2, 1] },
 ];
+/** A channel of its own for each result: kernels of 3, 5 and 7 rows, others, strides; few channels and many. */
+const depthwise: readonly Case[] = [
+  { batch: 2, channels: [40, 40], size: [14, 19], groups: 40 },
+  { batch: 9, channels: [3, 3], size: [17, 7], kernel: [5, 5], padding: [2, 1], groups: 3 },
+  { batch: 3, channels: [4, 4], size: [15, 21], kernel: [7, 7], padding: [3, 3], groups: 4 },
+  { batch: 2, channels: [6, 6], size: [13, 37], kernel: [3, 3], stride: 2, groups: 6 },
+  { batch: 2, channels: [5, 5], size: [12, 20], kernel: [4, 9], padding: [1, 4], stride: 3, groups: 5 },
+  { batch: 4, channels: [2, 2], size: [1, 50], kernel: [1, 4], padding: [0, 3], groups: 2 },
+];
 
 /** No pictures, or no pixels: weight gradients are sums of nothing. */
 const empty: readonly Case[] = [
@@ -77,7 +86,7 @@ function geometryOf({
 const backends = cpuBackends();
 
 describe('kernels: convolutions', { skip: backends.length === 0 && 'no native engine' }, () => {
-  for (const [what, cases] of Object.entries({ tiled, volumes, direct, empty })) {
+  for (const [what, cases] of Object.entries({ tiled, volumes, direct, depthwise, empty })) {
     test(what, () => {
       const r = new Random(what.length);
       for (const one of cases) {
