@@ -127,6 +127,55 @@ template <class E> void select_first(E* entries, int n, int k) {
   }
 }
 
+// A key that at least k of the keys do not exceed, and few more: groups of keys (a lane of every so many vectors each) have their least,
+// and the k-th of these will do. Keys are in signed order.
+constexpr int GROUPS = 256;
+NOINLINE int32_t bound_of(const int32_t* keys, int n, int k, int vectors) {
+  alignas(64) int32_t least[GROUPS];
+  for (int v = 0; v < vectors; ++v) {
+    vi low = load(keys + v * LANES);
+    for (int i = (v + vectors) * LANES; i + LANES <= n; i += vectors * LANES) {
+      const vi more = load(keys + i);
+      low = select(more < low, more, low);
+    }
+    store(least + v * LANES, low);
+  }
+  vi bound = broadcast(INT32_MAX);
+  for (int v = 0; v < vectors; ++v) {
+    const vi low = load(least + v * LANES);
+    vi rank = {};
+    for (int i = 0; i < vectors * LANES; ++i) rank -= broadcast(least[i]) <= low;
+    bound = select((rank >= k) & (low < bound), low, bound);
+  }
+  int32_t smallest = bound[0];
+  for (int lane = 1; lane < LANES; ++lane) smallest = min(smallest, int32_t(bound[lane]));
+  return smallest;
+}
+
+// Entries of the keys that `bound` is not below, in order. Returns how many.
+INLINE int32_t flipped(uint32_t key) { return int32_t(key ^ 0x80000000u); }
+NOINLINE int take_keys(const int32_t* keys, int n, int32_t bound, Entry32* entries) {
+  int taken = 0;
+  for (int i = 0; i < n; i += LANES) {
+    if (i + LANES <= n && !any(vi(load(keys + i) <= bound))) continue;
+    for (int j = i; j < min(n, i + LANES); ++j) {
+      entries[taken] = Entry32::make(uint32_t(keys[j]) ^ 0x80000000u, uint32_t(j));
+      taken += keys[j] <= bound;
+    }
+  }
+  return taken;
+}
+
+// Entries among which the k first are; 0 where it does not pay.
+template <class S> int first_entries(const S* x, int64_t stride, int n, uint32_t flip, int k, Entry32* entries) {
+  const int vectors = (k + k / 2 + LANES - 1) / LANES;
+  if (vectors * LANES > GROUPS || n < 4 * vectors * LANES) return 0;
+  int32_t* const keys = reinterpret_cast<int32_t*>(entries + n);
+  if (stride == 1) for (int i = 0; i < n; ++i) keys[i] = flipped(key_of(x[i]) ^ flip);
+  else for (int i = 0; i < n; ++i) keys[i] = flipped(key_of(x[i * stride]) ^ flip);
+  return take_keys(keys, n, bound_of(keys, n, k, vectors), entries);
+}
+
 template <class S> bool sort_line(const Sort& s, const int64_t* at, int worker) {
   typedef typename EntryOf<S>::type E;
   typedef decltype(key_of(S())) Key;
@@ -135,10 +184,14 @@ template <class S> bool sort_line(const Sort& s, const int64_t* at, int worker) 
   const S* x = reinterpret_cast<const S*>(s.x.data) + at[0];
   const int64_t stride = s.x.strides[s.rank];
   const Key flip = s.descending ? Key(~Key(0)) : Key(0);
-  for (int i = 0; i < s.length; ++i) entries[i] = E::make(key_of(x[i * stride]) ^ flip, uint32_t(i));
-  int n = s.length;
-  if (s.kept <= 128 && s.kept < n / 8) select_first(entries, n, s.kept), n = s.kept;
-  if (n <= INSERTION) insertion_sort(entries, n);
+  int n = 0;
+  if constexpr (sizeof(Key) == 4)
+    if (s.kept < s.length / 8) n = first_entries(x, stride, s.length, flip, s.kept, entries);
+  if (n == 0)
+    for (; n < s.length; ++n) entries[n] = E::make(key_of(x[n * stride]) ^ flip, uint32_t(n));
+  const bool select = s.kept <= 128 && s.kept < n / 8;   // leaves no order of positions, which sorting by digits needs
+  if (select) select_first(entries, n, s.kept), n = s.kept;
+  if (select || n <= INSERTION) insertion_sort(entries, n);
   else entries = radix_sort(entries, entries + s.length, n);
   S* values = reinterpret_cast<S*>(s.values.data) + at[1];
   int32_t* indices = reinterpret_cast<int32_t*>(s.indices.data) + at[2];

@@ -42,6 +42,31 @@ const check = (kernel: Kernel, inputs: readonly Operand[], outputs: readonly Ope
   compareRuns(backends, kernel, inputs, outputs, options);
 
 describe('rows', { skip }, () => {
+  test('the first k of long lines: few and many, ties, NaN, both directions, lines that lie apart', () => {
+    const r = new Random(23);
+    for (const [length, k] of [
+      [40, 1],
+      [100, 3],
+      [700, 10],
+      [700, 60],
+      [1424, 74],
+      [2500, 128],
+      [3000, 300],
+      [90, 89],
+    ] as const) {
+      for (const dtype of ['float32', 'float64', 'int32', 'bfloat16'] as const) {
+        for (const domain of ['plain', 'few', 'special'] as const) {
+          const x = r.dense(dtype, [3, length], domain);
+          const across = { ...x, spec: specOf(dtype, [length, 3], [1, length]) };
+          for (const descending of [false, true]) {
+            check({ family: 'sort', dim: 1, descending, k }, [x], [r.dense(dtype, [3, k]), r.dense('int32', [3, k])]);
+            check({ family: 'sort', dim: 0, descending, k }, [across], [r.dense(dtype, [k, 3]), r.dense('int32', [k, 3])]);
+          }
+        }
+      }
+    }
+  });
+
   test('largest values of windows and their places, in planes of every width', () => {
     const r = new Random(11);
     for (const window of windows) {
