@@ -220,7 +220,20 @@ template <int by, class S, class T> int64_t put_line(const Line& line) {
   const int64_t index_step = line.index_step, src_step = line.src_step, out_step = line.out_step, length = line.length;
   const int32_t size = line.size;
   const bool wrap = line.wrap;
-  for (int64_t k = 0; k < length; ++k, index += index_step, src += src_step, out += line.walk) {
+  int64_t k = 0;
+#ifndef __wasm__
+  if constexpr (by == SUM && sizeof(S) == 4)
+    if (index_step == 1 && src_step == 1 && out_step == 1 && line.walk == 0)
+      for (; k + 4 <= length; k += 4, index += 4, src += 4) {    // one branch for four
+        int64_t at[4];
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; ++i) at[i] = place(index[i], size, wrap);
+        if ((at[0] | at[1] | at[2] | at[3]) < 0) break;
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; ++i) out[at[i]] = combine<by>(out[at[i]], src[i]);
+      }
+#endif
+  for (; k < length; ++k, index += index_step, src += src_step, out += line.walk) {
     const int64_t at = place(*index, size, wrap);
     if (at < 0) return k;
     S& to = out[at * out_step];

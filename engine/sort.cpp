@@ -127,6 +127,7 @@ template <class E> void select_first(E* entries, int n, int k) {
   }
 }
 
+#ifndef __wasm__                       // 1.6 kB there
 // A key that at least k of the keys do not exceed, and few more: groups of keys (a lane of every so many vectors each) have their least,
 // and the k-th of these will do. Keys are in signed order.
 constexpr int GROUPS = 256;
@@ -167,7 +168,7 @@ NOINLINE int take_keys(const int32_t* keys, int n, int32_t bound, Entry32* entri
 }
 
 // Entries among which the k first are; 0 where it does not pay.
-template <class S> int first_entries(const S* x, int64_t stride, int n, uint32_t flip, int k, Entry32* entries) {
+int first_entries(const float* x, int64_t stride, int n, uint32_t flip, int k, Entry32* entries) {
   const int vectors = (k + k / 2 + LANES - 1) / LANES;
   if (vectors * LANES > GROUPS || n < 4 * vectors * LANES) return 0;
   int32_t* const keys = reinterpret_cast<int32_t*>(entries + n);
@@ -175,6 +176,7 @@ template <class S> int first_entries(const S* x, int64_t stride, int n, uint32_t
   else for (int i = 0; i < n; ++i) keys[i] = flipped(key_of(x[i * stride]) ^ flip);
   return take_keys(keys, n, bound_of(keys, n, k, vectors), entries);
 }
+#endif
 
 template <class S> bool sort_line(const Sort& s, const int64_t* at, int worker) {
   typedef typename EntryOf<S>::type E;
@@ -185,8 +187,10 @@ template <class S> bool sort_line(const Sort& s, const int64_t* at, int worker) 
   const int64_t stride = s.x.strides[s.rank];
   const Key flip = s.descending ? Key(~Key(0)) : Key(0);
   int n = 0;
-  if constexpr (sizeof(Key) == 4)
+#ifndef __wasm__
+  if constexpr (__is_same(S, float))
     if (s.kept < s.length / 8) n = first_entries(x, stride, s.length, flip, s.kept, entries);
+#endif
   if (n == 0)
     for (; n < s.length; ++n) entries[n] = E::make(key_of(x[n * stride]) ^ flip, uint32_t(n));
   const bool select = s.kept <= 128 && s.kept < n / 8;   // leaves no order of positions, which sorting by digits needs

@@ -1,3 +1,4 @@
+import type { DType } from '../core/dtype.js';
 import { LibError } from '../core/errors.js';
 import { broadcastShapes, formatShape } from '../core/shape.js';
 import { type Spec, specOf } from '../core/spec.js';
@@ -22,11 +23,12 @@ export function gemm(name: string, a: Tensor, b: Tensor, bias?: Tensor): Tensor 
   return bias === undefined ? row(a, b) : row(a, b, bias.contiguous());
 }
 
-export function gemmRow(name: string): Gemm {
+/** `dtype`: of the result, float32 for a product of 16-bit numbers that is not rounded to their type. It has no gradient. */
+export function gemmRow(name: string, dtype?: DType): Gemm {
   return defineOp<[a: Tensor, b: Tensor, bias?: Tensor], null>({
     name,
     args: (a, b, bias) => ({ inputs: bias ? [a, b, bias] : [a, b], params: null }),
-    infer: ([a, b, bias]) => productSpec(name, a as Spec, b as Spec, bias),
+    infer: ([a, b, bias]) => productSpec(name, a as Spec, b as Spec, bias, dtype),
     kernel: (_, specs) => ({ family: 'gemm', views: 'dense', bias: specs.length === 3 }),
     saves: (_, [a, b]) => [...(a ? [1] : []), ...(b ? [0] : [])],
     grad: ([g], { inputs: [a, b, bias], needs }) => {
@@ -54,7 +56,7 @@ const biasGradient = (g: Tensor, bias: Tensor): Tensor =>
     g.shape.slice(0, -1).map((_, i) => i),
   ).reshape(bias.shape);
 
-function productSpec(name: string, a: Spec, b: Spec, bias: Spec | undefined): Spec {
+function productSpec(name: string, a: Spec, b: Spec, bias: Spec | undefined, dtype = a.dtype): Spec {
   checkProduct(name, a, b);
   const [m, depth, inner, n] = [a.shape.at(-2) ?? 1, a.shape.at(-1), b.shape.at(-2), b.shape.at(-1) ?? 1];
   if (depth !== inner) {
@@ -64,7 +66,7 @@ function productSpec(name: string, a: Spec, b: Spec, bias: Spec | undefined): Sp
     );
   }
   if (bias !== undefined) checkProduct(name, a, bias);
-  return specOf(a.dtype, [...broadcastShapes(name, a.shape.slice(0, -2), b.shape.slice(0, -2)), m, n]);
+  return specOf(dtype, [...broadcastShapes(name, a.shape.slice(0, -2), b.shape.slice(0, -2)), m, n]);
 }
 
 export function checkProduct(name: string, a: Spec, b: Spec): void {

@@ -2,6 +2,8 @@ import type { DType } from '../core/dtype.js';
 import { LibError } from '../core/errors.js';
 import { formatShape } from '../core/shape.js';
 import type { Parameter } from '../nn/module.js';
+import { gemmRow } from '../ops/gemm.js';
+import { matmul } from '../ops/matmul.js';
 import { emptyLike, zerosLike } from '../tensor/creation.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { checkNonNegative, checkNumber, type Given, type Group, Optimizer, type Params, withDefaults } from './optimizer.js';
@@ -51,20 +53,23 @@ const finish: Update<'param' | 'direction', 'keep' | 'rate', 'param'> = defineUp
   ({ param, direction }, { keep, rate }) => ({ param: param.mul(keep).sub(direction.mul(rate)) }),
 );
 
+/** Of 16-bit numbers, in float32. */
+const wideProduct = gemmRow('muon', 'float32');
+
 /** Moves the singular values of a matrix towards 1, by a polynomial in it: its nearest orthogonal matrix, roughly. */
 function orthogonalize(matrix: Tensor, { nsCoefficients: [a, b, c], nsSteps, eps, nsDtype }: Group<Full>): Tensor {
   const [rows, columns] = matrix.dims(2);
   const typed = matrix.to(nsDtype);
   let x = rows > columns ? typed.transpose(0, 1) : typed;
   x = x.div(x.norm().clamp({ min: eps }));
-  // Each product is scaled and added before it is rounded, as in PyTorch's addmm.
   const wide = nsDtype === 'bfloat16' || nsDtype === 'float16' ? 'float32' : nsDtype;
-  const scaled = (factor: number, y: Tensor, left: Tensor, right: Tensor): Tensor =>
-    left.matmul(right).add(y.mul(factor)).to(nsDtype).to(wide);
-  x = x.to(wide);
+  const product = wide === nsDtype ? matmul : wideProduct;
+  // Each product is scaled and added before it is rounded, as in PyTorch's addmm.
+  const scaled = (factor: number, y: Tensor, scale: number, left: Tensor, right: Tensor): Tensor =>
+    product(left, right).mul(scale).add(y.to(wide).mul(factor)).to(nsDtype);
   for (let i = 0; i < nsSteps; i++) {
-    const gram = x.matmul(x.transpose(0, 1)).to(nsDtype).to(wide);
-    x = scaled(a, x, scaled(b, gram, gram.mul(c), gram), x);
+    const gram = product(x, x.transpose(0, 1)).to(nsDtype);
+    x = scaled(a, x, 1, scaled(b, gram, c, gram, gram), x);
   }
   return (rows > columns ? x.transpose(0, 1) : x).to(matrix.dtype);
 }
