@@ -172,8 +172,13 @@ int first_entries(const float* x, int64_t stride, int n, uint32_t flip, int k, E
   const int vectors = (k + k / 2 + LANES - 1) / LANES;
   if (vectors * LANES > GROUPS || n < 4 * vectors * LANES) return 0;
   int32_t* const keys = reinterpret_cast<int32_t*>(entries + n);
-  if (stride == 1) for (int i = 0; i < n; ++i) keys[i] = flipped(key_of(x[i]) ^ flip);
-  else for (int i = 0; i < n; ++i) keys[i] = flipped(key_of(x[i * stride]) ^ flip);
+  int i = 0;
+  for (; stride == 1 && i + LANES <= n; i += LANES) {    // key_of() of a vector
+    const vf v = load(x + i) + 0.0f;
+    const vi bits = (vi)v;
+    store(keys + i, select(vi(v != v), broadcast(INT32_MAX), bits ^ (bits >> 31 & INT32_MAX)) ^ int32_t(flip));
+  }
+  for (; i < n; ++i) keys[i] = flipped(key_of(x[i * stride]) ^ flip);
   return take_keys(keys, n, bound_of(keys, n, k, vectors), entries);
 }
 #endif
