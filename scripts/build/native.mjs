@@ -1,7 +1,7 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join, relative } from 'node:path';
 import { flags as commonFlags, engineSources, jobs, objectKey, objectName, optimization, slowestFirst } from './engine.mjs';
 import { Cache, hash, inParallel, inRoot, stamp, writeWhole } from './files.mjs';
 import { tapeFormat } from './format.mjs';
@@ -27,32 +27,41 @@ export function runnableVariants() {
   return ours.filter((name) => needs[name].every((word) => words.has(word)));
 }
 
+/** Compilers for an architecture that is not this machine's, as Debian names them. */
+const crossCompilers = { x64: 'x86_64-linux-gnu-g++', arm64: 'aarch64-linux-gnu-g++' };
+
 const headers = join(dirname(createRequire(import.meta.url).resolve('node-api-headers/package.json')), 'include');
-const target = `chainrule-${process.platform}-${process.arch}.node`;
 const note = inRoot('dist', 'native', 'note.js');
+
+/** Where the addon for an architecture lies: this machine's in dist/, where it is loaded from. */
+export function binaryOf(arch) {
+  const name = `chainrule-${process.platform}-${arch}.node`;
+  return arch === process.arch ? inRoot('dist', 'native', name) : inRoot('build', 'cross', name);
+}
 
 /**
  * The addon, from the system's compiler. Without one the step says so, and the library runs on WASM. What is built here runs here:
- * it holds the best variant of this processor; `all` adds the others, to be packed, and to be tested by CI.
+ * it holds the best variant of this processor; `all` adds the others, to be packed, and to be tested by CI. An addon for another `arch` holds all.
  */
-export async function buildNative({ all = false } = {}) {
-  const compiler = findCompiler();
-  if (compiler === undefined) return skipped('no C++ compiler found');
-  const names = all ? Object.keys(variants[process.arch]) : runnableVariants().slice(0, 1);
-  const objects = await plan(compiler, { chosen: names.map((name) => [name, variants[process.arch][name]]) });
+export async function buildNative({ all = false, arch = process.arch } = {}) {
+  const ours = arch === process.arch;
+  const skip = (reason) => skipped(reason, arch);
+  const compiler = findCompiler(arch);
+  if (compiler === undefined) return skip(ours ? 'no C++ compiler found' : `no C++ compiler for ${arch} found`);
+  const names = all || !ours ? Object.keys(variants[arch]) : runnableVariants().slice(0, 1);
+  const objects = await plan(compiler, { chosen: names.map((name) => [name, variants[arch][name]]) });
   const key = hash(...objects.map(({ name, key }) => `${name}:${key}`), compiler.id);
-  const known = stamp('native');
-  const binary = inRoot('dist', 'native', target);
-  if (known.matches(key) && existsSync(binary)) return { summary: `dist/native/${target}, unchanged` };
+  const known = stamp(ours ? 'native' : `native-${arch}`);
+  const binary = binaryOf(arch);
+  const shown = relative(inRoot(), binary);
+  if (known.matches(key) && existsSync(binary)) return { summary: `${shown}, unchanged` };
   const missing = slowestFirst(objects.filter((o) => !o.cache.has(o.name, o.key)));
   const failure = await compileAll(compiler, missing);
-  if (failure !== undefined) return skipped(`the C++ compiler failed: ${firstError(failure)}`);
+  if (failure !== undefined) return skip(`the C++ compiler failed: ${firstError(failure)}`);
   link(compiler, objects, binary);
-  rmSync(note, { force: true });
+  if (ours) rmSync(note, { force: true });
   known.set(key);
-  return {
-    summary: `dist/native/${target} (${names.join(', ')}), ${missing.length} of ${objects.length} objects compiled with ${compiler.id}`,
-  };
+  return { summary: `${shown} (${names.join(', ')}), ${missing.length} of ${objects.length} objects compiled with ${compiler.id}` };
 }
 
 /** The line that says what is wrong, of a compiler's many. */
@@ -62,15 +71,17 @@ function firstError(text) {
 }
 
 /** What the library says when it runs on WASM instead. */
-function skipped(reason) {
-  rmSync(inRoot('dist', 'native', target), { force: true });
-  writeWhole(note, `export default ${JSON.stringify(reason)};\n`);
-  return { summary: `skipped (${reason}): the library will run on WASM` };
+function skipped(reason, arch) {
+  rmSync(binaryOf(arch), { force: true });
+  if (arch === process.arch) writeWhole(note, `export default ${JSON.stringify(reason)};\n`);
+  return { summary: `skipped (${reason})${arch === process.arch ? ': the library will run on WASM' : ''}` };
 }
 
-export function findCompiler() {
-  if (process.platform === 'win32' || variants[process.arch] === undefined) return undefined;
-  const candidates = process.env.CXX ? [process.env.CXX] : ['c++', 'g++', 'clang++'];
+/** The compiler for an architecture: of this machine's, CXX or the first of the usual names. */
+export function findCompiler(arch = process.arch) {
+  if (process.platform === 'win32' || variants[arch] === undefined) return undefined;
+  const usual = process.env.CXX ? [process.env.CXX] : ['c++', 'g++', 'clang++'];
+  const candidates = arch === process.arch ? usual : [crossCompilers[arch]];
   for (const command of candidates) {
     const { status, stdout } = spawnSync(command, ['--version'], { encoding: 'utf8' });
     if (status === 0) return { command, id: (stdout.split('\n')[0] ?? command).trim() };
@@ -133,6 +144,6 @@ export function link(compiler, objects, binary, flags = ['-s', '-static-libgcc']
   const paths = objects.map((o) => o.cache.path(o.name, o.key));
   const args = ['-shared', '-pthread', ...flags, ...platform, ...paths, '-o', temporary];
   const { status, stderr } = spawnSync(compiler.command, args, { encoding: 'utf8' });
-  if (status !== 0) throw new Error(`linking ${target}\n${stderr}`);
+  if (status !== 0) throw new Error(`linking ${basename(binary)}\n${stderr}`);
   renameSync(temporary, binary);
 }
