@@ -77,9 +77,10 @@ export class Replay {
   private readonly guards: readonly (() => boolean)[];
   /** Bytes of tensors from outside that were replaced since are no longer theirs. */
   private readonly replaced = replacements();
-  private readonly leaves: readonly (readonly [Tensor, boolean])[];
+  // Objects, not pairs, and `every`: V8's middle compiler makes objects for what iterates, 400 bytes to take a pair apart, at every replay.
+  private readonly leaves: readonly { readonly leaf: Tensor; readonly required: boolean }[];
   private readonly gradEntries: readonly GradEntry[];
-  private readonly writes: readonly (readonly [buffer: number, times: number])[];
+  private readonly writes: readonly { readonly buffer: number; readonly times: number }[];
   /** Buffers of the trace that are not made, for another one holds the same. */
   readonly twins: ReadonlyMap<number, number>;
   /** Where the program has the buffers of the trace. */
@@ -125,12 +126,12 @@ export class Replay {
     this.executable = this.steps.length === 0 ? null : this.device.compile(program);
     this.scalars = [...tracer.scalars];
     this.guards = [...tracer.guards.values()];
-    this.leaves = [...tracer.leaves].filter(([t]) => !inputs.includes(t));
+    this.leaves = [...tracer.leaves].flatMap(([leaf, required]) => (inputs.includes(leaf) ? [] : [{ leaf, required }]));
     this.gradEntries = [...tracer.grads].flatMap(([t, { entry, read }]) =>
       read ? [{ leaf: this.layout.leafOf(t), entry: entry && { spec: entry.spec, offset: entry.offset } }] : [],
     );
     for (const x of inputs) x.grad = null;
-    this.writes = [...tracer.writes].map(([storage, times]) => [tracer.numberOf(storage), times] as const);
+    this.writes = [...tracer.writes].map(([storage, times]) => ({ buffer: tracer.numberOf(storage), times }));
     this.storages = sources.map((s) => (s.kind === 'fixed' ? s.storage : null));
     this.offsets = sources.map(() => 0);
     this.varying = [...sources.keys()].filter((i) => !['fixed', 'temporary'].includes(sources[i]?.kind ?? ''));
@@ -149,14 +150,12 @@ export class Replay {
       const [t, x] = [tensors[i] as Tensor, inputs[i] as Tensor];
       if (t.spec !== x.spec || t.device !== x.device || (t.requiresGrad && this.gradMode) !== x.requiresGrad) return false;
     }
-    if (!sameStructure(args, this.args)) return false;
-    for (const holds of this.guards) if (!holds()) return false;
-    for (const [t, requiresGrad] of this.leaves) if (t.requiresGrad !== requiresGrad) return false;
-    for (const { leaf, entry } of this.gradEntries) {
+    if (!sameStructure(args, this.args) || !this.guards.every((holds) => holds())) return false;
+    if (!this.leaves.every(({ leaf, required }) => leaf.requiresGrad === required)) return false;
+    return this.gradEntries.every(({ leaf, entry }) => {
       const { grad } = leafIn(leaf, tensors);
-      if (grad?.spec !== entry?.spec || (grad !== null && grad.offset !== entry?.offset)) return false;
-    }
-    return true;
+      return grad?.spec === entry?.spec && (grad === null || grad.offset === entry?.offset);
+    });
   }
 
   /** With `watch`, the program runs kernel by kernel. */
@@ -216,7 +215,7 @@ export class Replay {
   }
 
   private keepBooks(tensors: readonly Tensor[], first: boolean): void {
-    for (const [buffer, times] of this.writes) {
+    for (const { buffer, times } of this.writes) {
       // A capture has counted its writes, but to the stand-ins of the arguments.
       if (!first || this.layout.sources[buffer]?.kind === 'argument') (this.storages[buffer] as Storage).version += times;
     }

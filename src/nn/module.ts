@@ -67,9 +67,10 @@ export abstract class Module<Inputs extends readonly unknown[] = readonly [Tenso
   /** What a program captured from this module has frozen: the mode, and numbers such as a dropout probability. */
   private guardOptions(): void {
     const training = !evaluating.has(this);
-    const options = Object.entries(this).filter(([, value]) => value === null || typeof value !== 'object');
     const fields = this as unknown as Readonly<Record<string, unknown>>;
-    capturing()?.guard(this, () => evaluating.has(this) !== training && options.every(([key, value]) => Object.is(fields[key], value)));
+    const options = Object.keys(this).filter((key) => fields[key] === null || typeof fields[key] !== 'object');
+    const values = options.map((key) => fields[key]);
+    capturing()?.guard(this, () => evaluating.has(this) !== training && options.every((key, i) => Object.is(fields[key], values[i])));
   }
 
   abstract forward(...inputs: Inputs): Output;

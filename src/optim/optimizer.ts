@@ -184,13 +184,14 @@ export abstract class Optimizer<Options extends CommonOptions = CommonOptions> {
   private sameProgram(): () => boolean {
     const groups = [...this.paramGroups];
     const sizes = groups.map((g) => g.params.length);
-    const options = groups.flatMap((g) => Object.keys(this.defaults).map((key) => [g, key, branchOf(g, key)] as const));
-    const states = this.everyParam().map((p) => [p, this.state.get(p)] as const);
+    const options = groups.flatMap((group) => Object.keys(this.defaults).map((key) => ({ group, key, branch: branchOf(group, key) })));
+    const params = this.everyParam();
+    const states = params.map((p) => this.state.get(p));
     return () =>
       this.paramGroups.length === groups.length &&
       groups.every((g, i) => this.paramGroups[i] === g && g.params.length === sizes[i]) &&
-      options.every(([g, key, branch]) => branchOf(g, key) === branch) &&
-      states.every(([p, state]) => this.state.get(p) === state);
+      options.every(({ group, key, branch }) => branchOf(group, key) === branch) &&
+      params.every((p, i) => this.state.get(p) === states[i]);
   }
 
   /** Forgets gradients, or (`setToNone: false`) fills them with zeros. */
