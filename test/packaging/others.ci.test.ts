@@ -1,6 +1,7 @@
 // What pack.test.ts shows on this Node, on others; and the types with an older TypeScript. For CI: npm downloads half a gigabyte.
 import { sep } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { replaysLeaveNothing } from '../support/garbage.js';
 import {
   commandLineWorks,
   fits,
@@ -39,6 +40,9 @@ for (const [name, node] of nodes) {
     });
 
     test('the command line: info, and an experiment file', () => commandLineWorks(node));
+
+    // V8's compilers differ in what they allocate.
+    test('replays leave no garbage that grows with the model', () => replaysLeaveNothing(node, 'wasm'));
   });
 }
 
